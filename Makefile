@@ -1,0 +1,178 @@
+# sdes: transparent column encryption for PostgreSQL
+#
+#   make                 builds sdes.so and the key agent
+#   make install         installs both (as root, or with sudo)
+#   make setup           installs the Debian packages that building and testing need
+#   make demo            a throw-away server with an encrypted order stream; make demo-stop
+#   make check           every test; ends with "N passed, N failed"
+#   make format          clang-format over the C sources
+#
+# Another compiler or server: make CC=clang PG_CONFIG=/path/to/pg_config
+# The compiler's whole command lines: make V=1
+
+PG_CONFIG ?= pg_config
+BUILD     ?= build
+
+# The version lives in sdes.control alone.
+SDES_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sdes.control)
+
+# The rooms of the house, see src/README.md. What both the server's module and
+# the agent need is compiled once (as position-independent code).
+BELOW_WATERLINE := $(sort $(wildcard src/crypto/*.c src/envelope/*.c)) \
+	src/agent/protocol.c src/agent/config.c
+MODULE_SOURCES := $(BELOW_WATERLINE) src/agent/client.c \
+	$(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,\
+		agentlink store keyring policy value types reveal admin doctor worker))) \
+		$(wildcard src/sdes*.c))
+AGENT_SOURCES := $(BELOW_WATERLINE) $(sort $(wildcard src/hsm/*.c) \
+	$(filter-out src/agent/client.c src/agent/protocol.c src/agent/config.c,\
+		$(wildcard src/agent/*.c)))
+
+AGENT         := $(BUILD)/sdes_agent
+AGENT_OBJECTS := $(AGENT_SOURCES:%.c=$(BUILD)/obj/%.o)
+
+EXTENSION  = sdes
+MODULE_big = sdes
+DATA       = $(wildcard sdes--*.sql)
+OBJS       = $(MODULE_SOURCES:%.c=$(BUILD)/obj/%.o)
+SHLIB_LINK = -lcrypto
+
+# "make installcheck" against a running server with a token; "make check" brings
+# its own. Scripts run in the order of their names, in one database.
+REGRESS        = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
+ISOLATION      = $(sort $(patsubst test/isolation/specs/%.spec,%,\
+	$(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation
+
+# Bitcode would need a clang of exactly the server's version, for nothing that
+# inlining could speed up here.
+override with_llvm = no
+
+# What is missing on this machine, if anything; empty when it can build.
+PGXS    := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+MISSING := $(strip $(if $(wildcard $(PGXS)),,PostgreSQL) \
+	$(shell pkg-config --exists libcrypto 2>/dev/null || echo OpenSSL) \
+	$(shell pkg-config --exists p11-kit-1 2>/dev/null || echo p11-kit))
+
+.DEFAULT_GOAL := all
+
+ifeq ($(MISSING),)
+
+# The server's headers are not held to our warnings: a directory given with
+# -isystem is a system directory even when PGXS names it with -I as well.
+# Before 16 they export nothing by themselves, so what they mark is told here.
+PG_CPPFLAGS = -Isrc -D_GNU_SOURCE '-DPGDLLEXPORT=__attribute__((visibility("default")))' -DSDES_VERSION='"$(SDES_VERSION)"' \
+	-isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CFLAGS = -fvisibility=hidden -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+	-Wold-style-definition -Wwrite-strings -Wno-unused-parameter \
+	-Wno-missing-field-initializers \
+	-ffile-prefix-map=$(CURDIR)=.
+ifneq ($(findstring clang,$(CC)),)
+# The server was built with gcc and hands on flags that only gcc knows.
+PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument
+endif
+
+include $(PGXS)
+
+# Everything is compiled again when the compiler, a flag or the version changes.
+FLAGS_NOW := $(CC) $(CPPFLAGS) $(CFLAGS)
+ifneq ($(FLAGS_NOW),$(file <$(BUILD)/flags))
+$(shell mkdir -p $(BUILD))
+$(file >$(BUILD)/flags,$(FLAGS_NOW))
+endif
+
+$(BUILD)/flags:
+	@mkdir -p $(@D)
+	$(file >$@,$(FLAGS_NOW))
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "$(CC) $<";) $(CC) $(CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+# p11-kit's headers are for the rooms that speak PKCS#11 only.
+$(BUILD)/obj/src/hsm/%.o $(BUILD)/obj/src/agent/%.o: \
+	override CPPFLAGS += $(shell pkg-config --cflags p11-kit-1)
+
+# A file that is gone from a room must leave the library, too.
+$(BUILD)/objects: FORCE
+	@echo '$(OBJS) $(AGENT_OBJECTS)' | cmp -s - $@ || echo '$(OBJS) $(AGENT_OBJECTS)' >$@
+FORCE:
+
+sdes.so: $(BUILD)/objects
+
+$(AGENT): $(AGENT_OBJECTS) $(BUILD)/objects
+	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) -pie $(AGENT_OBJECTS) $(LDFLAGS) -o $@ \
+		$(shell pkg-config --libs p11-kit-1) -lcrypto -ldl -lpthread
+
+-include $(OBJS:.o=.d) $(AGENT_OBJECTS:.o=.d)
+
+all: $(AGENT)
+
+# Everything but the link of sdes.so; with BUILD= for a second compiler.
+.PHONY: objects
+objects: $(OBJS) $(AGENT)
+
+# Mode 0711: a program that the uid it runs under cannot read is undumpable
+# from its exec on, before its own first instruction could see to that. The
+# supervisor looks for the agent beside the postgres program.
+.PHONY: install-agent
+install: install-agent
+install-agent: $(AGENT)
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL) -m 0711 $(AGENT) '$(DESTDIR)$(bindir)/sdes_agent'
+
+uninstall: uninstall-agent
+.PHONY: uninstall-agent
+uninstall-agent:
+	rm -f '$(DESTDIR)$(bindir)/sdes_agent'
+
+else
+
+.PHONY: all install installcheck objects
+all install installcheck objects:
+	@echo "sdes cannot be built here yet, it lacks the development files of: $(MISSING)." >&2
+	@echo "On Debian, 'make setup' installs what is needed. A server elsewhere is" >&2
+	@echo "named with 'make PG_CONFIG=/path/to/pg_config'." >&2
+	@exit 1
+
+.PHONY: clean
+clean:
+	rm -f sdes.so
+
+endif
+
+# Not build/demo: a server may be running there, which demo-stop ends.
+clean: clean-build
+.PHONY: clean-build
+clean-build:
+	find $(BUILD) -mindepth 1 -maxdepth 1 ! -name demo -exec rm -rf {} + 2>/dev/null || true
+
+.PHONY: setup check demo demo-stop soak format
+setup:
+	scripts/setup
+
+# PGXS has a recipe for check, which says that it is not supported; make warns
+# twice that this one takes its place.
+check:
+	scripts/setup check
+	test/run
+
+demo:
+	scripts/setup demo
+	demo/run
+
+demo-stop:
+	demo/stop
+
+# The search for plaintext needs no server to build.
+$(BUILD)/leaksearch: scripts/leaksearch.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<
+
+# The long tests: killed agents and servers, over and over.
+soak:
+	scripts/setup check
+	test/run soak
+
+format:
+	clang-format -i $$(find src test scripts -name '*.[ch]')

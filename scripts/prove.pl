@@ -1,0 +1,33 @@
+#!/usr/bin/perl
+#
+# prove.pl
+#     Runs TAP tests like prove(1), and ends with a line that can be added up:
+#     "N passed, N failed". A test script that stopped before its end counts as
+#     one more failure.
+#
+#     prove.pl [-jN] [-IDIR]... TEST...
+
+use strict;
+use warnings;
+use TAP::Harness;
+
+my ($jobs, @lib) = (1);
+while (@ARGV && $ARGV[0] =~ /^-([jI])(.+)$/)
+{
+    shift @ARGV;
+    if ($1 eq 'j') { $jobs = $2; }
+    else { push @lib, $2; }
+}
+die "usage: prove.pl [-jN] [-IDIR]... TEST...\n" if !@ARGV;
+
+my $harness = TAP::Harness->new({ jobs => $jobs, lib => \@lib, merge => 1, timer => 1 });
+my $result = $harness->runtests(@ARGV);
+
+my %broken = map { $_ => 1 } $result->exit, $result->wait, $result->parse_errors;
+my $failed = $result->failed;
+for my $parser ($result->parsers(keys %broken))
+{
+    $failed++ if !$parser->failed;
+}
+printf "%d passed, %d failed\n", scalar $result->passed, $failed;
+exit($failed > 0 || !$result->all_passed ? 1 : 0);

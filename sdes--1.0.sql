@@ -1,0 +1,325 @@
+/* sdes--1.0.sql */
+
+\echo Use "CREATE EXTENSION sdes" to load this file. \quit
+
+-- ---------------------------------------------------------------------------
+-- Roles. They belong to the cluster, so another database may have made them.
+-- ---------------------------------------------------------------------------
+
+DO $$
+BEGIN
+    IF pg_catalog.to_regrole('sdes_admin') IS NULL THEN
+        CREATE ROLE sdes_admin NOLOGIN;
+        COMMENT ON ROLE sdes_admin IS 'sdes: creates buckets and looks after keys';
+    END IF;
+    IF pg_catalog.to_regrole('sdes_officer') IS NULL THEN
+        CREATE ROLE sdes_officer NOLOGIN;
+        COMMENT ON ROLE sdes_officer IS 'sdes: grants and revokes access to encrypted values';
+    END IF;
+    IF pg_catalog.to_regrole('sdes_auditor') IS NULL THEN
+        CREATE ROLE sdes_auditor NOLOGIN;
+        COMMENT ON ROLE sdes_auditor IS 'sdes: reads what was done with encrypted values';
+    END IF;
+END
+$$;
+
+COMMENT ON SCHEMA sdes IS 'transparent column encryption';
+GRANT USAGE ON SCHEMA sdes TO PUBLIC;
+
+-- ---------------------------------------------------------------------------
+-- Tables. Rows are written by functions of this extension only. Everybody may
+-- read them, else the owner of an encrypted table could not dump the database;
+-- keys in them are wrapped by the HSM.
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE sdes.bucket (
+    uuid uuid NOT NULL CONSTRAINT bucket_pkey PRIMARY KEY,
+    name text COLLATE "C" NOT NULL CONSTRAINT bucket_name_key UNIQUE
+        CONSTRAINT bucket_name_check
+        CHECK (pg_catalog.octet_length(name) OPERATOR(pg_catalog.<=) 63),
+    hash integer NOT NULL CONSTRAINT bucket_hash_key UNIQUE,
+    system boolean NOT NULL,
+    created_at timestamptz NOT NULL,
+    created_by text NOT NULL
+);
+COMMENT ON TABLE sdes.bucket IS 'sets of values that share keys and grants';
+COMMENT ON COLUMN sdes.bucket.uuid IS 'identity of the bucket, part of what every value is bound to';
+COMMENT ON COLUMN sdes.bucket.name IS 'what a column''s type names';
+COMMENT ON COLUMN sdes.bucket.hash IS 'first 26 bits of SHA-256 over the name, held by type modifiers';
+COMMENT ON COLUMN sdes.bucket.system IS 'true for the one bucket under which literals are sealed';
+COMMENT ON COLUMN sdes.bucket.created_at IS 'when it was created';
+COMMENT ON COLUMN sdes.bucket.created_by IS 'the role that created it';
+
+CREATE TABLE sdes.kek (
+    id bytea NOT NULL CONSTRAINT kek_pkey PRIMARY KEY
+        CONSTRAINT kek_id_check CHECK (pg_catalog.octet_length(id) OPERATOR(pg_catalog.=) 16),
+    bucket uuid NOT NULL CONSTRAINT kek_bucket_fkey REFERENCES sdes.bucket,
+    kind text NOT NULL,
+    mechanism text NOT NULL,
+    token_label text NOT NULL,
+    token_serial text NOT NULL,
+    created_at timestamptz NOT NULL
+);
+COMMENT ON TABLE sdes.kek IS 'key encryption keys: which key in which HSM token; the keys never leave it';
+COMMENT ON COLUMN sdes.kek.id IS 'CKA_ID of the key object in the token';
+COMMENT ON COLUMN sdes.kek.bucket IS 'the bucket whose data encryption keys it wraps';
+COMMENT ON COLUMN sdes.kek.kind IS 'algorithm and length';
+COMMENT ON COLUMN sdes.kek.mechanism IS 'how it wraps, as proved by a round trip when it was made';
+COMMENT ON COLUMN sdes.kek.token_label IS 'label of the token it was generated in';
+COMMENT ON COLUMN sdes.kek.token_serial IS 'serial number of that token';
+COMMENT ON COLUMN sdes.kek.created_at IS 'when it was generated';
+
+CREATE TABLE sdes.dek (
+    key_id bytea NOT NULL CONSTRAINT dek_pkey PRIMARY KEY
+        CONSTRAINT dek_key_id_check CHECK (pg_catalog.octet_length(key_id) OPERATOR(pg_catalog.=) 8),
+    bucket uuid NOT NULL CONSTRAINT dek_bucket_fkey REFERENCES sdes.bucket,
+    version integer NOT NULL,
+    purpose text COLLATE "C" NOT NULL CONSTRAINT dek_purpose_check
+        CHECK (purpose OPERATOR(pg_catalog.=) ANY ('{data,literal,search,audit}'::text[])),
+    mode text NOT NULL CONSTRAINT dek_mode_check CHECK (mode OPERATOR(pg_catalog.=) 'cached'),
+    state text NOT NULL CONSTRAINT dek_state_check
+        CHECK (state OPERATOR(pg_catalog.=) ANY ('{active,decrypt-only,retired,destroyed}'::text[])),
+    kek bytea NOT NULL CONSTRAINT dek_kek_fkey REFERENCES sdes.kek,
+    wrapped bytea NOT NULL CONSTRAINT dek_wrapped_check
+        CHECK (pg_catalog.octet_length(wrapped) OPERATOR(pg_catalog.<=) 1024),
+    commitment bytea NOT NULL CONSTRAINT dek_commitment_check
+        CHECK (pg_catalog.octet_length(commitment) OPERATOR(pg_catalog.=) 32),
+    created_at timestamptz NOT NULL,
+    created_by text NOT NULL,
+    CONSTRAINT dek_bucket_purpose_version_key UNIQUE (bucket, purpose, version)
+);
+COMMENT ON TABLE sdes.dek IS 'data encryption keys, wrapped by the HSM';
+COMMENT ON COLUMN sdes.dek.key_id IS 'random id that every value sealed under the key carries';
+COMMENT ON COLUMN sdes.dek.bucket IS 'the bucket it belongs to';
+COMMENT ON COLUMN sdes.dek.version IS 'counts the keys of a bucket and purpose';
+COMMENT ON COLUMN sdes.dek.purpose IS 'what it is for: data, literal, search or audit';
+COMMENT ON COLUMN sdes.dek.mode IS 'cached: unwrapped once per backend';
+COMMENT ON COLUMN sdes.dek.state IS 'active (seals and opens), decrypt-only, retired or destroyed';
+COMMENT ON COLUMN sdes.dek.kek IS 'the key encryption key that wraps it';
+COMMENT ON COLUMN sdes.dek.wrapped IS 'the key, wrapped';
+COMMENT ON COLUMN sdes.dek.commitment IS 'HKDF output over the key and all that this row says of it';
+COMMENT ON COLUMN sdes.dek.created_at IS 'when it was made';
+COMMENT ON COLUMN sdes.dek.created_by IS 'the role that made it';
+
+CREATE TABLE sdes.access (
+    bucket uuid NOT NULL CONSTRAINT access_bucket_fkey REFERENCES sdes.bucket,
+    role text COLLATE "C" NOT NULL,
+    privilege text COLLATE "C" NOT NULL CONSTRAINT access_privilege_check
+        CHECK (privilege OPERATOR(pg_catalog.=) ANY ('{encrypt,search,mask,decrypt}'::text[])),
+    role_oid oid NOT NULL,
+    system_id bigint NOT NULL,
+    granted_at timestamptz NOT NULL,
+    granted_by text NOT NULL,
+    CONSTRAINT access_pkey PRIMARY KEY (bucket, role, privilege)
+);
+COMMENT ON TABLE sdes.access IS 'who may do what with the values of a bucket';
+COMMENT ON COLUMN sdes.access.bucket IS 'the bucket';
+COMMENT ON COLUMN sdes.access.role IS 'name of the role, "public" for every role but superusers';
+COMMENT ON COLUMN sdes.access.privilege IS 'encrypt, search, mask or decrypt';
+COMMENT ON COLUMN sdes.access.role_oid IS 'OID of the role in the cluster where it was granted';
+COMMENT ON COLUMN sdes.access.system_id IS 'system identifier of that cluster';
+COMMENT ON COLUMN sdes.access.granted_at IS 'when it was granted';
+COMMENT ON COLUMN sdes.access.granted_by IS 'the role that granted it';
+
+GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.access TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('sdes.bucket', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.kek', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.dek', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.access', '');
+
+-- Rows that a restore, a replica or a superuser changes must be noticed by
+-- every backend's cache, as those are that the functions below change.
+CREATE FUNCTION sdes.invalidate() RETURNS trigger
+    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'sdes_invalidate';
+COMMENT ON FUNCTION sdes.invalidate() IS 'makes every backend read the rows of its table again';
+REVOKE EXECUTE ON FUNCTION sdes.invalidate() FROM PUBLIC;
+
+CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.bucket
+    FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
+CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.kek
+    FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
+CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.dek
+    FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
+CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.access
+    FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
+COMMENT ON TRIGGER invalidate ON sdes.bucket IS 'keeps caches right';
+COMMENT ON TRIGGER invalidate ON sdes.kek IS 'keeps caches right';
+COMMENT ON TRIGGER invalidate ON sdes.dek IS 'keeps caches right';
+COMMENT ON TRIGGER invalidate ON sdes.access IS 'keeps caches right';
+ALTER TABLE sdes.bucket ENABLE ALWAYS TRIGGER invalidate;
+ALTER TABLE sdes.kek ENABLE ALWAYS TRIGGER invalidate;
+ALTER TABLE sdes.dek ENABLE ALWAYS TRIGGER invalidate;
+ALTER TABLE sdes.access ENABLE ALWAYS TRIGGER invalidate;
+
+-- ---------------------------------------------------------------------------
+-- The type. Input, output and casts are STABLE: IMMUTABLE would let the planner
+-- store one ciphertext for all rows, VOLATILE would keep indexes from being
+-- used and make ALTER TABLE rewrite.
+-- ---------------------------------------------------------------------------
+
+CREATE TYPE sdes.enc_text;
+
+CREATE FUNCTION sdes.enc_text_in(cstring, oid, integer) RETURNS sdes.enc_text
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_in';
+CREATE FUNCTION sdes.enc_text_out(sdes.enc_text) RETURNS cstring
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_out';
+CREATE FUNCTION sdes.enc_text_recv(internal, oid, integer) RETURNS sdes.enc_text
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_recv';
+CREATE FUNCTION sdes.enc_text_send(sdes.enc_text) RETURNS bytea
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_send';
+CREATE FUNCTION sdes.enc_text_typmod_in(cstring[]) RETURNS integer
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_typmod_in';
+CREATE FUNCTION sdes.enc_text_typmod_out(integer) RETURNS cstring
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_typmod_out';
+COMMENT ON FUNCTION sdes.enc_text_in(cstring, oid, integer) IS 'seals text';
+COMMENT ON FUNCTION sdes.enc_text_out(sdes.enc_text) IS 'gives ciphertext, whoever asks';
+COMMENT ON FUNCTION sdes.enc_text_recv(internal, oid, integer) IS 'seals text';
+COMMENT ON FUNCTION sdes.enc_text_send(sdes.enc_text) IS 'gives ciphertext, whoever asks';
+COMMENT ON FUNCTION sdes.enc_text_typmod_in(cstring[]) IS 'reads the name of a bucket';
+COMMENT ON FUNCTION sdes.enc_text_typmod_out(integer) IS 'prints the name of a bucket';
+
+CREATE TYPE sdes.enc_text (
+    INPUT = sdes.enc_text_in,
+    OUTPUT = sdes.enc_text_out,
+    RECEIVE = sdes.enc_text_recv,
+    SEND = sdes.enc_text_send,
+    TYPMOD_IN = sdes.enc_text_typmod_in,
+    TYPMOD_OUT = sdes.enc_text_typmod_out,
+    INTERNALLENGTH = VARIABLE,
+    STORAGE = external,
+    CATEGORY = 'S',
+    COLLATABLE = true
+);
+COMMENT ON TYPE sdes.enc_text IS 'text that is stored encrypted; enc_text(''bucket'') names its bucket';
+
+CREATE FUNCTION sdes.enc_text(sdes.enc_text, integer, boolean) RETURNS sdes.enc_text
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_from_enc_text';
+CREATE FUNCTION sdes.enc_text(text, integer, boolean) RETURNS sdes.enc_text
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_from_text';
+CREATE FUNCTION sdes.enc_text(character varying, integer, boolean) RETURNS sdes.enc_text
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_from_text';
+CREATE FUNCTION sdes.enc_text(character, integer, boolean) RETURNS sdes.enc_text
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_from_bpchar';
+CREATE FUNCTION sdes.to_text(sdes.enc_text) RETURNS text
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_to_text';
+CREATE FUNCTION sdes.to_varchar(sdes.enc_text) RETURNS character varying
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_to_text';
+CREATE FUNCTION sdes.to_bpchar(sdes.enc_text) RETURNS character
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_to_text';
+COMMENT ON FUNCTION sdes.enc_text(sdes.enc_text, integer, boolean) IS 'brings a value into the bucket of a column';
+COMMENT ON FUNCTION sdes.enc_text(text, integer, boolean) IS 'seals text';
+COMMENT ON FUNCTION sdes.enc_text(character varying, integer, boolean) IS 'seals text';
+COMMENT ON FUNCTION sdes.enc_text(character, integer, boolean) IS 'seals text';
+COMMENT ON FUNCTION sdes.to_text(sdes.enc_text) IS 'opens a value, for roles that may decrypt it';
+COMMENT ON FUNCTION sdes.to_varchar(sdes.enc_text) IS 'opens a value, for roles that may decrypt it';
+COMMENT ON FUNCTION sdes.to_bpchar(sdes.enc_text) IS 'opens a value, for roles that may decrypt it';
+
+CREATE CAST (sdes.enc_text AS sdes.enc_text)
+    WITH FUNCTION sdes.enc_text(sdes.enc_text, integer, boolean) AS IMPLICIT;
+CREATE CAST (text AS sdes.enc_text)
+    WITH FUNCTION sdes.enc_text(text, integer, boolean) AS ASSIGNMENT;
+CREATE CAST (character varying AS sdes.enc_text)
+    WITH FUNCTION sdes.enc_text(character varying, integer, boolean) AS ASSIGNMENT;
+CREATE CAST (character AS sdes.enc_text)
+    WITH FUNCTION sdes.enc_text(character, integer, boolean) AS ASSIGNMENT;
+CREATE CAST (sdes.enc_text AS text) WITH FUNCTION sdes.to_text(sdes.enc_text) AS IMPLICIT;
+CREATE CAST (sdes.enc_text AS character varying)
+    WITH FUNCTION sdes.to_varchar(sdes.enc_text) AS ASSIGNMENT;
+CREATE CAST (sdes.enc_text AS character)
+    WITH FUNCTION sdes.to_bpchar(sdes.enc_text) AS ASSIGNMENT;
+COMMENT ON CAST (sdes.enc_text AS sdes.enc_text) IS 'into the bucket of a column';
+COMMENT ON CAST (text AS sdes.enc_text) IS 'seals text';
+COMMENT ON CAST (character varying AS sdes.enc_text) IS 'seals text';
+COMMENT ON CAST (character AS sdes.enc_text) IS 'seals text';
+COMMENT ON CAST (sdes.enc_text AS text) IS 'opens a value, for roles that may decrypt it';
+COMMENT ON CAST (sdes.enc_text AS character varying) IS 'opens a value, for roles that may decrypt it';
+COMMENT ON CAST (sdes.enc_text AS character) IS 'opens a value, for roles that may decrypt it';
+
+-- VOLATILE and PARALLEL RESTRICTED keep it above sorts and gathers in a plan.
+CREATE FUNCTION sdes.reveal(sdes.enc_text) RETURNS text
+    LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'sdes_reveal_text';
+COMMENT ON FUNCTION sdes.reveal(sdes.enc_text) IS
+    'what the current role may see of a value: the plaintext, a mask, or the ciphertext';
+
+-- ---------------------------------------------------------------------------
+-- Administration. The functions check the caller themselves; that nobody else
+-- may call them says so in \df+ too.
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION sdes.create_bucket(name text) RETURNS uuid
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_create_bucket';
+COMMENT ON FUNCTION sdes.create_bucket(text) IS
+    'creates a bucket, its key encryption key in the HSM and its first data encryption key';
+REVOKE EXECUTE ON FUNCTION sdes.create_bucket(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.create_bucket(text) TO sdes_admin;
+
+CREATE FUNCTION sdes.grant_access(bucket text, role text, privileges text[]) RETURNS void
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_grant_access';
+COMMENT ON FUNCTION sdes.grant_access(text, text, text[]) IS
+    'lets a role encrypt, search, mask or decrypt the values of a bucket';
+REVOKE EXECUTE ON FUNCTION sdes.grant_access(text, text, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.grant_access(text, text, text[]) TO sdes_officer;
+
+CREATE FUNCTION sdes.revoke_access(bucket text, role text, privileges text[]) RETURNS void
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_revoke_access';
+COMMENT ON FUNCTION sdes.revoke_access(text, text, text[]) IS
+    'takes privileges on the values of a bucket from a role';
+REVOKE EXECUTE ON FUNCTION sdes.revoke_access(text, text, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.revoke_access(text, text, text[]) TO sdes_officer;
+
+CREATE FUNCTION sdes.retry_pin() RETURNS void
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_retry_pin';
+COMMENT ON FUNCTION sdes.retry_pin() IS
+    'has the PIN tried again that the HSM token refused, once it was corrected';
+REVOKE EXECUTE ON FUNCTION sdes.retry_pin() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.retry_pin() TO sdes_admin;
+
+CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, OUT hint text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'sdes_health';
+COMMENT ON FUNCTION sdes.health() IS 'checks everything encryption depends on, and says what to do';
+REVOKE EXECUTE ON FUNCTION sdes.health() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.health() TO sdes_admin, sdes_officer, sdes_auditor, pg_monitor;
+
+-- ---------------------------------------------------------------------------
+-- Views
+-- ---------------------------------------------------------------------------
+
+CREATE VIEW sdes.buckets AS
+    SELECT b.name,
+           b.uuid,
+           k.kind AS kek,
+           k.token_label AS token,
+           d.version AS key_version,
+           d.mode,
+           b.created_at,
+           b.created_by
+    FROM sdes.bucket b
+    LEFT JOIN sdes.kek k ON k.bucket OPERATOR(pg_catalog.=) b.uuid
+    LEFT JOIN sdes.dek d ON d.bucket OPERATOR(pg_catalog.=) b.uuid
+        AND d.kek OPERATOR(pg_catalog.=) k.id
+        AND d.state OPERATOR(pg_catalog.=) 'active' AND d.purpose OPERATOR(pg_catalog.=) 'data'
+    WHERE NOT b.system;
+COMMENT ON VIEW sdes.buckets IS 'the buckets of this database';
+GRANT SELECT ON sdes.buckets TO PUBLIC;
+
+CREATE VIEW sdes.keys AS
+    SELECT b.name AS bucket,
+           d.purpose,
+           d.version,
+           d.state,
+           d.mode,
+           pg_catalog.encode(d.key_id, 'hex') AS key_id,
+           'AES-256'::text AS algorithm,
+           pg_catalog.encode(d.kek, 'hex') AS kek_id,
+           k.kind AS kek_kind,
+           k.mechanism AS wrapped_by,
+           k.token_label AS token,
+           d.created_at,
+           d.created_by
+    FROM sdes.dek d
+    JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) d.bucket
+    JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek;
+COMMENT ON VIEW sdes.keys IS 'the data encryption keys of this database, without key material';
+GRANT SELECT ON sdes.keys TO PUBLIC;

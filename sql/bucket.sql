@@ -1,0 +1,73 @@
+-- Buckets: creation, names, who may create them, what the views tell.
+\set VERBOSITY default
+SELECT sdes.create_bucket('customer_pii') IS NOT NULL AS created;
+SELECT sdes.create_bucket('payment') IS NOT NULL AS created;
+SELECT sdes.create_bucket('payment');
+SELECT sdes.create_bucket('');
+SELECT sdes.create_bucket('#mine');
+SELECT sdes.create_bucket(repeat('x', 64));
+SELECT sdes.create_bucket(E'a\nb');
+SELECT sdes.create_bucket(NULL) IS NULL AS nothing;
+
+SELECT name, kek, token, key_version, mode, created_by FROM sdes.buckets ORDER BY name;
+SELECT bucket, purpose, version, state, mode, algorithm, kek_kind, wrapped_by, token
+FROM sdes.keys ORDER BY bucket, purpose;
+-- ids are random, keys are wrapped: 12 bytes nonce, 32 key, 16 tag and a header
+SELECT count(DISTINCT key_id) = count(*) AS distinct_ids,
+       bool_and(octet_length(wrapped) BETWEEN 60 AND 70) AS wrapped,
+       bool_and(octet_length(commitment) = 32) AS committed
+FROM sdes.dek;
+SELECT count(*) AS keks, count(DISTINCT id) AS distinct_keks FROM sdes.kek;
+
+-- an aborted creation leaves no row, and its key is removed from the token
+BEGIN;
+SELECT sdes.create_bucket('aborted') IS NOT NULL AS created;
+SELECT count(*) FROM sdes.buckets WHERE name = 'aborted';
+ROLLBACK;
+SELECT count(*) FROM sdes.buckets WHERE name = 'aborted';
+DO $$
+BEGIN
+    FOR i IN 1 .. 100 LOOP
+        EXIT WHEN (SELECT ok FROM sdes.health() WHERE "check" = 'orphans');
+        PERFORM pg_sleep(0.1);
+    END LOOP;
+END
+$$;
+SELECT "check", ok, detail FROM sdes.health() WHERE "check" IN ('orphans', 'kek', 'dek', 'login')
+ORDER BY 1;
+
+-- who may
+CREATE ROLE regress_dba NOLOGIN;
+CREATE ROLE regress_nobody NOLOGIN;
+GRANT sdes_admin TO regress_dba;
+SET ROLE regress_nobody;
+SELECT sdes.create_bucket('mine');
+SELECT * FROM sdes.health();
+SELECT name FROM sdes.buckets ORDER BY name;
+RESET ROLE;
+SET ROLE regress_dba;
+SELECT sdes.create_bucket('by_dba') IS NOT NULL AS created;
+RESET ROLE;
+SELECT name, created_by FROM sdes.buckets WHERE name = 'by_dba';
+BEGIN TRANSACTION READ ONLY;
+SELECT sdes.create_bucket('readonly');
+ROLLBACK;
+
+-- the type modifier
+SELECT format_type('sdes.enc_text'::regtype, sdes.enc_text_typmod_in('{customer_pii}'));
+SELECT format_type('sdes.enc_text'::regtype, 32);
+CREATE TABLE bad (a sdes.enc_text('no_such_bucket'));
+CREATE TABLE bad (a sdes.enc_text('#0000001'));
+CREATE TABLE bad (a sdes.enc_text('#system'));
+CREATE TABLE bad (a sdes.enc_text('payment', 'searchable'));
+CREATE TABLE bad (a sdes.enc_text());
+-- the modifier prints for roles that have nothing but the catalog
+SET ROLE regress_nobody;
+SELECT format_type('sdes.enc_text'::regtype, sdes.enc_text_typmod_in('{payment}'));
+RESET ROLE;
+-- while a dump is restored, the rows of buckets come after the tables
+SET check_function_bodies = off;
+CREATE TABLE restored (a sdes.enc_text('comes_later'), b sdes.enc_text('#0000001'));
+RESET check_function_bodies;
+\d restored
+DROP TABLE restored;

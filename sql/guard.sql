@@ -1,0 +1,35 @@
+-- A relation has no encrypted column of no bucket.
+CREATE TABLE g1 (a sdes.enc_text);
+CREATE TABLE g1 (a sdes.enc_text[]);
+CREATE TABLE g1 AS SELECT 'x'::sdes.enc_text AS a;
+CREATE TABLE g1 AS SELECT 'x'::sdes.enc_text('payment') AS a;
+ALTER TABLE g1 ADD COLUMN b sdes.enc_text;
+ALTER TABLE g1 ALTER COLUMN a TYPE sdes.enc_text;
+\d g1
+CREATE TEMP TABLE g2 (a sdes.enc_text);
+CREATE UNLOGGED TABLE g2 (a sdes.enc_text);
+CREATE TYPE gc AS (a sdes.enc_text);
+CREATE TYPE gc AS (a int);
+ALTER TYPE gc ADD ATTRIBUTE b sdes.enc_text;
+CREATE DOMAIN gd AS sdes.enc_text;
+CREATE TABLE g2 (a gd);
+CREATE TABLE g2 (a gd[]);
+CREATE DOMAIN gok AS sdes.enc_text('payment');
+CREATE TABLE g2 (a gok, b gok[]);
+CREATE MATERIALIZED VIEW gm AS SELECT 'x'::sdes.enc_text AS a;
+CREATE TABLE gp (id int, a sdes.enc_text('payment')) PARTITION BY LIST (id);
+CREATE TABLE gp1 PARTITION OF gp FOR VALUES IN (1);
+CREATE TABLE gi (b sdes.enc_text) INHERITS (gp1);
+CREATE TABLE gl (LIKE gp1);
+\d gl
+-- views store nothing
+CREATE VIEW gv AS SELECT 'x'::sdes.enc_text AS a;
+DROP VIEW gv;
+-- equality is equality of bytes
+CREATE COLLATION nondet (provider = icu, locale = 'und', deterministic = false);
+CREATE TABLE g3 (a sdes.enc_text('payment') COLLATE nondet);
+CREATE TABLE g3 (a sdes.enc_text('payment') COLLATE "C");
+\d g3
+DROP TABLE g1, g2, g3, gp, gl;
+DROP DOMAIN gd, gok;
+DROP TYPE gc;

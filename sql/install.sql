@@ -1,0 +1,20 @@
+-- The extension as a newcomer meets it.
+CREATE EXTENSION sdes;
+\dx sdes
+\dx+ sdes
+-- every object says what it is
+SELECT pg_describe_object(classid, objid, objsubid)
+FROM pg_depend
+WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+  AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'sdes')
+  AND classid <> 'pg_type'::regclass
+  AND obj_description(objid, classid::regclass::name) IS NULL
+ORDER BY 1;
+SELECT rolname, rolcanlogin, shobj_description(oid, 'pg_authid')
+FROM pg_roles WHERE rolname LIKE 'sdes\_%' ORDER BY 1;
+-- it has no other place
+ALTER EXTENSION sdes SET SCHEMA public;
+-- before the first bucket: clear errors, nothing stored
+SELECT 'a'::sdes.enc_text;
+CREATE TABLE early (a sdes.enc_text('nobucket'));
+SELECT * FROM sdes.buckets;

@@ -1,0 +1,119 @@
+/*
+ * buckets.c
+ *		What an administrator does in SQL: sdes.create_bucket(), sdes.retry_pin().
+ *
+ * The first bucket of a database brings the system bucket with it, under which
+ * literals are sealed. CREATE EXTENSION makes neither: a restored dump brings
+ * its own rows, and the HSM may not be there yet.
+ */
+#include "postgres.h"
+
+#include "agentlink/agentlink.h"
+#include "crypto/kdf.h"
+#include "keyring/keyring.h"
+#include "miscadmin.h"
+#include "policy/policy.h"
+#include "sdes_compat.h"
+#include "sdes_errors.h"
+#include "sdes_guc.h"
+#include "storage/lmgr.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/uuid.h"
+
+SDES_SQL_FUNCTION(sdes_create_bucket);
+SDES_SQL_FUNCTION(sdes_retry_pin);
+
+/* RFC 4122, section 4.4: version 4, variant 1. */
+static void
+make_uuid(uint8 *uuid)
+{
+	sdes_check(sdes_random(uuid, SDES_UUID_SIZE));
+	uuid[6] = (uuid[6] & 0x0f) | 0x40;
+	uuid[8] = (uuid[8] & 0x3f) | 0x80;
+}
+
+static void
+make_bucket(const char *name, bool system, SdesBucketRow *bucket)
+{
+	SdesKekRow kek = {0};
+
+	memset(bucket, 0, sizeof(*bucket));
+	make_uuid(bucket->uuid);
+	strlcpy(bucket->name, name, sizeof(bucket->name));
+	bucket->hash = sdes_bucket_hash(name);
+	bucket->system = system;
+	sdes_store_insert_bucket(bucket);
+	sdes_keyring_make_kek(bucket, &kek);
+	sdes_keyring_make_dek(&kek, system ? SDES_PURPOSE_LITERAL : SDES_PURPOSE_DATA);
+}
+
+static void
+check_name(const char *name)
+{
+	const char *wrong = NULL;
+
+	if (name[0] == '\0')
+		wrong = "It is empty.";
+	else if (name[0] == '#')
+		wrong = "It begins with \"#\".";
+	else if (strlen(name) > SDES_NAME_MAX)
+		wrong = "It is longer than 63 bytes.";
+	for (const char *c = name; wrong == NULL && *c; c++)
+		if ((unsigned char) *c < ' ' || *c == 0x7f)
+			wrong = "It has a control character.";
+	if (wrong)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("invalid bucket name"),
+		                errdetail_internal("%s", wrong)));
+}
+
+static void
+check_free(const char *name)
+{
+	SdesBucketRow other;
+
+	if (!sdes_store_bucket_by_hash(sdes_bucket_hash(name), &other))
+		return;
+	if (strcmp(other.name, name) == 0)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+		                errmsg("bucket \"%s\" already exists", name)));
+	ereport(
+	    ERROR,
+	    (errcode(ERRCODE_DUPLICATE_OBJECT),
+	     errmsg("bucket name \"%s\" collides with that of bucket \"%s\"", name, other.name),
+	     errdetail("Type modifiers hold 26 bits of a name's hash, and these are equal."),
+	     errhint("Choose another name.")));
+}
+
+Datum
+sdes_create_bucket(PG_FUNCTION_ARGS)
+{
+	const char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
+	SdesBucketRow bucket;
+
+	PreventCommandIfReadOnly("sdes.create_bucket()");
+	PreventCommandDuringRecovery("sdes.create_bucket()");
+	sdes_require_preload();
+	sdes_policy_require_member("sdes_admin", "create encryption buckets");
+	check_name(name);
+	/* Two sessions that create buckets take turns; readers are not held up. */
+	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
+	check_free(name);
+	if (!sdes_store_bucket_by_name(SDES_SYSTEM_BUCKET, &bucket))
+		make_bucket(SDES_SYSTEM_BUCKET, true, &bucket);
+	make_bucket(name, false, &bucket);
+	memcpy(uuid->data, bucket.uuid, SDES_UUID_SIZE);
+	PG_RETURN_UUID_P(uuid);
+}
+
+Datum
+sdes_retry_pin(PG_FUNCTION_ARGS)
+{
+	SdesRequest request = {.op = SDES_OP_PIN_RETRY};
+
+	sdes_policy_require_member("sdes_admin", "have the PIN of the HSM token tried again");
+	sdes_agentlink_ask(&request);
+	sdes_agentlink_finish();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,77 @@
+/*
+ * jobs.h
+ *		The threads that enter the PKCS#11 module, and the queue to them.
+ *
+ * A manager thread loads the module, logs in and starts SDES_WORKERS workers,
+ * each with its own session; when the token is lost it stops them, finalises
+ * the module and begins again. The main thread only puts jobs in and takes
+ * results out: it never enters the module and never waits for who does, since
+ * a thread stuck in a module cannot be rescued. It watches the clock instead.
+ *
+ * All functions here are the main thread's, and none blocks.
+ */
+#ifndef SDES_AGENT_JOBS_H
+#define SDES_AGENT_JOBS_H
+
+#include "agent/protocol.h"
+#include "crypto/secret.h"
+
+#define SDES_WORKERS         4
+#define SDES_JOB_DEADLINE_MS 10000 /* of a job, and of one start of the module */
+
+typedef struct SdesJob
+{
+	struct SdesJob *next;
+	uint64_t client;   /* who waits for it; 0 when nobody does any more */
+	int64_t queued_at; /* sdes_agent_now() */
+	SdesRequest request;
+	SdesReply reply;
+	SdesSecret dek; /* what reply.dek points to */
+} SdesJob;
+
+/* Starts the manager thread. config must stay. */
+extern bool sdes_jobs_start(const SdesAgentConfig *config);
+
+/* Readable when there is something to take, or the state has changed. */
+extern int sdes_jobs_fd(void);
+
+/* Empties the descriptor; then take until NULL. */
+extern void sdes_jobs_drain_fd(void);
+
+/*
+ * Queues a request of a client that has none under way. False without memory.
+ * While the agent is FAILED the job comes back at once with the failure.
+ */
+extern bool sdes_jobs_submit(uint64_t client, const SdesRequest *request);
+
+/* The client is gone: what was meant for it is dropped and wiped. */
+extern void sdes_jobs_forget(uint64_t client);
+
+/* A job with its reply, NULL when there is none; sdes_job_free() it. */
+extern SdesJob *sdes_jobs_take(void);
+extern void sdes_job_free(SdesJob *job);
+
+/*
+ * Answers what is past its deadline with SDES_ERR_HSM_TIMEOUT. Returns the
+ * milliseconds until it must be called again, -1 for never.
+ */
+extern int sdes_jobs_tick(void);
+
+/*
+ * True when a thread has been inside the module for too long: the agent must
+ * be replaced. All jobs then come back with SDES_ERR_HSM_TIMEOUT.
+ */
+extern bool sdes_jobs_stuck(void);
+
+extern void sdes_jobs_info(SdesAgentInfo *out);
+
+/* An administrator says the PIN is right. */
+extern void sdes_jobs_pin_retry(void);
+
+/*
+ * To be called every second while it returns true: looks whether the source
+ * of a refused PIN has changed, and starts anew if so.
+ */
+extern bool sdes_jobs_watch_pin(void);
+
+#endif

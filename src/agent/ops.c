@@ -1,0 +1,182 @@
+/*
+ * ops.c
+ *		The agent's operations on keys, in terms of the provider's.
+ *
+ * Invariant: a DEK is in locked memory from its first byte to its last, and
+ * leaves this file wrapped or in a reply, whoever asked for it.
+ */
+#include "agent/ops.h"
+
+#include "crypto/kdf.h"
+
+#include <string.h>
+
+_Static_assert(SDES_HSM_KEY_ID_SIZE == SDES_KEK_ID_SIZE, "one size of KEK ids");
+_Static_assert(SDES_HSM_DEK_SIZE == SDES_DEK_SIZE, "one size of DEKs");
+_Static_assert(SDES_HSM_BLOB_MAX == SDES_WRAPPED_MAX, "one size of wrapped DEKs");
+_Static_assert(SDES_HSM_DETAIL_MAX == SDES_DETAIL_MAX, "one size of details");
+
+#define LOST_RETRIES 1
+
+/* The binding's bytes and what the provider wants of it; aad points into it. */
+typedef struct Binding
+{
+	uint8_t bytes[SDES_DEK_BINDING_SIZE];
+	SdesHsmWrap wrap;
+} Binding;
+
+static void
+make_binding(const SdesDekBinding *binding, Binding *out)
+{
+	sdes_dek_binding_encode(binding, out->bytes);
+	memcpy(out->wrap.kek_id, binding->kek_id, sizeof(out->wrap.kek_id));
+	out->wrap.aad = SDES_BYTES_OF(out->bytes);
+}
+
+static void
+set_mechanism(SdesReply *reply, const char *mechanism)
+{
+	strncpy(reply->mechanism, mechanism, sizeof(reply->mechanism) - 1);
+}
+
+/* The token's random bytes XOR ours: as strong as the better of the two. */
+static SdesStatus
+draw_dek(SdesOps *ops, SdesSecret *dek, SdesHsmFault *fault)
+{
+	SdesSecret ours;
+	SdesStatus status = sdes_secret_new(&ours, SDES_DEK_SIZE);
+
+	if (status == SDES_OK)
+		status = sdes_secret_new(dek, SDES_DEK_SIZE);
+	if (status == SDES_OK)
+		status = sdes_random(ours.data, ours.size);
+	if (status != SDES_OK)
+		sdes_hsm_fault(fault, status, "%s", sdes_status_name(status));
+	else
+		status = ops->provider->random(ops->session, dek->data, dek->size, fault);
+	for (size_t i = 0; status == SDES_OK && i < SDES_DEK_SIZE; i++)
+		dek->data[i] ^= ours.data[i];
+	sdes_secret_free(&ours);
+	return status;
+}
+
+static SdesStatus
+dek_create(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesHsmFault *fault)
+{
+	SdesSecret dek = {NULL, 0};
+	SdesHsmBlob blob = {0};
+	Binding binding;
+	SdesStatus status;
+
+	make_binding(&request->binding, &binding);
+	status = draw_dek(ops, &dek, fault);
+	if (status == SDES_OK)
+	{
+		status = sdes_dek_commitment(sdes_secret_bytes(&dek), &request->binding,
+		                             reply->commitment);
+		if (status != SDES_OK)
+			sdes_hsm_fault(fault, status, "%s", sdes_status_name(status));
+	}
+	if (status == SDES_OK)
+		status = ops->provider->dek_wrap(ops->session, &binding.wrap,
+		                                 sdes_secret_bytes(&dek), &blob, fault);
+	sdes_secret_free(&dek);
+	if (status == SDES_OK)
+	{
+		reply->wrapped_size = blob.size;
+		memcpy(reply->wrapped, blob.data, blob.size);
+	}
+	return status;
+}
+
+static SdesStatus
+dek_unwrap(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesSecret *dek,
+           SdesHsmFault *fault)
+{
+	Binding binding;
+	SdesStatus status;
+
+	make_binding(&request->binding, &binding);
+	status = ops->provider->dek_unwrap(ops->session, &binding.wrap,
+	                                   sdes_bytes(request->wrapped, request->wrapped_size),
+	                                   dek, fault);
+	if (status == SDES_OK)
+		reply->dek = sdes_secret_bytes(dek);
+	return status;
+}
+
+static SdesStatus
+kek_list(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesHsmFault *fault)
+{
+	SdesHsmKekList list = {0, SDES_KEK_LIST_MAX, reply->keks};
+	SdesStatus status = ops->provider->kek_list(ops->session, request->label,
+	                                            request->kek_id, &list, fault);
+
+	reply->nkeks = (uint16_t) list.count;
+	return status;
+}
+
+static SdesStatus
+run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesSecret *dek,
+       SdesHsmFault *fault)
+{
+	const char *mechanism = "";
+	SdesStatus status;
+
+	switch (request->op)
+	{
+		case SDES_OP_KEK_CREATE:
+			status = ops->provider->kek_create(ops->session, request->label, reply->kek_id,
+			                                   &mechanism, fault);
+			set_mechanism(reply, mechanism);
+			return status;
+		case SDES_OP_KEK_CHECK:
+			status =
+			    ops->provider->kek_check(ops->session, request->kek_id, &mechanism, fault);
+			set_mechanism(reply, mechanism);
+			return status;
+		case SDES_OP_KEK_DESTROY:
+			return ops->provider->kek_destroy(ops->session, request->kek_id, fault);
+		case SDES_OP_KEK_LIST:
+			return kek_list(ops, request, reply, fault);
+		case SDES_OP_DEK_CREATE:
+			return dek_create(ops, request, reply, fault);
+		case SDES_OP_DEK_UNWRAP:
+			return dek_unwrap(ops, request, reply, dek, fault);
+		default: /* the main thread answers the others itself */
+			return sdes_hsm_fault(fault, SDES_ERR_FORMAT, "not an operation of a worker");
+	}
+}
+
+void
+sdes_ops_close(SdesOps *ops)
+{
+	ops->provider->session_close(ops->session);
+	ops->session = NULL;
+}
+
+bool
+sdes_ops_run(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesSecret *dek)
+{
+	SdesHsmFault fault;
+
+	for (int attempt = 0; attempt <= LOST_RETRIES; attempt++)
+	{
+		memset(reply, 0, sizeof(*reply));
+		memset(&fault, 0, sizeof(fault));
+		reply->op = request->op;
+		if (ops->session == NULL)
+			reply->status = ops->provider->session_open(ops->hsm, &ops->session, &fault);
+		if (reply->status == SDES_OK)
+			reply->status = run_op(ops, request, reply, dek, &fault);
+		if (reply->status == SDES_OK)
+			return true;
+		/* An operation may have stayed active in the session. */
+		sdes_ops_close(ops);
+		if (!fault.lost)
+			break;
+	}
+	reply->ckr = fault.code;
+	strcpy(reply->detail, fault.detail);
+	return !fault.lost;
+}

@@ -1,0 +1,106 @@
+/*
+ * protocol.h
+ *		What backends and the agent say to each other.
+ *
+ * A Unix stream socket carries messages: a 4-byte big-endian length of what
+ * follows (at most SDES_MESSAGE_MAX), then the body. The first message on a
+ * connection is HELLO with the protocol version and the secret that the
+ * supervisor drew for this start of the agent; the agent answers it like any
+ * request. After that, requests are answered one at a time, in order.
+ *
+ * The codec is strict on both sides: a body with anything missing, left over
+ * or unknown is SDES_ERR_FORMAT and ends the connection. Encoded requests and
+ * replies may hold a secret or a DEK, so they are built and read in locked
+ * memory (client.c, server.c).
+ */
+#ifndef SDES_PROTOCOL_H
+#define SDES_PROTOCOL_H
+
+#include "agent/config.h"
+#include "envelope/dek.h"
+
+#define SDES_PROTOCOL_VERSION 1
+#define SDES_MESSAGE_MAX      4096 /* of a body */
+#define SDES_WRAPPED_MAX      1024 /* of a wrapped DEK */
+#define SDES_LABEL_MAX        200  /* of a key's label, UTF-8 */
+#define SDES_DETAIL_MAX       300  /* of a reply's text */
+#define SDES_KEK_LIST_MAX     200  /* ids in one KEK_LIST reply */
+
+typedef enum SdesAgentOp
+{
+	SDES_OP_HELLO = 1,
+	SDES_OP_STATUS = 2,      /* state of the agent, never waits for the module */
+	SDES_OP_KEK_CREATE = 3,  /* generate a KEK with a random id, read back, round trip */
+	SDES_OP_KEK_CHECK = 4,   /* find it, read its attributes back, round trip */
+	SDES_OP_KEK_DESTROY = 5, /* destroy it; a missing one is SDES_ERR_HSM_KEY_MISSING */
+	SDES_OP_KEK_LIST = 6,    /* ids of KEKs whose label begins with a prefix, after an id */
+	SDES_OP_DEK_CREATE = 7,  /* draw a DEK, wrap it, return blob and commitment */
+	SDES_OP_DEK_UNWRAP = 8,  /* return the DEK of a blob */
+	SDES_OP_PIN_RETRY = 9 /* forget a refused PIN: an administrator says it is right now */
+} SdesAgentOp;
+
+typedef enum SdesAgentState
+{
+	SDES_AGENT_STARTING = 0, /* the module is being loaded, or the login runs */
+	SDES_AGENT_READY = 1,    /* logged in */
+	SDES_AGENT_FAILED = 2    /* see the status: unset, module, token, PIN ... */
+} SdesAgentState;
+
+/* A request. Only the fields its op names below are sent. */
+typedef struct SdesRequest
+{
+	SdesAgentOp op;
+	uint16_t version;                       /* HELLO */
+	uint8_t secret[SDES_AGENT_SECRET_SIZE]; /* HELLO */
+	char label[SDES_LABEL_MAX + 1];         /* KEK_CREATE; KEK_LIST: the prefix */
+	uint8_t kek_id[SDES_KEK_ID_SIZE];  /* KEK_CHECK, _DESTROY; KEK_LIST: after this id */
+	SdesDekBinding binding;            /* DEK_* (kek_id is in it) */
+	size_t wrapped_size;               /* DEK_UNWRAP */
+	uint8_t wrapped[SDES_WRAPPED_MAX]; /* DEK_UNWRAP */
+} SdesRequest;
+
+/* STATUS, and what sdes.health() tells of it. */
+typedef struct SdesAgentInfo
+{
+	uint8_t state;        /* SdesAgentState */
+	uint16_t status;      /* SdesStatus: why it is FAILED */
+	uint32_t pid;         /* of the agent */
+	uint32_t logins;      /* C_Login calls since this agent started */
+	char module[128];     /* CK_INFO libraryDescription and version */
+	char token_label[33]; /* CK_TOKEN_INFO, blanks trimmed */
+	char token_serial[17];
+	char token_model[17];
+	char detail[SDES_DETAIL_MAX + 1]; /* the last failure in words */
+} SdesAgentInfo;
+
+typedef struct SdesReply
+{
+	SdesAgentOp op;    /* of the request; only its fields below are sent */
+	SdesStatus status; /* unless SDES_OK, nothing but ckr and detail follows */
+	uint32_t ckr;      /* the module's CK_RV, 0 when none is meant */
+	char detail[SDES_DETAIL_MAX + 1]; /* for people; no secret, PIN or value */
+	SdesAgentInfo info;               /* STATUS */
+	uint8_t kek_id[SDES_KEK_ID_SIZE]; /* KEK_CREATE */
+	char mechanism[32];               /* KEK_CREATE, KEK_CHECK: "AES-GCM" */
+	uint16_t nkeks;                   /* KEK_LIST, ascending */
+	uint8_t keks[SDES_KEK_LIST_MAX][SDES_KEK_ID_SIZE];
+	size_t wrapped_size;                      /* DEK_CREATE */
+	uint8_t wrapped[SDES_WRAPPED_MAX];        /* DEK_CREATE */
+	uint8_t commitment[SDES_COMMITMENT_SIZE]; /* DEK_CREATE */
+	SdesBytes dek; /* DEK_UNWRAP: SDES_DEK_SIZE bytes; borrows from the message body */
+} SdesReply;
+
+/*
+ * Encode the body (without the length). SDES_ERR_TOO_LONG when it does not fit
+ * into size; *used is set on success. A reply's dek is read from reply->dek.
+ */
+extern SdesStatus sdes_request_encode(const SdesRequest *request, uint8_t *out, size_t size,
+                                      size_t *used);
+extern SdesStatus sdes_reply_encode(const SdesReply *reply, uint8_t *out, size_t size,
+                                    size_t *used);
+
+/* Decode a whole body; SDES_ERR_FORMAT unless it is canonical. */
+extern SdesStatus sdes_request_decode(SdesBytes body, SdesRequest *out);
+extern SdesStatus sdes_reply_decode(SdesBytes body, SdesAgentOp op, SdesReply *out);
+
+#endif

@@ -1,0 +1,220 @@
+/*
+ * agentlink.c
+ *		One question to the agent, one answer, interruptible throughout.
+ */
+#include "postgres.h"
+
+#include "agentlink/agentlink.h"
+
+#include "agent/client.h"
+#include "agentlink/shared.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "portability/instr_time.h"
+#include "sdes_errors.h"
+#include "sdes_guc.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/wait_event.h"
+
+#define RETRY_PAUSE_MS 50
+
+static SdesClient *client = NULL;
+
+void
+sdes_agentlink_init(void)
+{
+	sdes_shared_init();
+}
+
+void
+sdes_agentlink_close(void)
+{
+	if (client)
+		sdes_client_free(client);
+	client = NULL;
+}
+
+static void
+close_at_exit(int code, Datum arg)
+{
+	sdes_agentlink_close();
+}
+
+void
+sdes_agentlink_finish(void)
+{
+	if (client)
+		sdes_client_finish(client);
+}
+
+static int
+elapsed_ms(instr_time since)
+{
+	instr_time now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, since);
+	return (int) INSTR_TIME_GET_MILLISEC(now);
+}
+
+static SdesStatus
+fail(SdesLinkFailure *failure, SdesStatus status, const char *detail)
+{
+	failure->status = status;
+	strlcpy(failure->detail, detail, sizeof(failure->detail));
+	return status;
+}
+
+/* Sleeps on the latch, and on the client's socket when events ask for it. */
+static void
+wait_for(int events, pgsocket fd, int timeout_ms)
+{
+	int rc =
+	    WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH | events,
+	                      fd, timeout_ms, PG_WAIT_EXTENSION);
+
+	if (rc & WL_LATCH_SET)
+	{
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Drives the client to an end. SDES_OK: a reply is there. */
+static SdesStatus
+converse(SdesClientWant want, SdesLinkFailure *failure)
+{
+	instr_time start;
+
+	INSTR_TIME_SET_CURRENT(start);
+	while (want == SDES_CLIENT_READ || want == SDES_CLIENT_WRITE)
+	{
+		int left = SDES_LINK_TIMEOUT_MS - elapsed_ms(start);
+
+		if (left <= 0)
+			return fail(failure, SDES_ERR_AGENT_TIMEOUT, "");
+		wait_for(want == SDES_CLIENT_READ ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE,
+		         sdes_client_fd(client), left);
+		want = sdes_client_step(client);
+	}
+	if (want == SDES_CLIENT_FAILED)
+		return fail(failure, sdes_client_status(client), "");
+	return SDES_OK;
+}
+
+static SdesStatus
+attempt(const SdesRequest *request, SdesLinkFailure *failure)
+{
+	bool service = sdes_agent_socket[0] != '\0';
+	uint8 secret[SDES_AGENT_SECRET_SIZE];
+	SdesStatus status;
+
+	LWLockAcquire(sdes_shared->lock, LW_SHARED);
+	memcpy(secret, sdes_shared->secret, sizeof(secret));
+	LWLockRelease(sdes_shared->lock);
+
+	status =
+	    converse(sdes_client_begin(client, service ? sdes_agent_socket : SDES_OWN_SOCKET,
+	                               service ? NULL : secret, request),
+	             failure);
+	sdes_wipe(secret, sizeof(secret));
+	if (status == SDES_OK && sdes_client_reply(client)->status != SDES_OK)
+		status = fail(failure, sdes_client_reply(client)->status,
+		              sdes_client_reply(client)->detail);
+	return status;
+}
+
+/* Whether to ask once more: the agent is gone, but it is being started again. */
+static bool
+worth_another(const SdesRequest *request, const SdesLinkFailure *failure, int waited_ms)
+{
+	if (waited_ms >= SDES_LINK_RESTART_MS || sdes_agentlink_public().trouble[0] != '\0')
+		return false;
+	if (failure->status == SDES_ERR_AGENT_ABSENT)
+		return true;
+	/* A new agent has a new secret, which the supervisor publishes first. */
+	if (failure->status == SDES_ERR_AGENT_REFUSED)
+		return true;
+	return failure->status == SDES_ERR_AGENT_LOST && request->op != SDES_OP_KEK_CREATE;
+}
+
+static SdesStatus
+ask_until_answered(const SdesRequest *request, bool patient, SdesLinkFailure *failure)
+{
+	instr_time start;
+
+	INSTR_TIME_SET_CURRENT(start);
+	for (;;)
+	{
+		SdesStatus status = attempt(request, failure);
+
+		if (status == SDES_OK || !patient ||
+		    !worth_another(request, failure, elapsed_ms(start)))
+			return status;
+		sdes_client_close(client);
+		wait_for(0, PGINVALID_SOCKET, RETRY_PAUSE_MS);
+	}
+}
+
+static SdesStatus
+prepare(SdesLinkFailure *failure)
+{
+	sdes_require_preload();
+	/* Index comparisons run like this; there the key should have been at hand. */
+	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
+		return fail(failure, SDES_ERR_AGENT_TIMEOUT,
+		            "A key is needed where the server must not wait.");
+	if (client == NULL)
+	{
+		client = sdes_client_new();
+		if (client == NULL)
+			return fail(failure, SDES_ERR_LOCKED_MEMORY, "");
+		before_shmem_exit(close_at_exit, 0);
+	}
+	return SDES_OK;
+}
+
+/* The agent's own words say more than ours about why it cannot be reached. */
+static void
+explain_absence(SdesLinkFailure *failure)
+{
+	if (failure->status == SDES_ERR_AGENT_ABSENT && failure->detail[0] == '\0')
+		strlcpy(failure->detail, sdes_agentlink_public().trouble, sizeof(failure->detail));
+}
+
+const SdesReply *
+sdes_agentlink_try(const SdesRequest *request, bool patient, SdesLinkFailure *failure)
+{
+	volatile SdesStatus status = prepare(failure);
+
+	if (status != SDES_OK)
+		return NULL;
+	PG_TRY();
+	{
+		status = ask_until_answered(request, patient, failure);
+	}
+	PG_CATCH();
+	{
+		sdes_client_close(client);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (status == SDES_OK)
+		return sdes_client_reply(client);
+	explain_absence(failure);
+	sdes_client_close(client);
+	return NULL;
+}
+
+const SdesReply *
+sdes_agentlink_ask(const SdesRequest *request)
+{
+	SdesLinkFailure failure;
+	const SdesReply *reply = sdes_agentlink_try(request, true, &failure);
+
+	if (reply == NULL)
+		sdes_report(ERROR, failure.status, failure.detail);
+	return reply;
+}

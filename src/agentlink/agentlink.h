@@ -1,0 +1,80 @@
+/*
+ * agentlink.h
+ *		Asking the key agent from a backend, and what backends, the supervisor
+ *		and the agent share.
+ *
+ * A backend waits for the agent on its latch, so that cancel, statement
+ * timeout and termination work while the HSM hangs. It never waits where it
+ * could not be interrupted.
+ */
+#ifndef SDES_AGENTLINK_H
+#define SDES_AGENTLINK_H
+
+#include "postgres.h"
+
+#include "agent/protocol.h"
+
+/* Longest a backend waits for one answer; the agent gives up before that. */
+#define SDES_LINK_TIMEOUT_MS 12000
+/* Longest a backend waits for an agent that is being restarted. */
+#define SDES_LINK_RESTART_MS 5000
+/* Socket of our own agent, relative to the data directory (107-byte limit). */
+#define SDES_STATE_DIRECTORY "sdes"
+#define SDES_OWN_SOCKET      "sdes/agent.sock"
+
+/* Hooks for shared memory; called once, from _PG_init of a preloaded library. */
+extern void sdes_agentlink_init(void);
+
+typedef struct SdesLinkFailure
+{
+	SdesStatus status;
+	char detail[SDES_DETAIL_MAX + 1];
+} SdesLinkFailure;
+
+/*
+ * Asks the agent and returns its reply, valid until sdes_agentlink_finish().
+ * Raises an error when there is none or it is a failure. The request is sent
+ * again when the agent is lost in mid-flight, except for SDES_OP_KEK_CREATE,
+ * which is not idempotent.
+ */
+extern const SdesReply *sdes_agentlink_ask(const SdesRequest *request);
+
+/*
+ * The same, but returns NULL and fills *failure; it raises only for interrupts.
+ * With patient false it does not wait for an agent that is being restarted.
+ */
+extern const SdesReply *sdes_agentlink_try(const SdesRequest *request, bool patient,
+                                           SdesLinkFailure *failure);
+
+/* Wipes the reply. Must be called once the reply was used. */
+extern void sdes_agentlink_finish(void);
+
+/* Forgets the connection and all that is buffered; at exit of the process. */
+extern void sdes_agentlink_close(void);
+
+/*
+ * KEKs made by this transaction are destroyed in the HSM should it abort. The
+ * supervisor does that: an abort never waits for an HSM.
+ */
+extern void sdes_agentlink_kek_pending(const uint8 kek_id[SDES_KEK_ID_SIZE]);
+
+/* What the supervisor publishes; sdes.health() reads it. */
+typedef struct SdesAgentPublic
+{
+	pid_t supervisor_pid; /* 0: not running */
+	pid_t agent_pid;      /* 0: not running, or a service of its own */
+	uint32 starts;        /* of the agent, since the server started */
+	char trouble[160];    /* why the agent cannot be started; empty when it can */
+} SdesAgentPublic;
+
+extern SdesAgentPublic sdes_agentlink_public(void);
+
+/* ---- for the supervisor only ---- */
+
+extern void sdes_agentlink_publish(const SdesAgentPublic *published,
+                                   const uint8 secret[SDES_AGENT_SECRET_SIZE]);
+
+/* Takes one KEK id that is to be destroyed; false when there is none. */
+extern bool sdes_agentlink_take_orphan(uint8 kek_id[SDES_KEK_ID_SIZE]);
+
+#endif

@@ -1,0 +1,137 @@
+/*
+ * shared.c
+ *		Shared memory of supervisor and backends.
+ *
+ * It holds the secret by which the agent knows its server's processes, which
+ * is why the postmaster and all that it forks are undumpable.
+ */
+#include "postgres.h"
+
+#include "agentlink/shared.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+
+SdesShared *sdes_shared = NULL;
+
+static shmem_startup_hook_type previous_startup = NULL;
+#if PG_VERSION_NUM >= 150000
+static shmem_request_hook_type previous_request = NULL;
+#endif
+
+/* KEKs of this transaction that exist in the HSM but are not committed here. */
+static int npending = 0;
+static uint8 pending[SDES_MAX_ORPHANS][SDES_KEK_ID_SIZE];
+
+static void
+request(void)
+{
+#if PG_VERSION_NUM >= 150000
+	if (previous_request)
+		previous_request();
+#endif
+	RequestAddinShmemSpace(MAXALIGN(sizeof(SdesShared)));
+	RequestNamedLWLockTranche("sdes", 1);
+}
+
+static void
+startup(void)
+{
+	bool found;
+
+	if (previous_startup)
+		previous_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	sdes_shared = ShmemInitStruct("sdes", sizeof(SdesShared), &found);
+	if (!found)
+	{
+		memset(sdes_shared, 0, sizeof(SdesShared));
+		sdes_shared->lock = &GetNamedLWLockTranche("sdes")->lock;
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+SdesAgentPublic
+sdes_agentlink_public(void)
+{
+	SdesAgentPublic published;
+
+	LWLockAcquire(sdes_shared->lock, LW_SHARED);
+	published = sdes_shared->published;
+	LWLockRelease(sdes_shared->lock);
+	return published;
+}
+
+void
+sdes_agentlink_publish(const SdesAgentPublic *published,
+                       const uint8 secret[SDES_AGENT_SECRET_SIZE])
+{
+	LWLockAcquire(sdes_shared->lock, LW_EXCLUSIVE);
+	sdes_shared->published = *published;
+	memcpy(sdes_shared->secret, secret, SDES_AGENT_SECRET_SIZE);
+	sdes_shared->supervisor_latch = published->supervisor_pid ? MyLatch : NULL;
+	LWLockRelease(sdes_shared->lock);
+}
+
+bool
+sdes_agentlink_take_orphan(uint8 kek_id[SDES_KEK_ID_SIZE])
+{
+	bool found;
+
+	LWLockAcquire(sdes_shared->lock, LW_EXCLUSIVE);
+	found = sdes_shared->norphans > 0;
+	if (found)
+		memcpy(kek_id, sdes_shared->orphans[--sdes_shared->norphans], SDES_KEK_ID_SIZE);
+	LWLockRelease(sdes_shared->lock);
+	return found;
+}
+
+void
+sdes_agentlink_kek_pending(const uint8 kek_id[SDES_KEK_ID_SIZE])
+{
+	/* More than fit are left to sdes.health(), which lists orphans. */
+	if (npending < SDES_MAX_ORPHANS)
+		memcpy(pending[npending++], kek_id, SDES_KEK_ID_SIZE);
+}
+
+static void
+hand_over_pending(void)
+{
+	LWLockAcquire(sdes_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < npending && sdes_shared->norphans < SDES_MAX_ORPHANS; i++)
+		memcpy(sdes_shared->orphans[sdes_shared->norphans++], pending[i], SDES_KEK_ID_SIZE);
+	if (sdes_shared->supervisor_latch)
+		SetLatch(sdes_shared->supervisor_latch);
+	LWLockRelease(sdes_shared->lock);
+}
+
+/*
+ * The rows of a KEK and the KEK share one transaction's fate. A rolled-back
+ * subtransaction leaves its KEK until the end, when health() lists it: rare,
+ * harmless, and not worth a stack. A prepared transaction keeps its KEKs.
+ */
+static void
+end_of_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT && npending > 0)
+		hand_over_pending();
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT ||
+	    event == XACT_EVENT_PREPARE)
+		npending = 0;
+}
+
+void
+sdes_shared_init(void)
+{
+#if PG_VERSION_NUM >= 150000
+	previous_request = shmem_request_hook;
+	shmem_request_hook = request;
+#else
+	request();
+#endif
+	previous_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+	RegisterXactCallback(end_of_transaction, NULL);
+}

@@ -1,0 +1,24 @@
+/*
+ * mac.h
+ *		HMAC-SHA-256 (FIPS 198-1) and SHA-256 (FIPS 180-4).
+ */
+#ifndef SDES_MAC_H
+#define SDES_MAC_H
+
+#include "crypto/bytes.h"
+#include "crypto/status.h"
+
+#define SDES_MAC_SIZE    32
+#define SDES_DIGEST_SIZE 32
+
+/* HMAC over the npieces of data one after the other. Any key length. */
+extern SdesStatus sdes_hmac_sha256(SdesBytes key, const SdesBytes *pieces, int npieces,
+                                   uint8_t out[SDES_MAC_SIZE]);
+
+extern SdesStatus sdes_sha256(const SdesBytes *pieces, int npieces,
+                              uint8_t out[SDES_DIGEST_SIZE]);
+
+/* Compares in constant time. */
+extern bool sdes_equal(const void *a, const void *b, size_t size);
+
+#endif

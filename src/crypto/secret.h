@@ -1,0 +1,54 @@
+/*
+ * secret.h
+ *		Memory for key bytes, and a process that cannot be looked into.
+ *
+ * Invariant: a raw key lives only in OpenSSL's secure heap, which is locked,
+ * kept out of core files and fenced by guard pages, and is wiped when freed.
+ * The heap belongs to one process: locks are not inherited by fork(), so a
+ * process that inherited a started heap must not use it. For that reason the
+ * postmaster never starts it; each process does so at its first secret.
+ */
+#ifndef SDES_SECRET_H
+#define SDES_SECRET_H
+
+#include "crypto/bytes.h"
+#include "crypto/status.h"
+
+#include <openssl/crypto.h>
+
+/* Bytes of locked memory a process takes at its first secret (a power of 2). */
+#define SDES_SECRET_HEAP_SIZE 32768
+
+typedef struct SdesSecret
+{
+	uint8_t *data; /* NULL when empty */
+	size_t size;
+} SdesSecret;
+
+/*
+ * Allocates size zeroed bytes of locked memory into *out.
+ * SDES_ERR_LOCKED_MEMORY when the heap cannot be locked or is exhausted, and
+ * when this process inherited its heap over fork().
+ */
+extern SdesStatus sdes_secret_new(SdesSecret *out, size_t size);
+
+/* Wipes and frees; leaves *secret empty. An empty secret is fine. */
+extern void sdes_secret_free(SdesSecret *secret);
+
+/* Wipes memory that held a secret in passing, in a way no compiler removes. */
+static inline void
+sdes_wipe(void *data, size_t size)
+{
+	OPENSSL_cleanse(data, size);
+}
+
+extern SdesBytes sdes_secret_bytes(const SdesSecret *secret);
+
+/*
+ * Takes this process out of reach of ptrace, /proc/PID/mem and core files
+ * (PR_SET_DUMPABLE 0, inherited over fork, reset by exec). Returns false where
+ * the system refuses.
+ */
+extern bool sdes_process_undumpable(void);
+
+#endif

@@ -1,0 +1,328 @@
+/*
+ * health.c
+ *		sdes.health(): one row per check, each with what was found and what to do.
+ *
+ * It never fails for what it is there to report: every check asks in a way
+ * that returns a status. A check that cannot be made because an earlier one
+ * failed says so instead of guessing.
+ */
+#include "postgres.h"
+
+#include <sys/prctl.h>
+
+#include "agentlink/agentlink.h"
+#include "keyring/keyring.h"
+#include "sdes_compat.h"
+#include "sdes_errors.h"
+#include "sdes_guc.h"
+#include "store/store.h"
+#include "utils/builtins.h"
+
+SDES_SQL_FUNCTION(sdes_health);
+
+typedef struct Health
+{
+	ReturnSetInfo *result;
+	bool asked;     /* the agent answered */
+	bool logged_in; /* and is logged in */
+	SdesAgentInfo info;
+	SdesLinkFailure failure; /* why it did not answer */
+} Health;
+
+static void
+add(Health *health, const char *check, bool ok, const char *detail, const char *hint)
+{
+	Datum values[4];
+	bool nulls[4] = {false};
+
+	values[0] = CStringGetTextDatum(check);
+	values[1] = BoolGetDatum(ok);
+	values[2] = CStringGetTextDatum(detail);
+	nulls[3] = ok || hint == NULL;
+	values[3] = nulls[3] ? (Datum) 0 : CStringGetTextDatum(hint);
+	tuplestore_putvalues(health->result->setResult, health->result->setDesc, values, nulls);
+}
+
+static void
+check_preload(Health *health)
+{
+	add(health, "preload", sdes_is_preloaded(),
+	    sdes_is_preloaded() ? "sdes was loaded when the server started"
+	                        : "sdes was not loaded when the server started",
+	    "Add 'sdes' to shared_preload_libraries in postgresql.conf and restart the "
+	    "server.");
+}
+
+static void
+check_processes(Health *health)
+{
+	bool undumpable = prctl(PR_GET_DUMPABLE) == 0;
+
+	add(health, "memory", undumpable,
+	    undumpable ? "processes of this server cannot be dumped or traced"
+	               : "processes of this server can be dumped and traced",
+	    "The operating system refused PR_SET_DUMPABLE; see the server log.");
+}
+
+static void
+check_supervisor(Health *health)
+{
+	SdesAgentPublic published = sdes_agentlink_public();
+	bool ok = published.supervisor_pid != 0;
+
+	add(health, "workers", ok,
+	    ok ? psprintf("supervisor runs as process %d", (int) published.supervisor_pid)
+	       : "supervisor is not running",
+	    "It is started again within a second; see the server log if it stays away.");
+}
+
+static void
+check_agent(Health *health)
+{
+	SdesAgentPublic published = sdes_agentlink_public();
+	SdesRequest request = {.op = SDES_OP_STATUS};
+	const SdesReply *reply = sdes_agentlink_try(&request, false, &health->failure);
+
+	if (reply == NULL)
+	{
+		add(health, "agent", false,
+		    published.trouble[0]                ? published.trouble
+		    : health->failure.detail[0] != '\0' ? health->failure.detail
+		                                        : sdes_status_name(health->failure.status),
+		    sdes_status_hint(health->failure.status));
+		return;
+	}
+	health->asked = true;
+	health->info = reply->info;
+	sdes_agentlink_finish();
+	health->logged_in = health->info.state == SDES_AGENT_READY;
+	add(health, "agent", true,
+	    psprintf("process %u answers, started %u time(s)", health->info.pid,
+	             published.starts),
+	    NULL);
+}
+
+/* A check of what comes before the login: how far the agent got tells. */
+static void
+check_stage(Health *health, const char *check, const char *found, SdesStatus first,
+            SdesStatus last)
+{
+	SdesStatus status = (SdesStatus) health->info.status;
+	bool failed = health->info.state == SDES_AGENT_FAILED;
+
+	if (!health->asked)
+		add(health, check, false, "not known, since the agent does not answer", NULL);
+	else if (failed && status >= first && status <= last)
+		add(health, check, false,
+		    health->info.detail[0] ? health->info.detail : sdes_status_name(status),
+		    sdes_status_hint(status));
+	else if (found[0] == '\0')
+		add(health, check, false, "not known yet", "See the other checks.");
+	else
+		add(health, check, true, found, NULL);
+}
+
+static void
+check_login(Health *health)
+{
+	SdesStatus status = (SdesStatus) health->info.status;
+
+	if (!health->asked)
+		add(health, "login", false, "not known, since the agent does not answer", NULL);
+	else if (health->logged_in)
+		add(health, "login", true,
+		    psprintf("logged in; %u login(s) since the agent started", health->info.logins),
+		    NULL);
+	else if (health->info.state == SDES_AGENT_STARTING)
+		add(health, "login", false, "the agent is starting", "Look again in a moment.");
+	else
+		add(health, "login", false,
+		    health->info.detail[0] ? health->info.detail : sdes_status_name(status),
+		    sdes_status_hint(status));
+}
+
+static const char *
+bucket_name(const uint8 *uuid)
+{
+	SdesBucketRow row;
+
+	return sdes_store_bucket_by_uuid(uuid, &row) ? pstrdup(row.name) : "?";
+}
+
+/* What is the matter with the first bad one, and how many there are. */
+typedef struct Tally
+{
+	int total;
+	int bad;
+	SdesStatus status;
+	const char *first;
+} Tally;
+
+static void
+count(Tally *tally, const uint8 *bucket, SdesStatus status, const char *detail)
+{
+	tally->total++;
+	if (status == SDES_OK)
+		return;
+	if (tally->bad++ == 0)
+	{
+		tally->status = status;
+		tally->first = psprintf("bucket \"%s\": %s%s%s", bucket_name(bucket),
+		                        sdes_status_name(status), detail[0] ? ": " : "", detail);
+	}
+}
+
+static void
+add_tally(Health *health, const char *check, const Tally *tally, const char *all_well)
+{
+	if (tally->bad > 0)
+		add(health, check, false,
+		    psprintf("%d of %d: %s", tally->bad, tally->total, tally->first),
+		    sdes_status_hint(tally->status));
+	else if (tally->total == 0)
+		add(health, check, true, "there are no buckets yet", NULL);
+	else
+		add(health, check, true, psprintf("%d %s", tally->total, all_well), NULL);
+}
+
+static void
+check_keks(Health *health)
+{
+	Tally tally = {0};
+	List *keks = sdes_store_keks();
+	ListCell *cell;
+
+	if (!health->logged_in)
+	{
+		add(health, "kek", false, "not known without a login", NULL);
+		return;
+	}
+	foreach (cell, keks)
+	{
+		SdesKekRow *kek = lfirst(cell);
+		SdesRequest request = {.op = SDES_OP_KEK_CHECK};
+		SdesLinkFailure failure = {SDES_OK};
+
+		memcpy(request.kek_id, kek->id, SDES_KEK_ID_SIZE);
+		if (sdes_agentlink_try(&request, false, &failure) != NULL)
+			sdes_agentlink_finish();
+		count(&tally, kek->bucket, failure.status, failure.detail);
+	}
+	add_tally(health, "kek", &tally,
+	          "key encryption key(s) in the token, non-extractable, round trip done");
+}
+
+static void
+check_deks(Health *health)
+{
+	Tally tally = {0};
+	List *deks = sdes_store_deks();
+	ListCell *cell;
+
+	if (!health->logged_in)
+	{
+		add(health, "dek", false, "not known without a login", NULL);
+		return;
+	}
+	foreach (cell, deks)
+	{
+		SdesDekRow *dek = lfirst(cell);
+		char detail[SDES_DETAIL_MAX + 1];
+		SdesStatus status;
+
+		if (dek->state != SDES_KEY_ACTIVE && dek->state != SDES_KEY_DECRYPT_ONLY)
+			continue;
+		status = sdes_keyring_round_trip(dek, detail, sizeof(detail));
+		count(&tally, dek->binding.bucket, status, detail);
+	}
+	add_tally(health, "dek", &tally, "data encryption key(s) unwrapped and checked");
+}
+
+static bool
+is_known(const List *keks, const uint8 *id)
+{
+	ListCell *cell;
+
+	foreach (cell, keks)
+		if (memcmp(((SdesKekRow *) lfirst(cell))->id, id, SDES_KEK_ID_SIZE) == 0)
+			return true;
+	return false;
+}
+
+/* Keys in the token that carry this database's label but that no row knows. */
+static void
+check_orphans(Health *health)
+{
+	SdesRequest request = {.op = SDES_OP_KEK_LIST};
+	SdesLinkFailure failure;
+	List *keks = sdes_store_keks();
+	StringInfoData ids;
+	int orphans = 0;
+	int listed;
+
+	if (!health->logged_in)
+	{
+		add(health, "orphans", false, "not known without a login", NULL);
+		return;
+	}
+	initStringInfo(&ids);
+	sdes_keyring_label_prefix(request.label, sizeof(request.label));
+	do
+	{
+		const SdesReply *reply = sdes_agentlink_try(&request, false, &failure);
+
+		if (reply == NULL)
+		{
+			add(health, "orphans", false, sdes_status_name(failure.status),
+			    sdes_status_hint(failure.status));
+			return;
+		}
+		listed = reply->nkeks;
+		for (int i = 0; i < listed; i++)
+		{
+			if (is_known(keks, reply->keks[i]))
+				continue;
+			if (orphans++ > 0)
+				appendStringInfoString(&ids, ", ");
+			for (int j = 0; j < SDES_KEK_ID_SIZE; j++)
+				appendStringInfo(&ids, "%02x", reply->keks[i][j]);
+		}
+		if (listed > 0)
+			memcpy(request.kek_id, reply->keks[listed - 1], SDES_KEK_ID_SIZE);
+		sdes_agentlink_finish();
+	} while (listed == SDES_KEK_LIST_MAX);
+
+	add(health, "orphans", orphans == 0,
+	    orphans == 0
+	        ? "no key in the token is without its row"
+	        : psprintf("%d key(s) in the token without a row: %s", orphans, ids.data),
+	    "A transaction that created a bucket did not commit, or is still running. If none "
+	    "is "
+	    "running, delete the key(s) with these ids from the token.");
+}
+
+Datum
+sdes_health(PG_FUNCTION_ARGS)
+{
+	Health health = {0};
+	char token[80];
+
+	InitMaterializedSRF(fcinfo, 0);
+	health.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	check_preload(&health);
+	if (!sdes_is_preloaded())
+		return (Datum) 0;
+	check_processes(&health);
+	check_supervisor(&health);
+	check_agent(&health);
+	check_stage(&health, "module", health.info.module, SDES_ERR_HSM_UNSET,
+	            SDES_ERR_HSM_MODULE);
+	snprintf(token, sizeof(token), "%s%s%s", health.info.token_label,
+	         health.info.token_serial[0] ? ", serial " : "", health.info.token_serial);
+	check_stage(&health, "token", token, SDES_ERR_HSM_TOKEN, SDES_ERR_HSM_TOKEN);
+	check_login(&health);
+	check_keks(&health);
+	check_deks(&health);
+	check_orphans(&health);
+	return (Datum) 0;
+}

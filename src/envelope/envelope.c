@@ -1,0 +1,174 @@
+/*
+ * envelope.c
+ *		Reading and writing the sealed form of one value.
+ *
+ * Invariant: one value, one spelling. The parser takes exactly what the sealer
+ * can write, and everything it reads before the ciphertext is authenticated.
+ */
+#include "envelope/envelope.h"
+
+#include <openssl/crypto.h>
+
+#define KNOWN_FLAGS (SDES_ENVELOPE_TOKEN | SDES_ENVELOPE_TOKEN2 | SDES_ENVELOPE_BYTES)
+
+/* Type tag and bucket, as they stand in the AAD. */
+#define CONTEXT_SIZE (4 + SDES_UUID_SIZE)
+
+bool
+sdes_envelope_marked(SdesBytes bytes)
+{
+	return bytes.size > 0 && bytes.data[0] == SDES_ENVELOPE_MARKER;
+}
+
+size_t
+sdes_envelope_size(int ntokens, size_t plaintext_size)
+{
+	return SDES_ENVELOPE_MIN_SIZE + (size_t) ntokens * SDES_ENVELOPE_TOKEN_FIELD +
+	       plaintext_size;
+}
+
+static int
+flags_ntokens(uint8_t flags)
+{
+	if (flags & SDES_ENVELOPE_TOKEN2)
+		return 2;
+	return flags & SDES_ENVELOPE_TOKEN ? 1 : 0;
+}
+
+/* Two tokens are those of a search-key rotation, hence of two search keys. */
+static bool
+tokens_canonical(const SdesToken *tokens, int ntokens)
+{
+	return ntokens < 2 || tokens[0].search_key != tokens[1].search_key;
+}
+
+/* Suite and flags come before lengths: a later format may be of any length. */
+static SdesStatus
+parse_kind(SdesReader *r, SdesEnvelope *out)
+{
+	uint8_t marker = sdes_read_u8(r);
+
+	out->suite = sdes_read_u8(r);
+	out->flags = sdes_read_u8(r);
+	if (r->failed || marker != SDES_ENVELOPE_MARKER)
+		return SDES_ERR_FORMAT;
+	if (out->suite != SDES_SUITE_AES_256_GCM || (out->flags & ~KNOWN_FLAGS) != 0)
+		return SDES_ERR_SUITE;
+	if ((out->flags & SDES_ENVELOPE_TOKEN2) && !(out->flags & SDES_ENVELOPE_TOKEN))
+		return SDES_ERR_FORMAT;
+	return SDES_OK;
+}
+
+SdesStatus
+sdes_envelope_parse(SdesBytes bytes, SdesEnvelope *out)
+{
+	SdesReader r = sdes_reader(bytes);
+	SdesStatus status;
+
+	*out = (SdesEnvelope){0};
+	status = parse_kind(&r, out);
+	if (status != SDES_OK)
+		return status;
+
+	sdes_read_into(&r, out->key_id, SDES_KEY_ID_SIZE);
+	out->sealed.nonce = sdes_read_bytes(&r, SDES_NONCE_SIZE).data;
+	out->ntokens = flags_ntokens(out->flags);
+	for (int i = 0; i < out->ntokens; i++)
+	{
+		out->tokens[i].search_key = sdes_read_u16(&r);
+		sdes_read_into(&r, out->tokens[i].token, SDES_TOKEN_SIZE);
+	}
+	if (r.failed || r.left < SDES_AEAD_TAG_SIZE ||
+	    !tokens_canonical(out->tokens, out->ntokens))
+		return SDES_ERR_FORMAT;
+
+	out->header = sdes_bytes(bytes.data, bytes.size - r.left);
+	out->sealed.ciphertext = sdes_read_bytes(&r, r.left - SDES_AEAD_TAG_SIZE);
+	out->sealed.tag = sdes_read_bytes(&r, SDES_AEAD_TAG_SIZE).data;
+	return SDES_OK;
+}
+
+static void
+write_header(SdesWriter *w, const SdesSealSpec *spec, const uint8_t nonce[SDES_NONCE_SIZE])
+{
+	uint8_t flags = 0;
+
+	if (spec->ntokens > 0)
+		flags |= SDES_ENVELOPE_TOKEN;
+	if (spec->ntokens > 1)
+		flags |= SDES_ENVELOPE_TOKEN2;
+	if (spec->bytes)
+		flags |= SDES_ENVELOPE_BYTES;
+
+	sdes_write_u8(w, SDES_ENVELOPE_MARKER);
+	sdes_write_u8(w, SDES_SUITE_AES_256_GCM);
+	sdes_write_u8(w, flags);
+	sdes_write_bytes(w, SDES_BYTES_OF(spec->key_id));
+	sdes_write_bytes(w, sdes_bytes(nonce, SDES_NONCE_SIZE));
+	for (int i = 0; i < spec->ntokens; i++)
+	{
+		sdes_write_u16(w, spec->tokens[i].search_key);
+		sdes_write_bytes(w, SDES_BYTES_OF(spec->tokens[i].token));
+	}
+}
+
+static void
+write_context(const SdesValueContext *context, uint8_t out[CONTEXT_SIZE])
+{
+	SdesWriter w = sdes_writer(out, CONTEXT_SIZE);
+
+	sdes_write_u32(&w, context->type);
+	sdes_write_bytes(&w, SDES_BYTES_OF(context->bucket));
+}
+
+SdesStatus
+sdes_envelope_seal_with_nonce(SdesAead *aead, const SdesSealSpec *spec,
+                              const uint8_t nonce[SDES_NONCE_SIZE], SdesBytes plaintext,
+                              uint8_t *out)
+{
+	uint8_t context[CONTEXT_SIZE];
+	SdesBytes aad[2];
+	SdesWriter w;
+	SdesStatus status;
+
+	if (spec->ntokens < 0 || spec->ntokens > 2 ||
+	    !tokens_canonical(spec->tokens, spec->ntokens))
+		return SDES_ERR_FORMAT;
+	if (plaintext.size > SDES_AEAD_MAX_SIZE)
+		return SDES_ERR_TOO_LONG;
+
+	w = sdes_writer(out, sdes_envelope_size(spec->ntokens, plaintext.size));
+	write_header(&w, spec, nonce);
+	write_context(&spec->context, context);
+	aad[0] = sdes_bytes(out, (size_t) (w.at - out));
+	aad[1] = SDES_BYTES_OF(context);
+	status = sdes_aead_seal(aead, nonce, aad, 2, plaintext, w.at, w.at + plaintext.size);
+
+	/* Half an envelope must not pass for one. */
+	if (status != SDES_OK)
+		OPENSSL_cleanse(out, sdes_envelope_size(spec->ntokens, plaintext.size));
+	return status;
+}
+
+SdesStatus
+sdes_envelope_seal(SdesAead *aead, const SdesSealSpec *spec, SdesBytes plaintext,
+                   uint8_t *out)
+{
+	uint8_t nonce[SDES_NONCE_SIZE];
+	SdesStatus status = sdes_nonce(nonce);
+
+	if (status != SDES_OK)
+		return status;
+	return sdes_envelope_seal_with_nonce(aead, spec, nonce, plaintext, out);
+}
+
+SdesStatus
+sdes_envelope_open(SdesAead *aead, const SdesEnvelope *envelope,
+                   const SdesValueContext *context, uint8_t *out)
+{
+	uint8_t tail[CONTEXT_SIZE];
+	SdesBytes aad[2] = {envelope->header, SDES_BYTES_OF(tail)};
+
+	write_context(context, tail);
+	return sdes_aead_open(aead, aad, 2, &envelope->sealed, out);
+}

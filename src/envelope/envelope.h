@@ -1,0 +1,108 @@
+/*
+ * envelope.h
+ *		The sealed form of one value, frozen with release 1.0.
+ *
+ *		offset	size
+ *		0		1	marker 0x00: no text of any server encoding begins so
+ *		1		1	suite: 0x01 = AES-256-GCM, random 96-bit nonce
+ *		2		1	flags, SDES_ENVELOPE_*
+ *		3		8	id of the data encryption key (DEK)
+ *		11		12	nonce
+ *		23		2	search-key id  } when SDES_ENVELOPE_TOKEN
+ *		25		16	search token   }
+ *		41		18	the same again   when SDES_ENVELOPE_TOKEN2
+ *		...		n	ciphertext, as long as the plaintext
+ *		...		16	GCM tag
+ *
+ * Numbers are big-endian. The additional authenticated data (AAD) is the whole
+ * header (everything before the ciphertext), then the type tag (4 bytes), then
+ * the bucket's UUID (16 bytes). No OID, name or row identity is in it, so that
+ * dumps, renames, replication and verbatim copies keep working.
+ *
+ * The parser is strict: what it does not know is an error, never passed over.
+ */
+#ifndef SDES_ENVELOPE_H
+#define SDES_ENVELOPE_H
+
+#include "crypto/aead.h"
+
+#define SDES_ENVELOPE_MARKER   0x00
+#define SDES_SUITE_AES_256_GCM 0x01
+
+/* Flags; every other bit is refused. */
+#define SDES_ENVELOPE_TOKEN  0x01 /* a search token is present */
+#define SDES_ENVELOPE_TOKEN2 0x02 /* and a second one (search-key rotation) */
+#define SDES_ENVELOPE_BYTES  0x04 /* the plaintext is not UTF-8 (SQL_ASCII) */
+
+#define SDES_KEY_ID_SIZE           8
+#define SDES_UUID_SIZE             16
+#define SDES_TOKEN_SIZE            16
+#define SDES_ENVELOPE_HEADER_SIZE  23 /* without tokens */
+#define SDES_ENVELOPE_TOKEN_FIELD  18 /* search-key id and token */
+#define SDES_ENVELOPE_MIN_SIZE     (SDES_ENVELOPE_HEADER_SIZE + SDES_AEAD_TAG_SIZE)
+#define SDES_ENVELOPE_MAX_OVERHEAD (SDES_ENVELOPE_MIN_SIZE + 2 * SDES_ENVELOPE_TOKEN_FIELD)
+
+/* Type tags: what SQL type a value was sealed as. Four ASCII bytes. */
+#define SDES_TYPE_TEXT 0x74657874U /* "text" */
+
+typedef struct SdesToken
+{
+	uint16_t search_key;
+	uint8_t token[SDES_TOKEN_SIZE];
+} SdesToken;
+
+/* What a value is bound to besides its header. */
+typedef struct SdesValueContext
+{
+	uint32_t type; /* SDES_TYPE_* */
+	uint8_t bucket[SDES_UUID_SIZE];
+} SdesValueContext;
+
+/* A parsed envelope. Pointers borrow from the bytes it was parsed from. */
+typedef struct SdesEnvelope
+{
+	uint8_t suite;
+	uint8_t flags;
+	uint8_t key_id[SDES_KEY_ID_SIZE];
+	int ntokens;
+	SdesToken tokens[2];
+	SdesBytes header; /* everything before the ciphertext */
+	SdesSealed sealed;
+} SdesEnvelope;
+
+/* What the sealer chooses; the nonce is drawn by sdes_envelope_seal(). */
+typedef struct SdesSealSpec
+{
+	uint8_t key_id[SDES_KEY_ID_SIZE];
+	SdesValueContext context;
+	bool bytes;  /* the plaintext is not UTF-8 */
+	int ntokens; /* 0, 1 or 2 */
+	SdesToken tokens[2];
+} SdesSealSpec;
+
+/* True when the bytes can only be an envelope (they begin with the marker). */
+extern bool sdes_envelope_marked(SdesBytes bytes);
+
+/* SDES_ERR_FORMAT or SDES_ERR_SUITE for anything but a canonical envelope. */
+extern SdesStatus sdes_envelope_parse(SdesBytes bytes, SdesEnvelope *out);
+
+/* Size of the envelope of a plaintext of that many bytes. */
+extern size_t sdes_envelope_size(int ntokens, size_t plaintext_size);
+
+/*
+ * Seals into out, which holds sdes_envelope_size() bytes. The plaintext must
+ * be UTF-8 unless spec->bytes; that is the caller's to know.
+ */
+extern SdesStatus sdes_envelope_seal(SdesAead *aead, const SdesSealSpec *spec,
+                                     SdesBytes plaintext, uint8_t *out);
+
+/* The same under a nonce of the caller's choice: for known-answer tests only. */
+extern SdesStatus sdes_envelope_seal_with_nonce(SdesAead *aead, const SdesSealSpec *spec,
+                                                const uint8_t nonce[SDES_NONCE_SIZE],
+                                                SdesBytes plaintext, uint8_t *out);
+
+/* Opens into out, which holds sealed.ciphertext.size bytes. */
+extern SdesStatus sdes_envelope_open(SdesAead *aead, const SdesEnvelope *envelope,
+                                     const SdesValueContext *context, uint8_t *out);
+
+#endif

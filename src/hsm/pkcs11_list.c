@@ -1,0 +1,90 @@
+/*
+ * pkcs11_list.c
+ *		The ids of the KEKs whose label begins with a prefix, in order, a page
+ *		at a time. Tokens return objects in any order, so each page looks at all.
+ */
+#include "hsm/pkcs11.h"
+
+#include <string.h>
+
+#define FIND_BATCH 32
+#define LABEL_ROOM 256 /* longer labels are not ours, see SDES_LABEL_MAX */
+
+/* Reads id and label of a key; false when it is not one of ours by its shape. */
+static bool
+read_names(SdesHsmSession *session, CK_OBJECT_HANDLE key, uint8_t id[SDES_HSM_KEY_ID_SIZE],
+           char *label, size_t *label_size)
+{
+	CK_ATTRIBUTE attributes[] = {
+	    {CKA_ID, id, SDES_HSM_KEY_ID_SIZE},
+	    {CKA_LABEL, label, LABEL_ROOM},
+	};
+
+	if (session->hsm->p11->C_GetAttributeValue(session->handle, key, attributes, 2) !=
+	    CKR_OK)
+		return false;
+	*label_size = attributes[1].ulValueLen;
+	return attributes[0].ulValueLen == SDES_HSM_KEY_ID_SIZE && *label_size <= LABEL_ROOM;
+}
+
+/* Inserts id into the sorted list, dropping the greatest when it is full. */
+static void
+insert_id(SdesHsmKekList *list, const uint8_t id[SDES_HSM_KEY_ID_SIZE])
+{
+	size_t at = 0;
+
+	while (at < list->count && memcmp(list->ids[at], id, SDES_HSM_KEY_ID_SIZE) < 0)
+		at++;
+	if (at == list->max ||
+	    (at < list->count && memcmp(list->ids[at], id, SDES_HSM_KEY_ID_SIZE) == 0))
+		return;
+	if (list->count < list->max)
+		list->count++;
+	memmove(list->ids[at + 1], list->ids[at],
+	        (list->count - 1 - at) * SDES_HSM_KEY_ID_SIZE);
+	memcpy(list->ids[at], id, SDES_HSM_KEY_ID_SIZE);
+}
+
+static void
+consider(SdesHsmSession *session, CK_OBJECT_HANDLE key, const char *prefix,
+         const uint8_t after[SDES_HSM_KEY_ID_SIZE], SdesHsmKekList *list)
+{
+	uint8_t id[SDES_HSM_KEY_ID_SIZE];
+	char label[LABEL_ROOM];
+	size_t label_size;
+
+	if (read_names(session, key, id, label, &label_size) && label_size >= strlen(prefix) &&
+	    memcmp(label, prefix, strlen(prefix)) == 0 &&
+	    memcmp(id, after, SDES_HSM_KEY_ID_SIZE) > 0)
+		insert_id(list, id);
+}
+
+/* Reading attributes while the search is active is allowed (PKCS#11 v2.40, 5.7). */
+SdesStatus
+sdes_pkcs11_kek_list(SdesHsmSession *session, const char *prefix,
+                     const uint8_t after[SDES_HSM_KEY_ID_SIZE], SdesHsmKekList *list,
+                     SdesHsmFault *fault)
+{
+	CK_OBJECT_CLASS class_secret = CKO_SECRET_KEY;
+	CK_KEY_TYPE type_aes = CKK_AES;
+	CK_ATTRIBUTE template[] = {
+	    {CKA_CLASS, &class_secret, sizeof(class_secret)},
+	    {CKA_KEY_TYPE, &type_aes, sizeof(type_aes)},
+	};
+	CK_FUNCTION_LIST_PTR p11 = session->hsm->p11;
+	CK_OBJECT_HANDLE found[FIND_BATCH];
+	CK_ULONG count = 0;
+	CK_RV rv = p11->C_FindObjectsInit(session->handle, template, 2);
+
+	list->count = 0;
+	if (rv != CKR_OK)
+		return sdes_pkcs11_failed(fault, "C_FindObjectsInit", rv);
+	do
+	{
+		rv = p11->C_FindObjects(session->handle, found, FIND_BATCH, &count);
+		for (CK_ULONG i = 0; rv == CKR_OK && i < count; i++)
+			consider(session, found[i], prefix, after, list);
+	} while (rv == CKR_OK && count > 0);
+	p11->C_FindObjectsFinal(session->handle);
+	return rv == CKR_OK ? SDES_OK : sdes_pkcs11_failed(fault, "C_FindObjects", rv);
+}

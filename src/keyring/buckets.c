@@ -1,0 +1,99 @@
+/*
+ * buckets.c
+ *		Which bucket a type modifier names, cached per backend.
+ */
+#include "postgres.h"
+
+#include "keyring/buckets.h"
+
+#include "keyring/keyring.h"
+#include "sdes_errors.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+
+typedef struct BucketEntry
+{
+	int32 hash; /* hash key */
+	SdesBucketRow row;
+} BucketEntry;
+
+static HTAB *buckets = NULL;
+static Oid bucket_table = InvalidOid;
+static bool stale = false;
+
+static void
+invalidate(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == bucket_table)
+		stale = true;
+}
+
+void
+sdes_buckets_init(void)
+{
+	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+}
+
+static void
+ready(void)
+{
+	HASHCTL ctl = {0};
+
+	if (buckets != NULL && stale)
+	{
+		hash_destroy(buckets);
+		buckets = NULL;
+	}
+	if (buckets != NULL)
+		return;
+	stale = false;
+	bucket_table = sdes_table_oid(SDES_TABLE_BUCKET);
+	ctl.keysize = sizeof(int32);
+	ctl.entrysize = sizeof(BucketEntry);
+	ctl.hcxt = TopMemoryContext;
+	buckets = hash_create("sdes buckets", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+const SdesBucketRow *
+sdes_keyring_bucket(int32 hash)
+{
+	BucketEntry *entry;
+	SdesBucketRow row;
+
+	ready();
+	entry = hash_search(buckets, &hash, HASH_FIND, NULL);
+	if (entry == NULL)
+	{
+		if (!sdes_store_bucket_by_hash(hash, &row))
+			ereport(
+			    ERROR,
+			    (errcode(ERRCODE_UNDEFINED_OBJECT),
+			     errmsg("the bucket of this encrypted type does not exist"),
+			     errdetail("No row of sdes.bucket has hash %d.", hash),
+			     errhint("Bring the bucket's rows along from the database that the table "
+			             "came from.")));
+		entry = hash_search(buckets, &hash, HASH_ENTER, NULL);
+		entry->row = row;
+	}
+	return &entry->row;
+}
+
+const SdesBucketRow *
+sdes_keyring_system_bucket(void)
+{
+	int32 hash = sdes_bucket_hash(SDES_SYSTEM_BUCKET);
+	BucketEntry *entry;
+	SdesBucketRow row;
+
+	ready();
+	entry = hash_search(buckets, &hash, HASH_FIND, NULL);
+	if (entry != NULL)
+		return &entry->row;
+	if (!sdes_store_bucket_by_name(SDES_SYSTEM_BUCKET, &row))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("this database has no encryption bucket yet"),
+		                errhint("Create one: SELECT sdes.create_bucket('customer_pii')."),
+		                SDES_KEEP_OUT_OF_LOG));
+	return sdes_keyring_bucket(hash);
+}

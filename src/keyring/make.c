@@ -1,0 +1,83 @@
+/*
+ * make.c
+ *		New keys: a KEK in the HSM, a DEK wrapped under it, and their rows.
+ *
+ * A KEK exists in the HSM before its transaction commits. If that aborts, the
+ * supervisor destroys it; after a crash in between, sdes.health() lists it as
+ * an orphan. Nothing was sealed under it, so nothing is lost.
+ */
+#include "postgres.h"
+
+#include "keyring/keyring.h"
+
+#include "access/xlog.h"
+#include "agentlink/agentlink.h"
+#include "crypto/kdf.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "sdes_errors.h"
+
+void
+sdes_keyring_label_prefix(char *out, size_t size)
+{
+	snprintf(out, size, "sdes:" UINT64_FORMAT ":%u:", GetSystemIdentifier(), MyDatabaseId);
+}
+
+/* The key's label in the token: for people, and to find what a crash left. */
+static void
+make_label(const char *bucket, char *out, size_t size)
+{
+	char *utf8 = pg_server_to_any(bucket, (int) strlen(bucket), PG_UTF8);
+
+	sdes_keyring_label_prefix(out, size);
+	strlcat(out, utf8, size);
+}
+
+void
+sdes_keyring_make_kek(const SdesBucketRow *bucket, SdesKekRow *kek)
+{
+	SdesRequest request = {.op = SDES_OP_STATUS};
+	const SdesReply *reply;
+
+	reply = sdes_agentlink_ask(&request);
+	kek->token_label = pstrdup(reply->info.token_label);
+	kek->token_serial = pstrdup(reply->info.token_serial);
+	sdes_agentlink_finish();
+
+	request.op = SDES_OP_KEK_CREATE;
+	make_label(bucket->name, request.label, sizeof(request.label));
+	reply = sdes_agentlink_ask(&request);
+	memcpy(kek->id, reply->kek_id, SDES_KEK_ID_SIZE);
+	kek->mechanism = pstrdup(reply->mechanism);
+	sdes_agentlink_finish();
+	sdes_agentlink_kek_pending(kek->id);
+
+	kek->kind = "aes-256";
+	memcpy(kek->bucket, bucket->uuid, SDES_UUID_SIZE);
+	sdes_store_insert_kek(kek);
+}
+
+void
+sdes_keyring_make_dek(const SdesKekRow *kek, SdesDekPurpose purpose)
+{
+	SdesRequest request = {.op = SDES_OP_DEK_CREATE};
+	SdesDekBinding *binding = &request.binding;
+	SdesDekRow row = {.state = SDES_KEY_ACTIVE};
+	const SdesReply *reply;
+
+	sdes_check(sdes_random(binding->key_id, SDES_KEY_ID_SIZE));
+	memcpy(binding->bucket, kek->bucket, SDES_UUID_SIZE);
+	binding->version = 1;
+	binding->purpose = purpose;
+	binding->mode = SDES_MODE_CACHED;
+	memcpy(binding->kek_id, kek->id, SDES_KEK_ID_SIZE);
+
+	reply = sdes_agentlink_ask(&request);
+	row.binding = *binding;
+	memcpy(row.commitment, reply->commitment, SDES_COMMITMENT_SIZE);
+	row.wrapped_size = reply->wrapped_size;
+	row.wrapped = palloc(reply->wrapped_size);
+	memcpy(row.wrapped, reply->wrapped, reply->wrapped_size);
+	sdes_agentlink_finish();
+	sdes_store_insert_dek(&row);
+}

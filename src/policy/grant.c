@@ -1,0 +1,136 @@
+/*
+ * grant.c
+ *		sdes.grant_access() and sdes.revoke_access().
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "policy/policy.h"
+#include "policy/privileges.h"
+#include "sdes_compat.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+SDES_SQL_FUNCTION(sdes_grant_access);
+SDES_SQL_FUNCTION(sdes_revoke_access);
+
+static const struct
+{
+	const char *name;
+	int privilege;
+} names[] = {
+    {"encrypt", SDES_PRIVILEGE_ENCRYPT},
+    {"search", SDES_PRIVILEGE_SEARCH},
+    {"mask", SDES_PRIVILEGE_MASK},
+    {"decrypt", SDES_PRIVILEGE_DECRYPT},
+};
+
+int
+sdes_privilege_by_name(const char *name)
+{
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (strcmp(names[i].name, name) == 0)
+			return names[i].privilege;
+	return 0;
+}
+
+const char *
+sdes_privilege_name(int privilege)
+{
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (names[i].privilege == privilege)
+			return names[i].name;
+	return "?";
+}
+
+/* What both functions are asked for, checked. */
+typedef struct AccessRequest
+{
+	SdesBucketRow bucket;
+	const char *role;
+	int nprivileges;
+	const char **privileges;
+} AccessRequest;
+
+static void
+read_privileges(ArrayType *array, AccessRequest *request)
+{
+	Datum *elements;
+	bool *nulls;
+	int n;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	if (n == 0)
+		ereport(ERROR,
+		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("no privilege is named"),
+		         errhint("Name some of encrypt, search, mask and decrypt.")));
+	request->privileges = palloc(n * sizeof(char *));
+	request->nprivileges = n;
+	for (int i = 0; i < n; i++)
+	{
+		const char *name = nulls[i] ? "NULL" : TextDatumGetCString(elements[i]);
+
+		if (sdes_privilege_by_name(name) == 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			                errmsg("unrecognized privilege \"%s\"", name),
+			                errhint("Privileges are encrypt, search, mask and decrypt.")));
+		request->privileges[i] = name;
+	}
+}
+
+static void
+read_request(FunctionCallInfo fcinfo, AccessRequest *request)
+{
+	const char *bucket = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	sdes_policy_require_member("sdes_officer", "change access to encrypted values");
+	if (!sdes_store_bucket_by_name(bucket, &request->bucket))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+		                errmsg("bucket \"%s\" does not exist", bucket),
+		                errhint("See SELECT * FROM sdes.buckets.")));
+	if (request->bucket.system)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+		                errmsg("nobody can be granted access to the system bucket")));
+	request->role = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (pg_strcasecmp(request->role, SDES_PUBLIC) == 0)
+		request->role = SDES_PUBLIC;
+	read_privileges(PG_GETARG_ARRAYTYPE_P(2), request);
+}
+
+Datum
+sdes_grant_access(PG_FUNCTION_ARGS)
+{
+	AccessRequest request;
+	SdesAccessRow row = {0};
+
+	read_request(fcinfo, &request);
+	memcpy(row.bucket, request.bucket.uuid, SDES_UUID_SIZE);
+	strlcpy(row.role, request.role, sizeof(row.role));
+	/* get_role_oid() complains about a role that is not there. */
+	if (strcmp(row.role, SDES_PUBLIC) != 0)
+		row.role_oid = get_role_oid(request.role, false);
+	row.system_id = (int64) GetSystemIdentifier();
+	for (int i = 0; i < request.nprivileges; i++)
+	{
+		strlcpy(row.privilege, request.privileges[i], sizeof(row.privilege));
+		sdes_store_put_access(&row);
+	}
+	PG_RETURN_VOID();
+}
+
+Datum
+sdes_revoke_access(PG_FUNCTION_ARGS)
+{
+	AccessRequest request;
+
+	read_request(fcinfo, &request);
+	for (int i = 0; i < request.nprivileges; i++)
+		if (!sdes_store_delete_access(request.bucket.uuid, request.role,
+		                              request.privileges[i]))
+			ereport(NOTICE,
+			        (errmsg("role \"%s\" was not granted %s on bucket \"%s\"", request.role,
+			                request.privileges[i], request.bucket.name)));
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,242 @@
+/*
+ * rewrite.c
+ *		Puts sdes.reveal() around the encrypted columns of what goes to a client:
+ *		the select list of a top-level SELECT, and RETURNING.
+ *
+ * It happens at parse analysis, so that the client is told of a text column
+ * and drivers treat it as one. It never depends on role or settings (reveal()
+ * checks those when it runs), so that a cached plan stays right for whoever
+ * executes it.
+ *
+ * Only the statement that the client itself sent is rewritten: the hook's text
+ * must be the very string the session is executing, outside any utility
+ * command. Views, functions, CREATE TABLE AS and the like keep ciphertext.
+ * Rewriting twice is harmless: a rewritten column is text.
+ */
+#include "postgres.h"
+
+#include "reveal/reveal.h"
+
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parse_node.h"
+#include "replication/walsender.h"
+#include "store/store.h"
+#include "tcop/tcopprot.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+static post_parse_analyze_hook_type previous_analyze = NULL;
+static ProcessUtility_hook_type previous_utility = NULL;
+static int utility_depth = 0;
+
+/* What a rewrite needs to know, looked up once per statement. */
+typedef struct Door
+{
+	Oid enc_text;
+	Oid reveal; /* sdes.reveal(enc_text) */
+} Door;
+
+static bool
+find_door(Door *door)
+{
+	oidvector *argument;
+
+	door->enc_text = sdes_enc_text_oid();
+	if (!OidIsValid(door->enc_text))
+		return false;
+	argument = buildoidvector(&door->enc_text, 1);
+	door->reveal =
+	    GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("reveal"),
+	                    PointerGetDatum(argument), ObjectIdGetDatum(sdes_schema_oid()));
+	return OidIsValid(door->reveal);
+}
+
+static bool
+is_encrypted(const Door *door, const TargetEntry *entry)
+{
+	return !entry->resjunk && getBaseType(exprType((Node *) entry->expr)) == door->enc_text;
+}
+
+static bool
+any_encrypted(const Door *door, const List *entries)
+{
+	ListCell *cell;
+
+	foreach (cell, entries)
+		if (is_encrypted(door, lfirst(cell)))
+			return true;
+	return false;
+}
+
+static Expr *
+call_reveal(const Door *door, Expr *value)
+{
+	Oid collation = exprCollation((Node *) value);
+
+	return (Expr *) makeFuncExpr(door->reveal, TEXTOID, list_make1(value), collation,
+	                             collation, COERCE_EXPLICIT_CALL);
+}
+
+static void
+wrap_in_place(const Door *door, List *entries)
+{
+	ListCell *cell;
+
+	foreach (cell, entries)
+	{
+		TargetEntry *entry = lfirst(cell);
+
+		if (is_encrypted(door, entry))
+			entry->expr = call_reveal(door, entry->expr);
+	}
+}
+
+/* The select list of SELECT ... FROM (inner), with the inner one's names. */
+static List *
+select_list_over(const Door *door, Query *inner)
+{
+	List *entries = NIL;
+	ListCell *cell;
+
+	foreach (cell, inner->targetList)
+	{
+		TargetEntry *from = lfirst(cell);
+		Node *expr = (Node *) from->expr;
+		Expr *column;
+		TargetEntry *entry;
+
+		if (from->resjunk)
+			continue;
+		column = (Expr *) makeVar(1, from->resno, exprType(expr), exprTypmod(expr),
+		                          exprCollation(expr), 0);
+		if (is_encrypted(door, from))
+			column = call_reveal(door, column);
+		entry = makeTargetEntry(column, list_length(entries) + 1,
+		                        from->resname ? pstrdup(from->resname) : NULL, false);
+		entries = lappend(entries, entry);
+	}
+	return entries;
+}
+
+static RangeTblEntry *
+subquery_entry(Query *inner)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	ListCell *cell;
+	List *names = NIL;
+
+	foreach (cell, inner->targetList)
+	{
+		TargetEntry *entry = lfirst(cell);
+
+		if (!entry->resjunk)
+			names = lappend(
+			    names, makeString(pstrdup(entry->resname ? entry->resname : "?column?")));
+	}
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = inner;
+	rte->alias = makeAlias("result", NIL);
+	rte->eref = makeAlias("result", names);
+	rte->inFromCl = true;
+#if PG_VERSION_NUM < 160000
+	rte->requiredPerms = 0;
+#endif
+	return rte;
+}
+
+/* Set operations: the whole query becomes a subquery of SELECT reveal(...). */
+static void
+wrap_as_subquery(const Door *door, Query *query)
+{
+	Query *inner = makeNode(Query);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+
+	*inner = *query;
+	inner->canSetTag = true;
+	ref->rtindex = 1;
+
+	memset(query, 0, sizeof(*query));
+	query->type = T_Query;
+	query->commandType = CMD_SELECT;
+	query->querySource = inner->querySource;
+	query->queryId = inner->queryId;
+	query->canSetTag = inner->canSetTag;
+	query->stmt_location = inner->stmt_location;
+	query->stmt_len = inner->stmt_len;
+	query->rtable = list_make1(subquery_entry(inner));
+	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	query->targetList = select_list_over(door, inner);
+}
+
+/*
+ * Columns of UNION, INTERSECT and EXCEPT cannot be wrapped where they stand. A
+ * data-modifying WITH has to stay at the top level; its set operation keeps
+ * its ciphertext.
+ */
+static void
+rewrite(Query *query)
+{
+	Door door;
+
+	if (query->commandType == CMD_UTILITY || !find_door(&door))
+		return;
+	if (query->commandType != CMD_SELECT)
+		wrap_in_place(&door, query->returningList);
+	else if (query->setOperations == NULL)
+		wrap_in_place(&door, query->targetList);
+	else if (any_encrypted(&door, query->targetList) && !query->hasModifyingCTE)
+		wrap_as_subquery(&door, query);
+}
+
+static bool
+is_for_client(const ParseState *pstate)
+{
+	return MyBackendType == B_BACKEND && utility_depth == 0 && !am_walsender &&
+	       debug_query_string != NULL && pstate->p_sourcetext == debug_query_string;
+}
+
+static void
+analyze(ParseState *pstate, Query *query, JumbleState *jstate)
+{
+	if (previous_analyze)
+		previous_analyze(pstate, query, jstate);
+	if (is_for_client(pstate))
+		rewrite(query);
+}
+
+static void
+utility(PlannedStmt *pstmt, const char *source, bool read_only,
+        ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
+        DestReceiver *dest, QueryCompletion *qc)
+{
+	utility_depth++;
+	PG_TRY();
+	{
+		if (previous_utility)
+			previous_utility(pstmt, source, read_only, context, params, env, dest, qc);
+		else
+			standard_ProcessUtility(pstmt, source, read_only, context, params, env, dest,
+			                        qc);
+	}
+	PG_FINALLY();
+	{
+		utility_depth--;
+	}
+	PG_END_TRY();
+}
+
+void
+sdes_reveal_init(void)
+{
+	previous_analyze = post_parse_analyze_hook;
+	post_parse_analyze_hook = analyze;
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = utility;
+}

@@ -1,0 +1,43 @@
+/*
+ * sdes.c
+ *		Module entry. Each room initialises itself.
+ *
+ * Without preload (pg_upgrade loads the library so, and so does a database
+ * whose server was not restarted yet) only settings and cache callbacks are
+ * set up: functions that need more say that sdes must be preloaded, and the
+ * server itself always starts.
+ */
+#include "postgres.h"
+
+#include "agentlink/agentlink.h"
+#include "fmgr.h"
+#include "keyring/keyring.h"
+#include "miscadmin.h"
+#include "policy/policy.h"
+#include "reveal/reveal.h"
+#include "sdes_compat.h"
+#include "sdes_guc.h"
+#include "sdes_process.h"
+#include "types/typmod.h"
+#include "worker/supervisor.h"
+
+PG_MODULE_MAGIC;
+
+extern SDES_EXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	sdes_guc_init();
+	if (!sdes_is_preloaded())
+		return;
+
+	sdes_process_init();
+	sdes_agentlink_init();
+	sdes_policy_init();
+	sdes_keyring_init();
+	sdes_column_guard_init();
+	sdes_reveal_init();
+	if (!IsBinaryUpgrade)
+		sdes_supervisor_init();
+}

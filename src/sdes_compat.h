@@ -1,0 +1,53 @@
+/*
+ * sdes_compat.h
+ *		What differs between PostgreSQL 14 and 18, in one place.
+ */
+#ifndef SDES_COMPAT_H
+#define SDES_COMPAT_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/tuplestore.h"
+
+/*
+ * Everything is compiled with hidden visibility; what PostgreSQL must find by
+ * name is exported one by one. (PG_FUNCTION_INFO_V1 exports its record only.)
+ */
+#define SDES_EXPORT PGDLLEXPORT
+
+#define SDES_SQL_FUNCTION(function)                                                        \
+	extern SDES_EXPORT Datum function(PG_FUNCTION_ARGS);                                   \
+	PG_FUNCTION_INFO_V1(function)
+
+#if PG_VERSION_NUM < 150000
+/* A set-returning function's tuplestore, as InitMaterializedSRF() makes it. */
+static inline void
+InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
+
+	if (get_call_result_type(fcinfo, NULL, &rsinfo->setDesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	rsinfo->setResult = tuplestore_begin_heap(true, false, work_mem);
+	rsinfo->returnMode = SFRM_Materialize;
+	MemoryContextSwitchTo(old);
+}
+#endif
+
+#if PG_VERSION_NUM < 160000
+#define SDES_RESERVE_PREFIX(prefix) EmitWarningsOnPlaceholders(prefix)
+#else
+#define SDES_RESERVE_PREFIX(prefix) MarkGUCPrefixReserved(prefix)
+#endif
+
+#if PG_VERSION_NUM >= 170000
+#define SdesProcNumber() MyProcNumber
+#else
+#define SdesProcNumber() MyBackendId
+#endif
+
+#endif

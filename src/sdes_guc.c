@@ -1,0 +1,137 @@
+/*
+ * sdes_guc.c
+ *		The settings.
+ *
+ * Check hooks look at syntax only: one that looked for a file would make the
+ * setting silently empty at the next start. Whether a module, token or PIN is
+ * there is for the agent to find out and for sdes.health() to tell.
+ *
+ * Where the keys are is the host administrator's business, so those settings
+ * can't be changed by ALTER SYSTEM, that is, through SQL.
+ */
+#include "postgres.h"
+
+#include "agent/config.h"
+#include "miscadmin.h"
+#include "sdes_compat.h"
+#include "sdes_errors.h"
+#include "sdes_guc.h"
+#include "utils/guc.h"
+
+char *sdes_pkcs11_module;
+char *sdes_pkcs11_init_args;
+char *sdes_pkcs11_token;
+char *sdes_pin_source;
+char *sdes_agent_socket;
+bool sdes_accept_ciphertext;
+
+static bool preloaded = false;
+
+typedef bool (*SyntaxCheck)(const char *value, const char **why);
+
+static bool
+check_syntax(const char *value, SyntaxCheck check)
+{
+	const char *why = NULL;
+
+	if (value == NULL || check(value, &why))
+		return true;
+	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+	GUC_check_errdetail("The value must %s.", why);
+	return false;
+}
+
+static bool
+check_module(char **newval, void **extra, GucSource source)
+{
+	return check_syntax(*newval, sdes_config_check_module);
+}
+
+static bool
+check_init_args(char **newval, void **extra, GucSource source)
+{
+	return check_syntax(*newval, sdes_config_check_init_args);
+}
+
+static bool
+check_token(char **newval, void **extra, GucSource source)
+{
+	return check_syntax(*newval, sdes_config_check_token);
+}
+
+static bool
+check_pin_source(char **newval, void **extra, GucSource source)
+{
+	return check_syntax(*newval, sdes_config_check_pin_source);
+}
+
+static bool
+check_socket(char **newval, void **extra, GucSource source)
+{
+	return check_syntax(*newval, sdes_config_check_socket);
+}
+
+static void
+define_hsm_setting(const char *name, const char *what, const char *more, char **value,
+                   GucStringCheckHook check)
+{
+	DefineCustomStringVariable(name, what, more, value, "", PGC_SIGHUP,
+	                           GUC_SUPERUSER_ONLY | GUC_DISALLOW_IN_AUTO_FILE, check, NULL,
+	                           NULL);
+}
+
+void
+sdes_guc_init(void)
+{
+	preloaded = process_shared_preload_libraries_in_progress;
+
+	define_hsm_setting("sdes.pkcs11_module", "Path of the HSM's PKCS#11 module.",
+	                   "The key agent loads it; the server never does.",
+	                   &sdes_pkcs11_module, check_module);
+	define_hsm_setting(
+	    "sdes.pkcs11_init_args", "Initialization string for the PKCS#11 module.",
+	    "Passed as pReserved of C_Initialize; NSS needs it, most modules do not.",
+	    &sdes_pkcs11_init_args, check_init_args);
+	define_hsm_setting("sdes.pkcs11_token", "PKCS#11 URI (RFC 7512) of the token.",
+	                   "For example pkcs11:token=sdes;serial=0123.", &sdes_pkcs11_token,
+	                   check_token);
+	define_hsm_setting("sdes.pin_source", "Where the key agent gets the token's PIN from.",
+	                   "file:/path, |command, or credential:name (systemd).",
+	                   &sdes_pin_source, check_pin_source);
+
+	/* A postmaster setting can only be made while the postmaster starts. */
+	if (preloaded)
+		DefineCustomStringVariable(
+		    "sdes.agent_socket", "Socket of a key agent that runs as a service of its own.",
+		    "Empty: the server starts and supervises its own agent.", &sdes_agent_socket,
+		    "", PGC_POSTMASTER, GUC_SUPERUSER_ONLY | GUC_DISALLOW_IN_AUTO_FILE,
+		    check_socket, NULL, NULL);
+
+	DefineCustomBoolVariable(
+	    "sdes.accept_ciphertext", "Accept encrypted values as input, as a restore does.",
+	    "For copies by hand and foreign tables. Leave it off for "
+	    "applications: whoever can enter ciphertext there would get it "
+	    "back decrypted.",
+	    &sdes_accept_ciphertext, false, PGC_USERSET, 0, NULL, NULL, NULL);
+
+	/* Only now: a setting defined after this would be lost. */
+	SDES_RESERVE_PREFIX("sdes");
+}
+
+bool
+sdes_is_preloaded(void)
+{
+	return preloaded;
+}
+
+void
+sdes_require_preload(void)
+{
+	if (!preloaded)
+		ereport(ERROR,
+		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		         errmsg("sdes must be loaded by \"shared_preload_libraries\""),
+		         errhint("Add 'sdes' to shared_preload_libraries in postgresql.conf and "
+		                 "restart the server."),
+		         SDES_KEEP_OUT_OF_LOG));
+}

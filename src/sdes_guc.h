@@ -1,0 +1,29 @@
+/*
+ * sdes_guc.h
+ *		The settings, and whether sdes was preloaded.
+ */
+#ifndef SDES_GUC_H
+#define SDES_GUC_H
+
+#include "postgres.h"
+
+/* Strings are never NULL once sdes_guc_init() has run; empty means not set. */
+extern char *sdes_pkcs11_module;
+extern char *sdes_pkcs11_init_args;
+extern char *sdes_pkcs11_token;
+extern char *sdes_pin_source;
+extern char *sdes_agent_socket;
+extern bool sdes_accept_ciphertext;
+
+extern void sdes_guc_init(void);
+
+/*
+ * True in a server that loaded sdes at its start: only then are the hooks, the
+ * shared memory and the supervisor there.
+ */
+extern bool sdes_is_preloaded(void);
+
+/* Raises an error that says how to preload. */
+extern void sdes_require_preload(void);
+
+#endif

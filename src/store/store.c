@@ -1,0 +1,135 @@
+/*
+ * store.c
+ *		Where the sdes.* tables are, and what their columns say in C.
+ *
+ * Everything is looked up by name in the schema "sdes", never by search_path.
+ */
+#include "postgres.h"
+
+#include "store/store.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "crypto/mac.h"
+#include "sdes_errors.h"
+#include "store/tables.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+static const char *const table_names[SDES_NTABLES] = {
+    [SDES_TABLE_BUCKET] = "bucket",
+    [SDES_TABLE_KEK] = "kek",
+    [SDES_TABLE_DEK] = "dek",
+    [SDES_TABLE_ACCESS] = "access",
+};
+
+static const char *const purpose_names[] = {
+    [SDES_PURPOSE_DATA] = "data",
+    [SDES_PURPOSE_LITERAL] = "literal",
+    [SDES_PURPOSE_SEARCH] = "search",
+    [SDES_PURPOSE_AUDIT] = "audit",
+};
+
+static const char *const state_names[] = {
+    [SDES_KEY_ACTIVE] = "active",
+    [SDES_KEY_DECRYPT_ONLY] = "decrypt-only",
+    [SDES_KEY_RETIRED] = "retired",
+    [SDES_KEY_DESTROYED] = "destroyed",
+};
+
+Oid
+sdes_schema_oid(void)
+{
+	return get_namespace_oid("sdes", true);
+}
+
+static Oid
+require_schema(void)
+{
+	Oid schema = sdes_schema_oid();
+
+	if (!OidIsValid(schema))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+		                errmsg("extension \"sdes\" does not exist in this database"),
+		                errhint("Run CREATE EXTENSION sdes.")));
+	return schema;
+}
+
+static Oid
+relation_oid(const char *name)
+{
+	Oid relation = get_relname_relid(name, require_schema());
+
+	if (!OidIsValid(relation))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+		                errmsg("relation \"sdes.%s\" does not exist", name),
+		                errhint("The extension was damaged; restore it from a backup.")));
+	return relation;
+}
+
+Oid
+sdes_table_oid(SdesTable table)
+{
+	return relation_oid(table_names[table]);
+}
+
+Oid
+sdes_index_oid(const char *name)
+{
+	return relation_oid(name);
+}
+
+Oid
+sdes_enc_text_oid(void)
+{
+	Oid schema = sdes_schema_oid();
+
+	if (!OidIsValid(schema))
+		return InvalidOid;
+	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("enc_text"),
+	                       ObjectIdGetDatum(schema));
+}
+
+int32
+sdes_bucket_hash(const char *name)
+{
+	SdesBytes piece = sdes_bytes(name, strlen(name));
+	uint8 digest[SDES_DIGEST_SIZE];
+
+	sdes_check(sdes_sha256(&piece, 1, digest));
+	return (int32) (((uint32) digest[0] << 18) | ((uint32) digest[1] << 10) |
+	                ((uint32) digest[2] << 2) | (digest[3] >> 6));
+}
+
+static int
+index_of(const char *name, const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (names[i] != NULL && strcmp(names[i], name) == 0)
+			return i;
+	return -1;
+}
+
+int
+sdes_purpose_by_name(const char *name)
+{
+	return index_of(name, purpose_names, lengthof(purpose_names));
+}
+
+int
+sdes_state_by_name(const char *name)
+{
+	return index_of(name, state_names, lengthof(state_names));
+}
+
+const char *
+sdes_purpose_name(SdesDekPurpose purpose)
+{
+	return purpose_names[purpose];
+}
+
+const char *
+sdes_state_name(SdesKeyState state)
+{
+	return state_names[state];
+}

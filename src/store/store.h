@@ -1,0 +1,118 @@
+/*
+ * store.h
+ *		Rows of the sdes.* tables as C structs.
+ *
+ * Readers take no permission check: names of buckets and wrapped keys are no
+ * secret, and type modifiers must print for every role. They see the newest
+ * committed rows and their own, as catalog look-ups do.
+ *
+ * Writers are the only way rows change besides a restore. Each sends a
+ * relcache invalidation for its table when its transaction commits, on which
+ * the caches above this room (and on standbys, through WAL) rely; a trigger
+ * does the same for changes by plain SQL.
+ */
+#ifndef SDES_STORE_H
+#define SDES_STORE_H
+
+#include "postgres.h"
+
+#include "envelope/dek.h"
+#include "nodes/pg_list.h"
+
+#define SDES_SYSTEM_BUCKET "#system"
+#define SDES_NAME_MAX      63 /* bytes of a bucket's name */
+
+typedef enum SdesTable
+{
+	SDES_TABLE_BUCKET,
+	SDES_TABLE_KEK,
+	SDES_TABLE_DEK,
+	SDES_TABLE_ACCESS
+} SdesTable;
+
+#define SDES_NTABLES (SDES_TABLE_ACCESS + 1)
+
+typedef enum SdesKeyState
+{
+	SDES_KEY_ACTIVE,       /* seals and opens */
+	SDES_KEY_DECRYPT_ONLY, /* opens only */
+	SDES_KEY_RETIRED,      /* neither; nothing is sealed under it any more */
+	SDES_KEY_DESTROYED     /* its blob is gone */
+} SdesKeyState;
+
+typedef struct SdesBucketRow
+{
+	uint8 uuid[SDES_UUID_SIZE];
+	char name[SDES_NAME_MAX + 1];
+	int32 hash; /* 26 bits of the name, what a type modifier holds */
+	bool system;
+} SdesBucketRow;
+
+typedef struct SdesKekRow
+{
+	uint8 id[SDES_KEK_ID_SIZE];
+	uint8 bucket[SDES_UUID_SIZE];
+	const char *kind;      /* "aes-256" */
+	const char *mechanism; /* what wraps DEKs under it */
+	const char *token_label;
+	const char *token_serial;
+} SdesKekRow;
+
+typedef struct SdesDekRow
+{
+	SdesDekBinding binding;
+	SdesKeyState state;
+	uint8 commitment[SDES_COMMITMENT_SIZE];
+	size_t wrapped_size;
+	uint8 *wrapped; /* palloc'd by readers */
+} SdesDekRow;
+
+typedef struct SdesAccessRow
+{
+	uint8 bucket[SDES_UUID_SIZE];
+	char role[NAMEDATALEN]; /* "public" for everybody */
+	char privilege[NAMEDATALEN];
+	Oid role_oid;    /* InvalidOid for public */
+	int64 system_id; /* of the cluster that role_oid belongs to */
+} SdesAccessRow;
+
+/* The schema's OID, InvalidOid in a database without the extension. */
+extern Oid sdes_schema_oid(void);
+
+/* A table's OID; an error in a database without the extension. */
+extern Oid sdes_table_oid(SdesTable table);
+
+/* sdes.enc_text, InvalidOid in a database without the extension. */
+extern Oid sdes_enc_text_oid(void);
+
+/* The first 26 bits of SHA-256 over the name: what type modifiers hold. */
+extern int32 sdes_bucket_hash(const char *name);
+
+/* False when there is no such row. */
+extern bool sdes_store_bucket_by_name(const char *name, SdesBucketRow *out);
+extern bool sdes_store_bucket_by_hash(int32 hash, SdesBucketRow *out);
+extern bool sdes_store_bucket_by_uuid(const uint8 *uuid, SdesBucketRow *out);
+extern bool sdes_store_dek_by_id(const uint8 *key_id, SdesDekRow *out);
+extern bool sdes_store_dek_active(const uint8 *bucket, SdesDekPurpose purpose,
+                                  SdesDekRow *out);
+
+/* Lists of palloc'd rows. */
+extern List *sdes_store_buckets(void);
+extern List *sdes_store_keks(void);
+extern List *sdes_store_deks(void);
+extern List *sdes_store_access(void);
+
+extern void sdes_store_insert_bucket(const SdesBucketRow *row);
+extern void sdes_store_insert_kek(const SdesKekRow *row);
+extern void sdes_store_insert_dek(const SdesDekRow *row);
+
+/* Replaces a grant that is there already. */
+extern void sdes_store_put_access(const SdesAccessRow *row);
+/* Returns false when there was no such grant. */
+extern bool sdes_store_delete_access(const uint8 *bucket, const char *role,
+                                     const char *privilege);
+
+extern const char *sdes_purpose_name(SdesDekPurpose purpose);
+extern const char *sdes_state_name(SdesKeyState state);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * tables.h
+ *		Column numbers of the sdes.* tables, as sdes--1.0.sql declares them.
+ *		Private to this room.
+ */
+#ifndef SDES_TABLES_H
+#define SDES_TABLES_H
+
+#include "store/store.h"
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+
+#define SDES_BUCKET_UUID       1
+#define SDES_BUCKET_NAME       2
+#define SDES_BUCKET_HASH       3
+#define SDES_BUCKET_SYSTEM     4
+#define SDES_BUCKET_CREATED_AT 5
+#define SDES_BUCKET_CREATED_BY 6
+#define SDES_BUCKET_NCOLUMNS   6
+
+#define SDES_KEK_ID           1
+#define SDES_KEK_BUCKET       2
+#define SDES_KEK_KIND         3
+#define SDES_KEK_MECHANISM    4
+#define SDES_KEK_TOKEN_LABEL  5
+#define SDES_KEK_TOKEN_SERIAL 6
+#define SDES_KEK_CREATED_AT   7
+#define SDES_KEK_NCOLUMNS     7
+
+#define SDES_DEK_KEY_ID     1
+#define SDES_DEK_BUCKET     2
+#define SDES_DEK_VERSION    3
+#define SDES_DEK_PURPOSE    4
+#define SDES_DEK_MODE       5
+#define SDES_DEK_STATE      6
+#define SDES_DEK_KEK        7
+#define SDES_DEK_WRAPPED    8
+#define SDES_DEK_COMMITMENT 9
+#define SDES_DEK_CREATED_AT 10
+#define SDES_DEK_CREATED_BY 11
+#define SDES_DEK_NCOLUMNS   11
+
+#define SDES_ACCESS_BUCKET     1
+#define SDES_ACCESS_ROLE       2
+#define SDES_ACCESS_PRIVILEGE  3
+#define SDES_ACCESS_ROLE_OID   4
+#define SDES_ACCESS_SYSTEM_ID  5
+#define SDES_ACCESS_GRANTED_AT 6
+#define SDES_ACCESS_GRANTED_BY 7
+#define SDES_ACCESS_NCOLUMNS   7
+
+#define SDES_MAX_COLUMNS 11
+
+/* Names of purposes and states in rows; -1 for an unknown name. */
+extern int sdes_purpose_by_name(const char *name);
+extern int sdes_state_by_name(const char *name);
+
+/* OID of an index of the sdes schema. */
+extern Oid sdes_index_oid(const char *name);
+
+#endif

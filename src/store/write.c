@@ -1,0 +1,163 @@
+/*
+ * write.c
+ *		Structs to rows.
+ *
+ * Rows are written straight to heap and indexes: no privilege of the caller
+ * on the tables is needed (whoever calls these has checked the right that
+ * matters) and none is lent to SQL that could be diverted.
+ */
+#include "postgres.h"
+
+#include "store/store.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "miscadmin.h"
+#include "store/tables.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+static Datum
+bytea_datum(const uint8 *data, size_t size)
+{
+	bytea *bytes = palloc(VARHDRSZ + size);
+
+	SET_VARSIZE(bytes, VARHDRSZ + size);
+	memcpy(VARDATA(bytes), data, size);
+	return PointerGetDatum(bytes);
+}
+
+static Datum
+uuid_datum(const uint8 *data)
+{
+	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
+
+	memcpy(uuid->data, data, SDES_UUID_SIZE);
+	return UUIDPGetDatum(uuid);
+}
+
+static Datum
+current_user_datum(void)
+{
+	return CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
+}
+
+static Datum
+now_datum(void)
+{
+	return TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+}
+
+static void
+insert_row(SdesTable table, Datum *values)
+{
+	Relation rel = table_open(sdes_table_oid(table), RowExclusiveLock);
+	bool nulls[SDES_MAX_COLUMNS] = {false};
+	HeapTuple tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+
+	CatalogTupleInsert(rel, tuple);
+	CacheInvalidateRelcache(rel);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+void
+sdes_store_insert_bucket(const SdesBucketRow *row)
+{
+	Datum values[SDES_BUCKET_NCOLUMNS];
+
+	values[SDES_BUCKET_UUID - 1] = uuid_datum(row->uuid);
+	values[SDES_BUCKET_NAME - 1] = CStringGetTextDatum(row->name);
+	values[SDES_BUCKET_HASH - 1] = Int32GetDatum(row->hash);
+	values[SDES_BUCKET_SYSTEM - 1] = BoolGetDatum(row->system);
+	values[SDES_BUCKET_CREATED_AT - 1] = now_datum();
+	values[SDES_BUCKET_CREATED_BY - 1] = current_user_datum();
+	insert_row(SDES_TABLE_BUCKET, values);
+}
+
+void
+sdes_store_insert_kek(const SdesKekRow *row)
+{
+	Datum values[SDES_KEK_NCOLUMNS];
+
+	values[SDES_KEK_ID - 1] = bytea_datum(row->id, SDES_KEK_ID_SIZE);
+	values[SDES_KEK_BUCKET - 1] = uuid_datum(row->bucket);
+	values[SDES_KEK_KIND - 1] = CStringGetTextDatum(row->kind);
+	values[SDES_KEK_MECHANISM - 1] = CStringGetTextDatum(row->mechanism);
+	values[SDES_KEK_TOKEN_LABEL - 1] = CStringGetTextDatum(row->token_label);
+	values[SDES_KEK_TOKEN_SERIAL - 1] = CStringGetTextDatum(row->token_serial);
+	values[SDES_KEK_CREATED_AT - 1] = now_datum();
+	insert_row(SDES_TABLE_KEK, values);
+}
+
+void
+sdes_store_insert_dek(const SdesDekRow *row)
+{
+	Datum values[SDES_DEK_NCOLUMNS];
+
+	values[SDES_DEK_KEY_ID - 1] = bytea_datum(row->binding.key_id, SDES_KEY_ID_SIZE);
+	values[SDES_DEK_BUCKET - 1] = uuid_datum(row->binding.bucket);
+	values[SDES_DEK_VERSION - 1] = Int32GetDatum((int32) row->binding.version);
+	values[SDES_DEK_PURPOSE - 1] =
+	    CStringGetTextDatum(sdes_purpose_name(row->binding.purpose));
+	values[SDES_DEK_MODE - 1] = CStringGetTextDatum("cached");
+	values[SDES_DEK_STATE - 1] = CStringGetTextDatum(sdes_state_name(row->state));
+	values[SDES_DEK_KEK - 1] = bytea_datum(row->binding.kek_id, SDES_KEK_ID_SIZE);
+	values[SDES_DEK_WRAPPED - 1] = bytea_datum(row->wrapped, row->wrapped_size);
+	values[SDES_DEK_COMMITMENT - 1] = bytea_datum(row->commitment, SDES_COMMITMENT_SIZE);
+	values[SDES_DEK_CREATED_AT - 1] = now_datum();
+	values[SDES_DEK_CREATED_BY - 1] = current_user_datum();
+	insert_row(SDES_TABLE_DEK, values);
+}
+
+bool
+sdes_store_delete_access(const uint8 *bucket, const char *role, const char *privilege)
+{
+	Relation rel = table_open(sdes_table_oid(SDES_TABLE_ACCESS), RowExclusiveLock);
+	ScanKeyData key[3];
+	SysScanDesc scan;
+	HeapTuple tuple;
+	bool found = false;
+
+	ScanKeyInit(&key[0], SDES_ACCESS_BUCKET, BTEqualStrategyNumber, F_UUID_EQ,
+	            uuid_datum(bucket));
+	ScanKeyInit(&key[1], SDES_ACCESS_ROLE, BTEqualStrategyNumber, F_TEXTEQ,
+	            CStringGetTextDatum(role));
+	ScanKeyInit(&key[2], SDES_ACCESS_PRIVILEGE, BTEqualStrategyNumber, F_TEXTEQ,
+	            CStringGetTextDatum(privilege));
+	scan = systable_beginscan(rel, sdes_index_oid("access_pkey"), true, NULL, 3, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		CatalogTupleDelete(rel, &tuple->t_self);
+		found = true;
+	}
+	systable_endscan(scan);
+	if (found)
+		CacheInvalidateRelcache(rel);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+	return found;
+}
+
+void
+sdes_store_put_access(const SdesAccessRow *row)
+{
+	Datum values[SDES_ACCESS_NCOLUMNS];
+
+	sdes_store_delete_access(row->bucket, row->role, row->privilege);
+	values[SDES_ACCESS_BUCKET - 1] = uuid_datum(row->bucket);
+	values[SDES_ACCESS_ROLE - 1] = CStringGetTextDatum(row->role);
+	values[SDES_ACCESS_PRIVILEGE - 1] = CStringGetTextDatum(row->privilege);
+	values[SDES_ACCESS_ROLE_OID - 1] = ObjectIdGetDatum(row->role_oid);
+	values[SDES_ACCESS_SYSTEM_ID - 1] = Int64GetDatum(row->system_id);
+	values[SDES_ACCESS_GRANTED_AT - 1] = now_datum();
+	values[SDES_ACCESS_GRANTED_BY - 1] = current_user_datum();
+	insert_row(SDES_TABLE_ACCESS, values);
+}

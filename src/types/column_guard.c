@@ -1,0 +1,180 @@
+/*
+ * column_guard.c
+ *		Refuses relations that have an encrypted column of no bucket, or one
+ *		under a nondeterministic collation.
+ *
+ * A value in such a column would be sealed under the literal key, which nobody
+ * may decrypt: it would be lost. An object access hook does this, since event
+ * triggers can be disabled. It looks into domains, arrays and composites.
+ * Views store nothing and are exempt.
+ */
+#include "postgres.h"
+
+#include "types/typmod.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "store/store.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+static object_access_hook_type previous_hook = NULL;
+
+/* Calls take for each live column of a relation, also one just being made. */
+typedef void (*ColumnTaker)(Form_pg_attribute column, void *arg);
+
+static void
+for_each_column(Oid relid, ColumnTaker take, void *arg)
+{
+	Relation attributes = table_open(AttributeRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_attribute_attrelid, BTEqualStrategyNumber, F_OIDEQ,
+	            ObjectIdGetDatum(relid));
+	ScanKeyInit(&key[1], Anum_pg_attribute_attnum, BTGreaterStrategyNumber, F_INT2GT,
+	            Int16GetDatum(0));
+	scan = systable_beginscan(attributes, AttributeRelidNumIndexId, true, SnapshotSelf, 2,
+	                          key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_attribute column = (Form_pg_attribute) GETSTRUCT(tuple);
+
+		if (!column->attisdropped)
+			take(column, arg);
+	}
+	systable_endscan(scan);
+	table_close(attributes, AccessShareLock);
+}
+
+typedef struct Finding
+{
+	Oid enc_text;
+	bool encrypted;  /* the type holds an encrypted value */
+	bool bucketless; /* and one of no bucket */
+} Finding;
+
+static void look_into(Oid type, int32 typmod, Finding *finding);
+
+static void
+look_into_column(Form_pg_attribute column, void *arg)
+{
+	look_into(column->atttypid, column->atttypmod, arg);
+}
+
+static void
+look_into(Oid type, int32 typmod, Finding *finding)
+{
+	Oid base = getBaseTypeAndTypmod(type, &typmod);
+	Oid element = get_element_type(base);
+	Oid relation;
+
+	check_stack_depth();
+	if (base == finding->enc_text)
+	{
+		finding->encrypted = true;
+		finding->bucketless |= typmod < 0;
+	}
+	else if (OidIsValid(element))
+		look_into(element, typmod, finding);
+	else if (OidIsValid(relation = get_typ_typrelid(base)))
+		for_each_column(relation, look_into_column, finding);
+}
+
+static void
+check_column(Form_pg_attribute column, void *arg)
+{
+	Finding finding = {.enc_text = *(Oid *) arg};
+
+	look_into(column->atttypid, column->atttypmod, &finding);
+	if (finding.bucketless)
+		ereport(
+		    ERROR,
+		    (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+		     errmsg("encrypted column \"%s\" names no bucket", NameStr(column->attname)),
+		     errhint("Name one in its type, as in sdes.enc_text('customer_pii').")));
+	if (finding.encrypted && OidIsValid(column->attcollation) &&
+	    !get_collation_isdeterministic(column->attcollation))
+		ereport(ERROR,
+		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		         errmsg("encrypted column \"%s\" has a nondeterministic collation",
+		                NameStr(column->attname)),
+		         errdetail("Equality of encrypted values is equality of their bytes.")));
+}
+
+/* The kind of a relation that may just be in the making; 0 if it is not there. */
+static char
+kind_of(Oid relid)
+{
+	Relation classes = table_open(RelationRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	char kind = 0;
+
+	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ,
+	            ObjectIdGetDatum(relid));
+	scan = systable_beginscan(classes, ClassOidIndexId, true, SnapshotSelf, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		kind = ((Form_pg_class) GETSTRUCT(tuple))->relkind;
+	systable_endscan(scan);
+	table_close(classes, AccessShareLock);
+	return kind;
+}
+
+static void
+check_relation(Oid relid)
+{
+	Oid enc_text = sdes_enc_text_oid();
+	char kind;
+
+	if (!OidIsValid(enc_text))
+		return;
+	kind = kind_of(relid);
+	if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE ||
+	    kind == RELKIND_MATVIEW || kind == RELKIND_FOREIGN_TABLE ||
+	    kind == RELKIND_COMPOSITE_TYPE)
+		for_each_column(relid, check_column, &enc_text);
+}
+
+static bool
+is_internal(ObjectAccessType access, void *arg)
+{
+	if (arg == NULL)
+		return false;
+	if (access == OAT_POST_CREATE)
+		return ((ObjectAccessPostCreate *) arg)->is_internal;
+	return ((ObjectAccessPostAlter *) arg)->is_internal;
+}
+
+static void
+guard(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
+{
+	if (previous_hook)
+		previous_hook(access, class, object, sub, arg);
+	if ((access != OAT_POST_CREATE && access != OAT_POST_ALTER) ||
+	    class != RelationRelationId || IsBootstrapProcessingMode() ||
+	    is_internal(access, arg))
+		return;
+	check_relation(object);
+}
+
+void
+sdes_column_guard_init(void)
+{
+	previous_hook = object_access_hook;
+	object_access_hook = guard;
+}

@@ -1,0 +1,79 @@
+/*
+ * typmod.c
+ *		enc_text('customer_pii'): the bucket as a type modifier.
+ *
+ * A type modifier is 31 bits: the 26-bit hash of the bucket's name and 5 flag
+ * bits, none of which has a meaning yet. It depends on the name alone, so that
+ * a dump's DDL, which comes before the bucket's row, means the same bucket.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "sdes_compat.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "value/value.h"
+
+SDES_SQL_FUNCTION(enc_text_typmod_in);
+SDES_SQL_FUNCTION(enc_text_typmod_out);
+
+/* '#1a2b3c4': how a modifier prints when its bucket's row is missing. */
+static bool
+parse_hash(const char *name, int32 *hash)
+{
+	char *end;
+	unsigned long value = strtoul(name + 1, &end, 16);
+
+	*hash = (int32) value;
+	return end == name + 8 && *end == '\0' && value < (1UL << 26);
+}
+
+static void
+report_no_bucket(const char *name)
+{
+	ereport(
+	    ERROR,
+	    (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("bucket \"%s\" does not exist", name),
+	     errhint("Create it: SELECT sdes.create_bucket(%s).", quote_literal_cstr(name))));
+}
+
+Datum
+enc_text_typmod_in(PG_FUNCTION_ARGS)
+{
+	ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
+	Datum *elements;
+	int n;
+	const char *name;
+	int32 hash;
+	SdesBucketRow row;
+
+	deconstruct_array(array, CSTRINGOID, -2, false, TYPALIGN_CHAR, &elements, NULL, &n);
+	name = n > 0 ? DatumGetCString(elements[0]) : "";
+	if (n != 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("an encrypted type takes the name of one bucket"),
+		                errhint("For example sdes.enc_text('customer_pii').")));
+	/* While a dump is being restored the rows of buckets come after the DDL. */
+	if (name[0] == '#' && !check_function_bodies && parse_hash(name, &hash))
+		PG_RETURN_INT32(SDES_TYPMOD(hash));
+	hash = sdes_bucket_hash(name);
+	if (check_function_bodies &&
+	    (!sdes_store_bucket_by_name(name, &row) || row.system || row.hash != hash))
+		report_no_bucket(name);
+	PG_RETURN_INT32(SDES_TYPMOD(hash));
+}
+
+Datum
+enc_text_typmod_out(PG_FUNCTION_ARGS)
+{
+	int32 typmod = PG_GETARG_INT32(0);
+	int32 hash = SDES_TYPMOD_HASH(typmod);
+	SdesBucketRow row;
+
+	if (typmod < 0)
+		PG_RETURN_CSTRING(pstrdup(""));
+	if (OidIsValid(sdes_schema_oid()) && sdes_store_bucket_by_hash(hash, &row))
+		PG_RETURN_CSTRING(psprintf("(%s)", quote_literal_cstr(row.name)));
+	PG_RETURN_CSTRING(psprintf("('#%07x')", hash));
+}

@@ -1,0 +1,333 @@
+/*
+ * value.c
+ *		Sealing, opening, re-sealing.
+ *
+ * Plaintext exists here in palloc'd memory between conversion and sealing; what
+ * this file allocated for it is wiped before it is freed. The caller's copies
+ * are the server's own (parameters, literals, tuples) and live as theirs do.
+ */
+#include "postgres.h"
+
+#include "value/value.h"
+
+#include "crypto/secret.h"
+#include "envelope/armor.h"
+#include "keyring/keyring.h"
+#include "miscadmin.h"
+#include "policy/policy.h"
+#include "replication/logicalworker.h"
+#include "sdes_errors.h"
+#include "sdes_guc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "value/encoding.h"
+
+static void
+parse(struct varlena *value, SdesEnvelope *envelope)
+{
+	sdes_check(sdes_envelope_parse(sdes_bytes(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)),
+	                               envelope));
+}
+
+SdesBytes
+sdes_value_envelope(struct varlena *value)
+{
+	SdesEnvelope envelope;
+
+	/* What is not an envelope may be anything: never hand it out. */
+	parse(value, &envelope);
+	return sdes_bytes(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+void
+sdes_value_forbid_maintenance(void)
+{
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+		        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+		         errmsg("encrypted values cannot be decrypted by a maintenance command"),
+		         errdetail("ANALYZE, index builds and materialized views would store the "
+		                   "plaintext."),
+		         SDES_KEEP_OUT_OF_LOG));
+}
+
+static struct varlena *
+make_value(size_t payload)
+{
+	struct varlena *value = palloc(VARHDRSZ + payload);
+
+	SET_VARSIZE(value, VARHDRSZ + payload);
+	return value;
+}
+
+/* Seals text under a key, whoever the user is. */
+static struct varlena *
+seal_under(const SdesKey *key, SdesPlain plain, uint32 type)
+{
+	SdesSealSpec spec = {0};
+	SdesUtf8 utf8;
+	struct varlena *value = NULL;
+	SdesStatus status;
+
+	memcpy(spec.key_id, key->key_id, SDES_KEY_ID_SIZE);
+	memcpy(spec.context.bucket, key->bucket, SDES_UUID_SIZE);
+	spec.context.type = type;
+	sdes_to_utf8(plain, &utf8);
+	spec.bytes = !utf8.valid;
+	if (utf8.bytes.size > MaxAllocSize - VARHDRSZ - SDES_ENVELOPE_MAX_OVERHEAD)
+		status = SDES_ERR_TOO_LONG;
+	else
+	{
+		value = make_value(sdes_envelope_size(0, utf8.bytes.size));
+		status = sdes_envelope_seal(key->aead, &spec, utf8.bytes, (uint8 *) VARDATA(value));
+	}
+	sdes_utf8_free(&utf8);
+	sdes_check(status);
+	return value;
+}
+
+/* Opens an envelope under its key, whoever the user is. */
+static text *
+open_under(const SdesKey *key, const SdesEnvelope *envelope, uint32 type)
+{
+	size_t size = envelope->sealed.ciphertext.size;
+	struct varlena *plain = make_value(size);
+	SdesValueContext context;
+	SdesStatus status;
+
+	context.type = type;
+	memcpy(context.bucket, key->bucket, SDES_UUID_SIZE);
+	status = sdes_envelope_open(key->aead, envelope, &context, (uint8 *) VARDATA(plain));
+	if (status != SDES_OK)
+	{
+		pfree(plain);
+		sdes_check(status);
+	}
+	return sdes_from_utf8((text *) plain, !(envelope->flags & SDES_ENVELOPE_BYTES));
+}
+
+static void
+wipe_text(text *plain)
+{
+	sdes_wipe(VARDATA(plain), VARSIZE(plain) - VARHDRSZ);
+	pfree(plain);
+}
+
+static struct varlena *
+seal(SdesPlain plain, uint32 type, int32 typmod)
+{
+	const SdesBucketRow *bucket;
+
+	if (typmod < 0)
+	{
+		bucket = sdes_keyring_system_bucket();
+		return seal_under(sdes_keyring_active(bucket->uuid, SDES_PURPOSE_LITERAL), plain,
+		                  type);
+	}
+	bucket = sdes_keyring_bucket(SDES_TYPMOD_HASH(typmod));
+	sdes_policy_require(bucket->uuid, SDES_PRIVILEGE_ENCRYPT);
+	return seal_under(sdes_keyring_active(bucket->uuid, SDES_PURPOSE_DATA), plain, type);
+}
+
+/* A dump's preamble turns function bodies' checks off; appliers replicate. */
+static bool
+is_restoring(void)
+{
+	return !check_function_bodies || IsLogicalWorker();
+}
+
+/*
+ * Whoever holds a stolen dump could otherwise enter its ciphertext into a form
+ * and read the plaintext back from the application.
+ */
+static void
+refuse_ciphertext(void)
+{
+	if (is_restoring() || sdes_accept_ciphertext)
+		return;
+	ereport(ERROR,
+	        (errcode(ERRCODE_DATA_EXCEPTION),
+	         errmsg("encrypted text is not accepted as input"),
+	         errdetail("The value has the mark of sdes ciphertext."),
+	         errhint("A restore accepts it by itself. To copy ciphertext by hand, use SET "
+	                 "sdes.accept_ciphertext = on."),
+	         SDES_KEEP_OUT_OF_LOG));
+}
+
+/* An envelope from outside is bad input; one from a table is corrupt data. */
+static void
+check_canonical(SdesStatus status, int sqlstate)
+{
+	if (status == SDES_ERR_FORMAT)
+		ereport(ERROR,
+		        (errcode(sqlstate), errmsg("invalid encrypted text"),
+		         errdetail("It was cut off or changed on its way."), SDES_KEEP_OUT_OF_LOG));
+	sdes_check(status);
+}
+
+static void
+check_restored(const SdesEnvelope *envelope, uint32 type, int32 typmod)
+{
+	const SdesKey *key;
+	uint8 bucket[SDES_UUID_SIZE];
+	bool known;
+
+	key = sdes_keyring_try(envelope->key_id, &known, bucket);
+	if (!known && !is_restoring())
+		ereport(ERROR,
+		        (errcode(ERRCODE_UNDEFINED_OBJECT),
+		         errmsg("encrypted text is under a key that is not known in this database"),
+		         SDES_KEEP_OUT_OF_LOG));
+	if (key != NULL)
+		wipe_text(open_under(key, envelope, type));
+	if (known && typmod >= 0 &&
+	    memcmp(sdes_keyring_bucket(SDES_TYPMOD_HASH(typmod))->uuid, bucket,
+	           SDES_UUID_SIZE) != 0)
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+		                errmsg("encrypted text belongs to another bucket than its column"),
+		                SDES_KEEP_OUT_OF_LOG));
+}
+
+struct varlena *
+sdes_value_from_envelope(SdesBytes bytes, uint32 type, int32 typmod)
+{
+	SdesEnvelope envelope;
+	struct varlena *value;
+
+	refuse_ciphertext();
+	sdes_require_preload();
+	check_canonical(sdes_envelope_parse(bytes, &envelope),
+	                ERRCODE_INVALID_BINARY_REPRESENTATION);
+	check_restored(&envelope, type, typmod);
+	value = make_value(bytes.size);
+	memcpy(VARDATA(value), bytes.data, bytes.size);
+	return value;
+}
+
+static struct varlena *
+from_armor(SdesBytes armor, uint32 type, int32 typmod)
+{
+	size_t size;
+	uint8 *bytes;
+
+	refuse_ciphertext();
+	bytes = palloc(sdes_armor_decoded_size(armor.size) + 1);
+	check_canonical(sdes_armor_decode(armor, bytes, &size),
+	                ERRCODE_INVALID_TEXT_REPRESENTATION);
+	return sdes_value_from_envelope(sdes_bytes(bytes, size), type, typmod);
+}
+
+struct varlena *
+sdes_value_from_text(SdesPlain plain, uint32 type, int32 typmod)
+{
+	SdesBytes bytes = sdes_bytes(plain.data, plain.size);
+
+	sdes_require_preload();
+	if (sdes_armor_marked(bytes))
+		return from_armor(bytes, type, typmod);
+	return seal(plain, type, typmod);
+}
+
+struct varlena *
+sdes_value_reseal(struct varlena *value, uint32 type, int32 typmod)
+{
+	SdesEnvelope envelope;
+	uint8 owner[SDES_UUID_SIZE];
+	uint8 target[SDES_UUID_SIZE];
+	SdesDekPurpose purpose;
+	struct varlena *sealed;
+	text *plain;
+
+	if (typmod < 0)
+		return value;
+	sdes_require_preload();
+	parse(value, &envelope);
+	memcpy(target, sdes_keyring_bucket(SDES_TYPMOD_HASH(typmod))->uuid, SDES_UUID_SIZE);
+	if (!sdes_keyring_owner(envelope.key_id, owner, &purpose))
+	{
+		if (is_restoring())
+			return value;
+		sdes_keyring_by_id(envelope.key_id); /* raises */
+	}
+	if (memcmp(owner, target, SDES_UUID_SIZE) == 0)
+		return value;
+
+	sdes_policy_require(target, SDES_PRIVILEGE_ENCRYPT);
+	if (purpose != SDES_PURPOSE_LITERAL)
+	{
+		sdes_value_forbid_maintenance();
+		sdes_policy_require(owner, SDES_PRIVILEGE_DECRYPT);
+	}
+	plain = open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
+	sealed = seal_under(sdes_keyring_active(target, SDES_PURPOSE_DATA),
+	                    (SdesPlain){VARDATA(plain), VARSIZE(plain) - VARHDRSZ}, type);
+	wipe_text(plain);
+	return sealed;
+}
+
+text *
+sdes_value_open(struct varlena *value, uint32 type)
+{
+	SdesEnvelope envelope;
+	const SdesKey *key;
+
+	sdes_require_preload();
+	sdes_value_forbid_maintenance();
+	parse(value, &envelope);
+	key = sdes_keyring_by_id(envelope.key_id);
+	sdes_policy_require(key->bucket, SDES_PRIVILEGE_DECRYPT);
+	return open_under(key, &envelope, type);
+}
+
+char *
+sdes_value_armor(struct varlena *value, size_t *size)
+{
+	SdesBytes bytes = sdes_value_envelope(value);
+	char *armor;
+
+	*size = sdes_armor_size(bytes.size);
+	armor = palloc(*size + 1);
+	sdes_armor_encode(bytes, armor);
+	armor[*size] = '\0';
+	return armor;
+}
+
+static text *
+armor_text(struct varlena *value)
+{
+	size_t size;
+	char *armor = sdes_value_armor(value, &size);
+	text *result = (text *) make_value(size);
+
+	memcpy(VARDATA(result), armor, size);
+	pfree(armor);
+	return result;
+}
+
+text *
+sdes_value_reveal(struct varlena *value, uint32 type, SdesMask mask)
+{
+	SdesEnvelope envelope;
+	SdesDekPurpose purpose;
+	uint8 bucket[SDES_UUID_SIZE];
+	int privileges;
+	text *plain;
+	text *masked;
+
+	sdes_require_preload();
+	sdes_value_forbid_maintenance();
+	parse(value, &envelope);
+	/* Without a privilege, and for a key from elsewhere, the HSM is left alone. */
+	if (!sdes_keyring_owner(envelope.key_id, bucket, &purpose))
+		return armor_text(value);
+	privileges = sdes_policy_privileges(bucket);
+	if (!(privileges & (SDES_PRIVILEGE_DECRYPT | SDES_PRIVILEGE_MASK)))
+		return armor_text(value);
+
+	plain = open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
+	if (privileges & SDES_PRIVILEGE_DECRYPT)
+		return plain;
+	masked = mask(plain);
+	wipe_text(plain);
+	return masked;
+}

@@ -1,0 +1,82 @@
+/*
+ * value.h
+ *		The only place that seals, opens and re-seals: policy, then keyring,
+ *		then envelope.
+ *
+ * A sealed value is a varlena whose payload is an envelope. Plaintext comes in
+ * and goes out as text in the server encoding; inside an envelope it is UTF-8.
+ *
+ * The bucket that governs a value is the one its key belongs to, never the one
+ * that a type modifier names.
+ */
+#ifndef SDES_VALUE_H
+#define SDES_VALUE_H
+
+#include "postgres.h"
+
+#include "envelope/envelope.h"
+#include "store/store.h"
+
+/* Type modifiers: 26 bits of the bucket's hash, 5 bits of flags. */
+#define SDES_TYPMOD_FLAG_BITS 5
+#define SDES_TYPMOD_FLAGS     ((1 << SDES_TYPMOD_FLAG_BITS) - 1)
+#define SDES_TYPMOD_HASH(t)   ((int32) ((uint32) (t) >> SDES_TYPMOD_FLAG_BITS))
+#define SDES_TYPMOD(hash)     ((int32) ((uint32) (hash) << SDES_TYPMOD_FLAG_BITS))
+
+/* Plaintext in the server encoding; a view. */
+typedef struct SdesPlain
+{
+	const char *data;
+	size_t size;
+} SdesPlain;
+
+/*
+ * Text given as input: plaintext is sealed for the bucket of typmod, for which
+ * the current user needs `encrypt`. Without one (typmod < 0) it becomes a
+ * literal: sealed under the system bucket's literal key, which nobody may
+ * decrypt, to be compared or re-sealed into a column's bucket.
+ *
+ * Armor is refused, or taken as sdes_value_from_envelope() takes its bytes.
+ */
+extern struct varlena *sdes_value_from_text(SdesPlain plain, uint32 type, int32 typmod);
+
+/*
+ * Takes ciphertext in: only while restoring, replicating, or under
+ * sdes.accept_ciphertext. It must be canonical, of this type, of the typmod's
+ * bucket and, where the key is at hand, authentic. A key id unknown to this
+ * database is accepted only while restoring.
+ */
+extern struct varlena *sdes_value_from_envelope(SdesBytes envelope, uint32 type,
+                                                int32 typmod);
+
+/*
+ * Brings a sealed value into the bucket of typmod: unchanged if it is there, a
+ * literal for who may `encrypt`, any other for who may also `decrypt` it.
+ */
+extern struct varlena *sdes_value_reseal(struct varlena *value, uint32 type, int32 typmod);
+
+/* Opens for who may `decrypt`, else raises an error. */
+extern text *sdes_value_open(struct varlena *value, uint32 type);
+
+typedef text *(*SdesMask)(const text *plain);
+
+/*
+ * What the current user may see of a value: the plaintext with `decrypt`, what
+ * mask makes of it with `mask`, else the armor. Never an error for want of a
+ * privilege.
+ */
+extern text *sdes_value_reveal(struct varlena *value, uint32 type, SdesMask mask);
+
+/* The armor of a value, zero-terminated; *size is its length. */
+extern char *sdes_value_armor(struct varlena *value, size_t *size);
+
+/* The envelope's bytes of a value: an error unless they are canonical. */
+extern SdesBytes sdes_value_envelope(struct varlena *value);
+
+/*
+ * Raises an error where plaintext would end up in the work of a maintenance
+ * command: ANALYZE, index builds, REFRESH MATERIALIZED VIEW.
+ */
+extern void sdes_value_forbid_maintenance(void);
+
+#endif

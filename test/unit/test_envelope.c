@@ -1,0 +1,454 @@
+/*
+ * test_envelope.c
+ *		The sealed form: the frozen known answers, the canonical rules, and the
+ *		refusal of every truncation and every flipped bit.
+ *
+ * envelope.kat was written once by an implementation of its own, from the
+ * format's description, in another language. It is never made anew.
+ */
+#include "envelope/armor.h"
+#include "envelope/envelope.h"
+#include "hex.h"
+#include "kat.h"
+#include "tap.h"
+
+#include <stdlib.h>
+
+#define ENVELOPES 1000
+#define MAX_PLAIN 1000
+#define MAX_SIZE  (MAX_PLAIN + SDES_ENVELOPE_MAX_OVERHEAD)
+
+static const uint8_t key[SDES_AEAD_KEY_SIZE] = {7, 7, 7};
+static SdesAead *aead;
+
+/* Parses and opens what is in memory of exactly its size. */
+static SdesStatus
+parse_and_open(SdesBytes bytes, const SdesValueContext *context, uint8_t *out, size_t *size)
+{
+	SdesEnvelope envelope;
+	SdesStatus status = sdes_envelope_parse(bytes, &envelope);
+
+	*size = 0;
+	if (status != SDES_OK)
+		return status;
+	*size = envelope.sealed.ciphertext.size;
+	return sdes_envelope_open(aead, &envelope, context, out);
+}
+
+static SdesSealSpec
+make_spec(int flags)
+{
+	SdesSealSpec spec = {.key_id = {1, 2, 3, 4, 5, 6, 7, 8},
+	                     .context = {SDES_TYPE_TEXT, {9, 9, 9}},
+	                     .bytes = (flags & SDES_ENVELOPE_BYTES) != 0,
+	                     .tokens = {{0x0102, {3}}, {0x0103, {4}}}};
+
+	if (flags & SDES_ENVELOPE_TOKEN)
+		spec.ntokens = flags & SDES_ENVELOPE_TOKEN2 ? 2 : 1;
+	return spec;
+}
+
+/* The six combinations of flags that are canonical. */
+static const int combinations[] = {0, 1, 3, 4, 5, 7};
+
+/* Known answers */
+
+typedef struct EnvelopeCase
+{
+	uint8_t key[SDES_AEAD_KEY_SIZE];
+	uint8_t nonce[SDES_NONCE_SIZE];
+	SdesSealSpec spec;
+	uint8_t *plaintext, *envelope;
+	size_t plaintext_size, envelope_size;
+	const char *armor;
+} EnvelopeCase;
+
+static bool
+read_tokens(const Kat *kat, SdesSealSpec *spec)
+{
+	static const char *names[2][2] = {{"search_key1", "token1"}, {"search_key2", "token2"}};
+
+	for (int i = 0; i < 2; i++)
+	{
+		uint8_t id[2];
+
+		if (strcmp(kat_field(kat, names[i][0]), "-") == 0)
+			break;
+		if (!hex_into(kat_field(kat, names[i][0]), id, 2) ||
+		    !hex_into(kat_field(kat, names[i][1]), spec->tokens[i].token, SDES_TOKEN_SIZE))
+			return false;
+		spec->tokens[i].search_key = (uint16_t) (id[0] << 8 | id[1]);
+		spec->ntokens = i + 1;
+	}
+	return true;
+}
+
+static bool
+read_case(const Kat *kat, EnvelopeCase *c)
+{
+	uint8_t type[4];
+
+	*c = (EnvelopeCase){0};
+	if (!hex_into(kat_field(kat, "key"), c->key, sizeof(c->key)) ||
+	    !hex_into(kat_field(kat, "nonce"), c->nonce, sizeof(c->nonce)) ||
+	    !hex_into(kat_field(kat, "key_id"), c->spec.key_id, SDES_KEY_ID_SIZE) ||
+	    !hex_into(kat_field(kat, "type"), type, sizeof(type)) ||
+	    !hex_into(kat_field(kat, "bucket"), c->spec.context.bucket, SDES_UUID_SIZE) ||
+	    !read_tokens(kat, &c->spec))
+		return false;
+	c->spec.context.type = (uint32_t) type[0] << 24 | (uint32_t) type[1] << 16 |
+	                       (uint32_t) type[2] << 8 | type[3];
+	c->spec.bytes = strcmp(kat_field(kat, "bytes"), "1") == 0;
+	c->armor = kat_field(kat, "armor");
+	return hex_decode(kat_field(kat, "plaintext"), &c->plaintext, &c->plaintext_size) &&
+	       hex_decode(kat_field(kat, "envelope"), &c->envelope, &c->envelope_size);
+}
+
+static bool
+seals_to(const EnvelopeCase *c)
+{
+	size_t size = sdes_envelope_size(c->spec.ntokens, c->plaintext_size);
+	uint8_t *out = malloc(size);
+	bool same =
+	    sdes_envelope_seal_with_nonce(aead, &c->spec, c->nonce,
+	                                  sdes_bytes(c->plaintext, c->plaintext_size),
+	                                  out) == SDES_OK &&
+	    same_bytes(sdes_bytes(out, size), sdes_bytes(c->envelope, c->envelope_size));
+
+	free(out);
+	return same;
+}
+
+static bool
+opens_to(const EnvelopeCase *c)
+{
+	uint8_t *out = malloc(c->plaintext_size);
+	SdesBytes bytes = {c->envelope, c->envelope_size};
+	SdesEnvelope e;
+	bool same = sdes_envelope_parse(bytes, &e) == SDES_OK && e.suite == 1 &&
+	            e.ntokens == c->spec.ntokens &&
+	            memcmp(e.key_id, c->spec.key_id, SDES_KEY_ID_SIZE) == 0 &&
+	            ((e.flags & SDES_ENVELOPE_BYTES) != 0) == c->spec.bytes &&
+	            e.sealed.ciphertext.size == c->plaintext_size &&
+	            sdes_envelope_open(aead, &e, &c->spec.context, out) == SDES_OK &&
+	            same_bytes(sdes_bytes(out, c->plaintext_size),
+	                       sdes_bytes(c->plaintext, c->plaintext_size));
+
+	for (int i = 0; same && i < e.ntokens; i++)
+		same = e.tokens[i].search_key == c->spec.tokens[i].search_key &&
+		       memcmp(e.tokens[i].token, c->spec.tokens[i].token, SDES_TOKEN_SIZE) == 0;
+	free(out);
+	return same;
+}
+
+static bool
+armors_to(const EnvelopeCase *c)
+{
+	SdesBytes bytes = {c->envelope, c->envelope_size};
+	size_t chars = sdes_armor_size(bytes.size), size = 0;
+	char *text = malloc(chars);
+	uint8_t *back = malloc(sdes_armor_decoded_size(chars));
+	bool same;
+
+	sdes_armor_encode(bytes, text);
+	same = same_bytes(sdes_bytes(text, chars), sdes_bytes(c->armor, strlen(c->armor))) &&
+	       sdes_armor_decode(sdes_bytes(text, chars), back, &size) == SDES_OK &&
+	       same_bytes(sdes_bytes(back, size), bytes);
+	free(text);
+	free(back);
+	return same;
+}
+
+static void
+test_known_answers(void)
+{
+	SdesAead *common = aead;
+	KatFile file;
+	Kat kat;
+	int cases = 0;
+
+	if (!ok(kat_open(&file, "envelope.kat"), "envelope.kat is there"))
+		return;
+	while (kat_next(&file, &kat))
+	{
+		EnvelopeCase c;
+		const char *name = kat_field(&kat, "name");
+
+		cases++;
+		if (ok(read_case(&kat, &c) && sdes_aead_new(&aead, SDES_BYTES_OF(c.key)) == SDES_OK,
+		       "%s: is well-formed", name))
+		{
+			ok(seals_to(&c), "%s: seals to the known bytes", name);
+			ok(opens_to(&c), "%s: opens to the known plaintext", name);
+			ok(armors_to(&c), "%s: has the known armor", name);
+			sdes_aead_free(aead);
+		}
+		free(c.plaintext);
+		free(c.envelope);
+	}
+	kat_close(&file);
+	aead = common;
+	ok(cases >= 25, "at least 25 known answers: %d", cases);
+}
+
+/* Tampering */
+
+/* How many of a sealed value's truncations, extensions and bit flips are accepted. */
+static long
+tampered_accepted(SdesBytes good, const SdesValueContext *context, long *total)
+{
+	long accepted = 0;
+	uint8_t out[MAX_SIZE];
+	size_t size;
+
+	for (size_t cut = 0; cut <= good.size + 1; cut++)
+	{
+		uint8_t *bytes;
+
+		if (cut == good.size)
+			continue;
+		bytes = malloc(cut);
+		memcpy(bytes, good.data, cut < good.size ? cut : good.size);
+		if (cut > good.size)
+			bytes[good.size] = 0;
+		accepted += parse_and_open(sdes_bytes(bytes, cut), context, out, &size) == SDES_OK;
+		free(bytes);
+		(*total)++;
+	}
+	for (size_t bit = 0; bit < good.size * 8; bit++)
+	{
+		uint8_t *bytes = malloc(good.size);
+
+		memcpy(bytes, good.data, good.size);
+		bytes[bit / 8] ^= (uint8_t) (1 << bit % 8);
+		memset(out, 0xa5, sizeof(out));
+		accepted +=
+		    parse_and_open(sdes_bytes(bytes, good.size), context, out, &size) == SDES_OK;
+		/* Refused at the tag: wiped. Refused before: untouched. */
+		accepted +=
+		    !all_bytes(out, size, 0) || !all_bytes(out + size, sizeof(out) - size, 0xa5);
+		free(bytes);
+		(*total)++;
+	}
+	return accepted;
+}
+
+static void
+test_tampering(void)
+{
+	long accepted = 0, total = 0, broken = 0;
+
+	for (int i = 0; i < ENVELOPES; i++)
+	{
+		SdesSealSpec spec = make_spec(combinations[i % 6]);
+		size_t plain = i % 100 == 99 ? MAX_PLAIN : (size_t) i % 41, back_size;
+		uint8_t text[MAX_PLAIN], sealed[MAX_SIZE], back[MAX_SIZE];
+		SdesBytes good = {sealed, sdes_envelope_size(spec.ntokens, plain)};
+
+		for (size_t j = 0; j < plain; j++)
+			text[j] = (uint8_t) (i + (int) j);
+		broken +=
+		    sdes_envelope_seal(aead, &spec, sdes_bytes(text, plain), sealed) != SDES_OK ||
+		    parse_and_open(good, &spec.context, back, &back_size) != SDES_OK ||
+		    back_size != plain || memcmp(text, back, plain) != 0;
+		accepted += tampered_accepted(good, &spec.context, &total);
+	}
+	none_failed(broken, ENVELOPES, "round trips");
+	none_failed(accepted, total, "every truncation, extension and flipped bit is refused");
+}
+
+/* The same through the text form, cut at every character. */
+static void
+test_armor_tampering(void)
+{
+	long accepted = 0, total = 0;
+
+	for (int i = 0; i < 60; i++)
+	{
+		SdesSealSpec spec = make_spec(combinations[i % 6]);
+		uint8_t text[60] = {0}, sealed[MAX_SIZE], back[MAX_SIZE], out[MAX_SIZE];
+		size_t size = sdes_envelope_size(spec.ntokens, (size_t) i), got, plain;
+		char armor[2 * MAX_SIZE];
+
+		accepted += sdes_envelope_seal(aead, &spec, sdes_bytes(text, (size_t) i), sealed) !=
+		            SDES_OK;
+		sdes_armor_encode(sdes_bytes(sealed, size), armor);
+		for (size_t chars = 0; chars < sdes_armor_size(size); chars++, total++)
+			accepted +=
+			    sdes_armor_decode(sdes_bytes(armor, chars), back, &got) == SDES_OK &&
+			    parse_and_open(sdes_bytes(back, got), &spec.context, out, &plain) ==
+			        SDES_OK;
+		for (size_t at = 0; at < sdes_armor_size(size); at++, total++)
+		{
+			char was = armor[at];
+
+			armor[at] = was == 'A' ? 'B' : 'A';
+			accepted += sdes_armor_decode(sdes_bytes(armor, sdes_armor_size(size)), back,
+			                              &got) == SDES_OK &&
+			            parse_and_open(sdes_bytes(back, got), &spec.context, out, &plain) ==
+			                SDES_OK;
+			armor[at] = was;
+		}
+	}
+	none_failed(accepted, total, "every truncated or altered armor is refused");
+}
+
+/* A value moved to another bucket or type, or opened under another key. */
+static void
+test_context(void)
+{
+	SdesSealSpec spec = make_spec(SDES_ENVELOPE_TOKEN);
+	uint8_t sealed[MAX_SIZE], out[8];
+	SdesBytes bytes = {sealed, sdes_envelope_size(1, 5)};
+	SdesValueContext context = spec.context;
+	static const uint8_t other_key[SDES_AEAD_KEY_SIZE] = {7, 7, 8};
+	SdesAead *own = aead;
+	size_t size;
+
+	is_status(sdes_envelope_seal(aead, &spec, sdes_bytes("hello", 5), sealed), SDES_OK,
+	          "seal");
+	context.type ^= 1;
+	is_status(parse_and_open(bytes, &context, out, &size), SDES_ERR_TAG, "another type");
+	context = spec.context;
+	context.bucket[15] ^= 1;
+	is_status(parse_and_open(bytes, &context, out, &size), SDES_ERR_TAG, "another bucket");
+	if (sdes_aead_new(&aead, SDES_BYTES_OF(other_key)) == SDES_OK)
+		is_status(parse_and_open(bytes, &spec.context, out, &size), SDES_ERR_TAG,
+		          "another key");
+	sdes_aead_free(aead);
+	aead = own;
+	is_status(parse_and_open(bytes, &spec.context, out, &size), SDES_OK, "the right ones");
+	ok(size == 5 && memcmp(out, "hello", 5) == 0, "open it");
+}
+
+/* Canonical form */
+
+static SdesStatus
+parse_bent(size_t size, size_t at, uint8_t value)
+{
+	uint8_t bytes[MAX_SIZE] = {0x00, 0x01, 0x00};
+	SdesEnvelope envelope;
+
+	bytes[at] = value;
+	return sdes_envelope_parse(sdes_bytes(bytes, size), &envelope);
+}
+
+static void
+test_suites_and_flags(void)
+{
+	long failed = 0;
+
+	for (int value = 0; value < 256; value++)
+	{
+		SdesStatus suite = value == 1 ? SDES_OK : SDES_ERR_SUITE;
+		SdesStatus flags = (value & ~7) != 0          ? SDES_ERR_SUITE
+		                   : value == 2 || value == 6 ? SDES_ERR_FORMAT
+		                   : value == 3 || value == 7
+		                       ? SDES_ERR_FORMAT /* equal search keys */
+		                       : SDES_OK;
+
+		failed += parse_bent(SDES_ENVELOPE_MAX_OVERHEAD, 0, (uint8_t) value) !=
+		          (value == 0 ? SDES_OK : SDES_ERR_FORMAT);
+		failed += parse_bent(SDES_ENVELOPE_MAX_OVERHEAD, 1, (uint8_t) value) != suite;
+		failed += parse_bent(SDES_ENVELOPE_MAX_OVERHEAD, 2, (uint8_t) value) != flags;
+	}
+	none_failed(failed, 256 * 3, "every marker, suite and flag byte");
+	is_status(parse_bent(3, 1, 2), SDES_ERR_SUITE, "another suite may be of any length");
+	is_status(parse_bent(3, 2, 8), SDES_ERR_SUITE, "so may another flag");
+	is_status(parse_bent(2, 1, 2), SDES_ERR_FORMAT, "but there are three bytes at least");
+	is_status(parse_bent(0, 0, 0), SDES_ERR_FORMAT, "and not none");
+}
+
+static void
+test_lengths(void)
+{
+	static const int bases[] = {39, 57, 75};
+	long failed = 0;
+
+	for (int ntokens = 0; ntokens <= 2; ntokens++)
+	{
+		uint8_t bytes[MAX_SIZE] = {0x00, 0x01, (uint8_t) ((1 << ntokens) - 1)};
+		SdesEnvelope e;
+
+		bytes[SDES_ENVELOPE_HEADER_SIZE] = 1; /* unequal search keys */
+		failed += sdes_envelope_size(ntokens, 0) != (size_t) bases[ntokens];
+		for (size_t size = 0; size < 100; size++)
+		{
+			uint8_t *exact = malloc(size);
+
+			memcpy(exact, bytes, size);
+			failed += (sdes_envelope_parse(sdes_bytes(exact, size), &e) == SDES_OK) !=
+			          (size >= (size_t) bases[ntokens]);
+			failed += size >= (size_t) bases[ntokens] &&
+			          (e.header.size != (size_t) bases[ntokens] - SDES_AEAD_TAG_SIZE ||
+			           e.sealed.ciphertext.size != size - (size_t) bases[ntokens] ||
+			           e.sealed.tag != exact + size - SDES_AEAD_TAG_SIZE ||
+			           e.sealed.nonce != exact + 11 || e.ntokens != ntokens);
+			free(exact);
+		}
+	}
+	none_failed(failed, 300, "the shortest envelope of each kind, and every field's place");
+}
+
+static void
+test_seal_refusals(void)
+{
+	SdesSealSpec spec = make_spec(7);
+	uint8_t sealed[MAX_SIZE];
+	SdesBytes huge = {sealed, (size_t) SDES_AEAD_MAX_SIZE + 1};
+
+	memset(sealed, 0xa5, sizeof(sealed));
+	spec.tokens[1].search_key = spec.tokens[0].search_key;
+	is_status(sdes_envelope_seal(aead, &spec, sdes_bytes("x", 1), sealed), SDES_ERR_FORMAT,
+	          "two tokens of one search key");
+	spec.ntokens = 3;
+	is_status(sdes_envelope_seal(aead, &spec, sdes_bytes("x", 1), sealed), SDES_ERR_FORMAT,
+	          "three tokens");
+	spec.ntokens = -1;
+	is_status(sdes_envelope_seal(aead, &spec, sdes_bytes("x", 1), sealed), SDES_ERR_FORMAT,
+	          "fewer than none");
+	spec.ntokens = 0;
+	is_status(sdes_envelope_seal(aead, &spec, huge, sealed), SDES_ERR_TOO_LONG,
+	          "a plaintext past the limit");
+	ok(all_bytes(sealed, sizeof(sealed), 0xa5), "nothing is written then");
+}
+
+static void
+test_marker(void)
+{
+	ok(sdes_envelope_marked(sdes_bytes("\0x", 2)), "a zero byte marks an envelope");
+	ok(!sdes_envelope_marked(sdes_bytes("x\0", 2)), "only as the first");
+	ok(!sdes_envelope_marked(sdes_bytes(NULL, 0)), "nothing is not one");
+}
+
+static void
+test_nonces_differ(void)
+{
+	SdesSealSpec spec = make_spec(0);
+	uint8_t a[MAX_SIZE], b[MAX_SIZE];
+	size_t size = sdes_envelope_size(0, 5);
+
+	ok(sdes_envelope_seal(aead, &spec, sdes_bytes("hello", 5), a) == SDES_OK &&
+	       sdes_envelope_seal(aead, &spec, sdes_bytes("hello", 5), b) == SDES_OK &&
+	       memcmp(a, b, 11) == 0 && memcmp(a + 11, b + 11, SDES_NONCE_SIZE) != 0 &&
+	       memcmp(a + 23, b + 23, size - 23) != 0,
+	   "one plaintext sealed twice shares nothing but the header");
+}
+
+int
+main(void)
+{
+	if (sdes_aead_new(&aead, SDES_BYTES_OF(key)) != SDES_OK)
+		return 1;
+	test_known_answers();
+	test_tampering();
+	test_armor_tampering();
+	test_context();
+	test_suites_and_flags();
+	test_lengths();
+	test_seal_refusals();
+	test_marker();
+	test_nonces_differ();
+	sdes_aead_free(aead);
+	return done_testing();
+}
