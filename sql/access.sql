@@ -1,8 +1,8 @@
 -- Who may do what: grants by role, inheritance, SET ROLE, superusers.
-CREATE ROLE regress_app;
-CREATE ROLE regress_support;
-CREATE ROLE regress_writer;
-CREATE ROLE regress_stranger;
+CREATE ROLE regress_app LOGIN;
+CREATE ROLE regress_support LOGIN;
+CREATE ROLE regress_writer LOGIN;
+CREATE ROLE regress_stranger LOGIN;
 CREATE ROLE regress_team;
 CREATE ROLE regress_member IN ROLE regress_team;
 CREATE ROLE regress_noinherit NOINHERIT IN ROLE regress_team;
@@ -31,28 +31,28 @@ SELECT sdes.revoke_access('customer_pii', 'regress_app', '{search}');
 RESET ROLE;
 
 -- reading and writing, each as granted
-SET ROLE regress_app;
+\connect - regress_app
 INSERT INTO client VALUES (1, 'Grace Hopper'), (2, 'Ada'), (3, 'Émilie du Châtelet');
 SELECT id, name FROM client ORDER BY id;
 SELECT id FROM client WHERE name = 'Ada';
-SET ROLE regress_support;
+\connect - regress_support
 SELECT id, name FROM client ORDER BY id;
 SELECT id FROM client WHERE name = 'Ada';
 SELECT name::text FROM client;
 INSERT INTO client VALUES (4, 'x');
-SET ROLE regress_writer;
-INSERT INTO client VALUES (4, 'written blind') RETURNING id, left(name, 6) AS name;
+\connect - regress_writer
+INSERT INTO client VALUES (4, 'written blind') RETURNING id, lower(name) AS name;
 INSERT INTO client VALUES (4, 'written blind');
 SELECT id, left((sdes.reveal(name)), 6) AS name FROM client WHERE id = 4;
 UPDATE client SET name = lower(name) WHERE id = 4;
-SET ROLE regress_stranger;
+\connect - regress_stranger
 SELECT id, name ~ '^sdes1:' AS armor FROM (SELECT id, sdes.reveal(name) AS name FROM client) c ORDER BY id;
 SELECT lower(name) FROM client;
 INSERT INTO client VALUES (5, 'x');
 COPY client (name) FROM stdin;
 secret
 \.
-RESET ROLE;
+\connect - postgres
 
 -- through roles
 SET ROLE regress_member;
@@ -140,6 +140,8 @@ RESET ROLE;
 -- a row that a superuser writes by hand is noticed (signatures come later)
 UPDATE sdes.access SET role = 'regress_support',
     role_oid = 'regress_support'::regrole WHERE role = 'regress_team';
+SET ROLE regress_support;
+SELECT left(sdes.reveal(name), 6) AS name FROM client WHERE id = 2;
 SET ROLE regress_member;
 SELECT left(sdes.reveal(name), 6) AS name FROM client WHERE id = 2;
 RESET ROLE;

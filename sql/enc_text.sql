@@ -73,8 +73,23 @@ SELECT json_build_object('n', name)::text ~ '^{"n" : "sdes1:[A-Za-z0-9_-]+"}$' A
 ANALYZE person;
 SELECT attname, n_distinct, most_common_vals IS NULL AS no_values, histogram_bounds IS NULL AS no_histogram
 FROM pg_stats WHERE tablename = 'person' AND attname = 'name';
--- damaged data is an error, never a guess
-CREATE TABLE damaged (a sdes.enc_text('customer_pii'));
-INSERT INTO damaged VALUES ('x');
-SELECT sdes.enc_text_recv(NULL, 0, -1) IS NULL AS nothing;
-DROP TABLE damaged;
+-- a literal that no column has taken opens for nobody
+SELECT id FROM person WHERE name::text IN ('Ada', 'changed') ORDER BY id;
+-- damaged data is an error, never a guess (only a superuser can make such a cast)
+CREATE CAST (bytea AS sdes.enc_text) WITHOUT FUNCTION;
+CREATE TABLE damaged (n serial, a sdes.enc_text('customer_pii'));
+INSERT INTO damaged (a)
+SELECT overlay(sdes.enc_text_send(name) PLACING '\x00' FROM octet_length(sdes.enc_text_send(name)))::sdes.enc_text
+FROM person WHERE id = 1;
+SELECT a FROM damaged;
+SELECT a::text FROM damaged;
+SELECT sdes.enc_text_out(a)::text ~ '^sdes1:' AS armor FROM damaged;
+INSERT INTO damaged (a) SELECT 'not an envelope'::bytea::sdes.enc_text;
+SELECT sdes.enc_text_out('not an envelope'::bytea::sdes.enc_text);
+SELECT sdes.enc_text_send('not an envelope'::bytea::sdes.enc_text);
+-- sealed for another bucket: the key id of one, the header of the other
+SELECT overlay(sdes.enc_text_send(h.holder) PLACING substr(sdes.enc_text_send(h.note), 4, 8) FROM 4)::sdes.enc_text::text
+FROM card h WHERE id = 1;
+DROP CAST (bytea AS sdes.enc_text);
+DROP TABLE damaged, person, card, more, sources;
+DROP DOMAIN email;

@@ -3,16 +3,16 @@
 CREATE TABLE form (id int, a sdes.enc_text('customer_pii'));
 INSERT INTO form VALUES (1, 'victim');
 -- armor of another customer's value, and its envelope
-COPY (SELECT 1) TO stdout;
 SELECT sdes.enc_text_out(a) AS armor, sdes.enc_text_send(a) AS envelope FROM form \gset
+INSERT INTO form SELECT 2, :'armor'::text;
+-- from here on without what repeats the statement
+\set VERBOSITY terse
 INSERT INTO form VALUES (2, :'armor');
 UPDATE form SET a = :'armor';
-INSERT INTO form SELECT 2, :'armor'::text;
 INSERT INTO form SELECT 2, :'armor'::varchar;
 INSERT INTO form SELECT 2, :'armor'::char(200);
 INSERT INTO form SELECT * FROM json_populate_record(NULL::form, json_build_object('id', 2, 'a', :'armor'));
 INSERT INTO form (SELECT (r).* FROM (SELECT ('(2,' || :'armor' || ')')::form AS r) s);
-INSERT INTO form VALUES ($1, $2) \bind 2 :armor \g
 PREPARE p(int, text) AS INSERT INTO form VALUES ($1, $2);
 EXECUTE p(2, :'armor');
 SELECT set_config('regress.armor', :'armor', false) IS NOT NULL AS set;

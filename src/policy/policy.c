@@ -173,40 +173,55 @@ sdes_policy_privileges(const uint8 *bucket)
 	return privileges;
 }
 
+/* The system bucket's values are literals, and decrypt is all they are asked for. */
+static void
+report_literal(void)
+{
+	ereport(ERROR,
+	        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+	         errmsg("a literal of an encrypted type cannot be decrypted"),
+	         errdetail("It is sealed so that it can be stored in an encrypted column, and "
+	                   "opens for nobody before that."),
+	         errhint("Cast the encrypted column to text, as in email::text IN ('a', 'b')."),
+	         SDES_KEEP_OUT_OF_LOG));
+}
+
+/* Who is missing the privilege: the current user, or the superuser behind it. */
+static Oid
+who_needs(const uint8 *bucket, int privilege)
+{
+	Oid current = GetUserId();
+
+	return (privileges_of(current, bucket) & privilege) ? superuser_behind(current)
+	                                                    : current;
+}
+
 void
 sdes_policy_require(const uint8 *bucket, int privilege)
 {
-	Oid behind;
-	Oid needs;
 	SdesBucketRow row;
+	Oid needs;
 	const char *name;
 
 	if (sdes_policy_privileges(bucket) & privilege)
 		return;
-
-	needs = GetUserId();
-	if (privileges_of(needs, bucket) & privilege)
-		needs = GetAuthenticatedUserId();
-	behind = superuser_behind(needs);
 	if (!sdes_store_bucket_by_uuid(bucket, &row))
 		strlcpy(row.name, "?", sizeof(row.name));
+	if (strcmp(row.name, SDES_SYSTEM_BUCKET) == 0)
+		report_literal();
+	needs = who_needs(bucket, privilege);
 	name = GetUserNameFromId(needs, true);
-	if (name == NULL)
-		name = "?";
-	ereport(
-	    ERROR,
-	    (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-	     errmsg("permission denied to %s values of bucket \"%s\"",
-	            sdes_privilege_name(privilege), row.name),
-	     superuser_arg(needs) || OidIsValid(behind)
-	         ? errdetail("A superuser needs a grant of its own, also as another role.")
-	         : 0,
-	     strcmp(row.name, SDES_SYSTEM_BUCKET) == 0
-	         ? errhint("The value is a literal that was not stored in an encrypted column.")
-	         : errhint("An officer can allow it: SELECT sdes.grant_access(%s, %s, '{%s}').",
-	                   quote_literal_cstr(row.name), quote_literal_cstr(name),
-	                   sdes_privilege_name(privilege)),
-	     SDES_KEEP_OUT_OF_LOG));
+	ereport(ERROR,
+	        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+	         errmsg("permission denied to %s values of bucket \"%s\"",
+	                sdes_privilege_name(privilege), row.name),
+	         superuser_arg(needs)
+	             ? errdetail("A superuser needs a grant of its own, also as another role.")
+	             : 0,
+	         errhint("An officer can allow it: SELECT sdes.grant_access(%s, %s, '{%s}').",
+	                 quote_literal_cstr(row.name), quote_literal_cstr(name ? name : "?"),
+	                 sdes_privilege_name(privilege)),
+	         SDES_KEEP_OUT_OF_LOG));
 }
 
 void
