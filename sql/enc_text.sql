@@ -36,6 +36,16 @@ SELECT id, name FROM person WHERE id < 5 ORDER BY name::text COLLATE "C", id;
 SELECT id FROM person ORDER BY name;
 SELECT DISTINCT name FROM person;
 CREATE INDEX ON person (name);
+-- a column of plain text is converted, and back, by who may
+CREATE TABLE plain (id int, name varchar(20) DEFAULT 'nobody');
+INSERT INTO plain VALUES (1, 'Ada'), (2, ''), (3, NULL), (4, DEFAULT);
+ALTER TABLE plain ALTER name DROP DEFAULT, ALTER name TYPE sdes.enc_text('customer_pii');
+SELECT id, name, octet_length(sdes.enc_text_send(name)) FROM plain ORDER BY id;
+ALTER TABLE plain ALTER name TYPE sdes.enc_text('payment');
+SELECT id, name FROM plain ORDER BY id;
+ALTER TABLE plain ALTER name TYPE text;
+SELECT id, name FROM plain ORDER BY id;
+DROP TABLE plain;
 -- between buckets: re-sealed; within one: the same bytes
 CREATE TABLE card (id int, holder sdes.enc_text('payment'), note sdes.enc_text('customer_pii'));
 INSERT INTO card SELECT id, name, name FROM person WHERE id < 3;

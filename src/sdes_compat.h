@@ -44,10 +44,4 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define SDES_RESERVE_PREFIX(prefix) MarkGUCPrefixReserved(prefix)
 #endif
 
-#if PG_VERSION_NUM >= 170000
-#define SdesProcNumber() MyProcNumber
-#else
-#define SdesProcNumber() MyBackendId
-#endif
-
 #endif

@@ -42,11 +42,15 @@ close_at_exit(int code, Datum arg)
 	sdes_agentlink_close();
 }
 
+/*
+ * A key is fetched once and kept, so the connection is not: as many backends
+ * as the server allows must find the agent free.
+ */
 void
 sdes_agentlink_finish(void)
 {
 	if (client)
-		sdes_client_finish(client);
+		sdes_client_close(client);
 }
 
 static int

@@ -46,7 +46,7 @@ extern const SdesReply *sdes_agentlink_ask(const SdesRequest *request);
 extern const SdesReply *sdes_agentlink_try(const SdesRequest *request, bool patient,
                                            SdesLinkFailure *failure);
 
-/* Wipes the reply. Must be called once the reply was used. */
+/* Wipes the reply and hangs up. Must be called once the reply was used. */
 extern void sdes_agentlink_finish(void);
 
 /* Forgets the connection and all that is buffered; at exit of the process. */

@@ -323,40 +323,71 @@ test_context(void)
 
 /* Canonical form */
 
+/* Where the two tokens' search-key ids would stand. */
+#define SEARCH_KEY1_AT 23
+#define SEARCH_KEY2_AT 41
+
+/* Parses zeros of that size, canonical for any valid flags, but for one byte. */
 static SdesStatus
 parse_bent(size_t size, size_t at, uint8_t value)
 {
 	uint8_t bytes[MAX_SIZE] = {0x00, 0x01, 0x00};
 	SdesEnvelope envelope;
 
+	bytes[SEARCH_KEY1_AT] = 1;
 	bytes[at] = value;
 	return sdes_envelope_parse(sdes_bytes(bytes, size), &envelope);
+}
+
+/* The second token never comes without the first. */
+static SdesStatus
+flags_status(int flags)
+{
+	if (flags > 7)
+		return SDES_ERR_SUITE;
+	return flags == 2 || flags == 6 ? SDES_ERR_FORMAT : SDES_OK;
 }
 
 static void
 test_suites_and_flags(void)
 {
+	const size_t size = SDES_ENVELOPE_MAX_OVERHEAD;
 	long failed = 0;
 
-	for (int value = 0; value < 256; value++)
+	for (int i = 0; i < 256; i++)
 	{
-		SdesStatus suite = value == 1 ? SDES_OK : SDES_ERR_SUITE;
-		SdesStatus flags = (value & ~7) != 0          ? SDES_ERR_SUITE
-		                   : value == 2 || value == 6 ? SDES_ERR_FORMAT
-		                   : value == 3 || value == 7
-		                       ? SDES_ERR_FORMAT /* equal search keys */
-		                       : SDES_OK;
-
-		failed += parse_bent(SDES_ENVELOPE_MAX_OVERHEAD, 0, (uint8_t) value) !=
-		          (value == 0 ? SDES_OK : SDES_ERR_FORMAT);
-		failed += parse_bent(SDES_ENVELOPE_MAX_OVERHEAD, 1, (uint8_t) value) != suite;
-		failed += parse_bent(SDES_ENVELOPE_MAX_OVERHEAD, 2, (uint8_t) value) != flags;
+		failed += parse_bent(size, 0, (uint8_t) i) != (i == 0 ? SDES_OK : SDES_ERR_FORMAT);
+		failed += parse_bent(size, 1, (uint8_t) i) != (i == 1 ? SDES_OK : SDES_ERR_SUITE);
+		failed += parse_bent(size, 2, (uint8_t) i) != flags_status(i);
 	}
 	none_failed(failed, 256 * 3, "every marker, suite and flag byte");
 	is_status(parse_bent(3, 1, 2), SDES_ERR_SUITE, "another suite may be of any length");
 	is_status(parse_bent(3, 2, 8), SDES_ERR_SUITE, "so may another flag");
 	is_status(parse_bent(2, 1, 2), SDES_ERR_FORMAT, "but there are three bytes at least");
 	is_status(parse_bent(0, 0, 0), SDES_ERR_FORMAT, "and not none");
+}
+
+/* The ids differ in the first byte, in the second, or not at all. */
+static void
+test_equal_search_keys(void)
+{
+	uint8_t bytes[SDES_ENVELOPE_MAX_OVERHEAD] = {0x00, 0x01, 0x03};
+	SdesEnvelope envelope;
+	long failed = 0;
+
+	for (int i = 0; i < 256; i++)
+	{
+		bytes[SEARCH_KEY1_AT] = bytes[SEARCH_KEY2_AT] = 0x12;
+		bytes[SEARCH_KEY1_AT + 1] = 0x34;
+		bytes[SEARCH_KEY2_AT + 1] = (uint8_t) i;
+		failed += sdes_envelope_parse(SDES_BYTES_OF(bytes), &envelope) !=
+		          (i == 0x34 ? SDES_ERR_FORMAT : SDES_OK);
+		bytes[SEARCH_KEY2_AT] = (uint8_t) i;
+		bytes[SEARCH_KEY2_AT + 1] = 0x34;
+		failed += sdes_envelope_parse(SDES_BYTES_OF(bytes), &envelope) !=
+		          (i == 0x12 ? SDES_ERR_FORMAT : SDES_OK);
+	}
+	none_failed(failed, 512, "two tokens of one search key are refused, of two taken");
 }
 
 static void
@@ -370,7 +401,7 @@ test_lengths(void)
 		uint8_t bytes[MAX_SIZE] = {0x00, 0x01, (uint8_t) ((1 << ntokens) - 1)};
 		SdesEnvelope e;
 
-		bytes[SDES_ENVELOPE_HEADER_SIZE] = 1; /* unequal search keys */
+		bytes[SEARCH_KEY1_AT] = 1;
 		failed += sdes_envelope_size(ntokens, 0) != (size_t) bases[ntokens];
 		for (size_t size = 0; size < 100; size++)
 		{
@@ -445,6 +476,7 @@ main(void)
 	test_armor_tampering();
 	test_context();
 	test_suites_and_flags();
+	test_equal_search_keys();
 	test_lengths();
 	test_seal_refusals();
 	test_marker();
