@@ -97,8 +97,9 @@ check_agent(Health *health)
 	sdes_agentlink_finish();
 	health->logged_in = health->info.state == SDES_AGENT_READY;
 	add(health, "agent", true,
-	    psprintf("process %u answers, started %u time(s)", health->info.pid,
-	             published.starts),
+	    published.starts == 0 ? psprintf("process %u answers", health->info.pid)
+	                          : psprintf("process %u answers, started %u time(s)",
+	                                     health->info.pid, published.starts),
 	    NULL);
 }
 

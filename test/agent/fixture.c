@@ -306,7 +306,7 @@ SdesStatus
 ask(Fixture *f, const SdesRequest *request, int ms)
 {
 	SdesClientWant want =
-		sdes_client_begin(f->client, f->config.socket, f->secret, request);
+	    sdes_client_begin(f->client, f->config.socket, f->secret, request);
 	int64_t deadline = now_ms() + ms;
 
 	memset(&f->reply, 0, sizeof(f->reply));
@@ -382,9 +382,8 @@ kek_op(Fixture *f, SdesAgentOp op, const uint8_t id[SDES_KEK_ID_SIZE])
 SdesDekBinding
 make_binding(const uint8_t kek[SDES_KEK_ID_SIZE])
 {
-	SdesDekBinding binding = {.version = 7,
-	                          .purpose = SDES_PURPOSE_DATA,
-	                          .mode = SDES_MODE_CACHED};
+	SdesDekBinding binding = {
+	    .version = 7, .purpose = SDES_PURPOSE_DATA, .mode = SDES_MODE_CACHED};
 
 	memset(binding.key_id, 0x11, sizeof(binding.key_id));
 	memset(binding.bucket, 0x22, sizeof(binding.bucket));

@@ -14,7 +14,7 @@
 
 typedef struct Fixture
 {
-	char dir[64];       /* a new directory in TMPDIR */
+	char dir[64]; /* a new directory in TMPDIR */
 	SdesAgentConfig config;
 	const uint8_t *secret; /* what clients show: config.secret, or NULL */
 
@@ -33,7 +33,8 @@ extern void fixture_free(Fixture *f);
 
 /* Path of a file in the directory: a static buffer, good until the fourth next call. */
 extern const char *fixture_path(const Fixture *f, const char *name);
-extern void fixture_write(const Fixture *f, const char *name, const char *text, mode_t mode);
+extern void fixture_write(const Fixture *f, const char *name, const char *text,
+                          mode_t mode);
 extern void fixture_make_token(const Fixture *f, const char *label);
 /* Lines of the proxy's log that begin with so. */
 extern int fixture_calls(const Fixture *f, const char *prefix);
@@ -58,7 +59,8 @@ extern bool wait_state(Fixture *f, SdesAgentState state, SdesStatus status);
 extern SdesStatus kek_create(Fixture *f, const char *label, uint8_t id[SDES_KEK_ID_SIZE]);
 extern SdesStatus kek_op(Fixture *f, SdesAgentOp op, const uint8_t id[SDES_KEK_ID_SIZE]);
 extern SdesDekBinding make_binding(const uint8_t kek[SDES_KEK_ID_SIZE]);
-extern SdesStatus dek_create(Fixture *f, const SdesDekBinding *binding, SdesRequest *unwrap);
+extern SdesStatus dek_create(Fixture *f, const SdesDekBinding *binding,
+                             SdesRequest *unwrap);
 
 extern int64_t now_ms(void);
 extern void sleep_ms(int ms);

@@ -53,9 +53,11 @@ static void
 record(const char *name, CK_RV rv, const char *more)
 {
 	const char *path = getenv("SDES_PROXY_LOG");
-	int fd = path == NULL ? -1 : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	int fd =
+	    path == NULL ? -1 : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	char line[512];
-	int n = snprintf(line, sizeof(line), "%s 0x%lx%s%s\n", name, rv, more[0] ? " " : "", more);
+	int n =
+	    snprintf(line, sizeof(line), "%s 0x%lx%s%s\n", name, rv, more[0] ? " " : "", more);
 
 	if (fd < 0)
 		return;
@@ -140,15 +142,15 @@ intervene(const char *name, CK_RV *rv)
 	return rule.count == 0 || spend(name, rule.count);
 }
 
-#define WRAP(name, parameters, arguments)                                                    \
-	static CK_RV proxy_##name parameters                                                     \
-	{                                                                                        \
-		CK_RV rv;                                                                            \
-                                                                                             \
-		if (!intervene(#name, &rv))                                                          \
-			rv = real->name arguments;                                                       \
-		record(#name, rv, "");                                                               \
-		return rv;                                                                           \
+#define WRAP(name, parameters, arguments)                                                  \
+	static CK_RV proxy_##name parameters                                                   \
+	{                                                                                      \
+		CK_RV rv;                                                                          \
+                                                                                           \
+		if (!intervene(#name, &rv))                                                        \
+			rv = real->name arguments;                                                     \
+		record(#name, rv, "");                                                             \
+		return rv;                                                                         \
 	}
 
 WRAP(C_Finalize, (void *reserved), (reserved))
@@ -160,7 +162,8 @@ WRAP(C_GetMechanismInfo,
      (CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR info),
      (slot, type, info))
 WRAP(C_OpenSession,
-     (CK_SLOT_ID slot, CK_FLAGS flags, void *data, CK_NOTIFY notify, CK_SESSION_HANDLE_PTR s),
+     (CK_SLOT_ID slot, CK_FLAGS flags, void *data, CK_NOTIFY notify,
+      CK_SESSION_HANDLE_PTR s),
      (slot, flags, data, notify, s))
 WRAP(C_CloseSession, (CK_SESSION_HANDLE s), (s))
 WRAP(C_Login, (CK_SESSION_HANDLE s, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG size),
@@ -175,15 +178,20 @@ WRAP(C_FindObjects,
      (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE_PTR o, CK_ULONG max, CK_ULONG_PTR n),
      (s, o, max, n))
 WRAP(C_FindObjectsFinal, (CK_SESSION_HANDLE s), (s))
-WRAP(C_EncryptInit, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k), (s, m, k))
+WRAP(C_EncryptInit, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k),
+     (s, m, k))
 WRAP(C_Encrypt,
-     (CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG size, CK_BYTE_PTR out, CK_ULONG_PTR used_size),
+     (CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG size, CK_BYTE_PTR out,
+      CK_ULONG_PTR used_size),
      (s, in, size, out, used_size))
-WRAP(C_DecryptInit, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k), (s, m, k))
+WRAP(C_DecryptInit, (CK_SESSION_HANDLE s, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k),
+     (s, m, k))
 WRAP(C_Decrypt,
-     (CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG size, CK_BYTE_PTR out, CK_ULONG_PTR used_size),
+     (CK_SESSION_HANDLE s, CK_BYTE_PTR in, CK_ULONG size, CK_BYTE_PTR out,
+      CK_ULONG_PTR used_size),
      (s, in, size, out, used_size))
-WRAP(C_GenerateRandom, (CK_SESSION_HANDLE s, CK_BYTE_PTR out, CK_ULONG size), (s, out, size))
+WRAP(C_GenerateRandom, (CK_SESSION_HANDLE s, CK_BYTE_PTR out, CK_ULONG size),
+     (s, out, size))
 
 /* The argument is written down and kept from the module behind, which has no use for it. */
 static CK_RV
