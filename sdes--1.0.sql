@@ -2,6 +2,19 @@
 
 \echo Use "CREATE EXTENSION sdes" to load this file. \quit
 
+-- CREATE EXTENSION takes a schema that is there already. Whoever owns it could
+-- replace what is in it.
+DO $$
+BEGIN
+    IF (SELECT nspowner OPERATOR(pg_catalog.<>) current_user::pg_catalog.regrole
+        FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) 'sdes') THEN
+        RAISE EXCEPTION 'schema "sdes" exists and belongs to another role'
+            USING ERRCODE = 'duplicate_schema',
+                  HINT = 'Drop or rename it, then run CREATE EXTENSION sdes again.';
+    END IF;
+END
+$$;
+
 -- ---------------------------------------------------------------------------
 -- Roles. They belong to the cluster, so another database may have made them.
 -- ---------------------------------------------------------------------------

@@ -85,6 +85,9 @@ SELECT attname, n_distinct, most_common_vals IS NULL AS no_values, histogram_bou
 FROM pg_stats WHERE tablename = 'person' AND attname = 'name';
 -- a literal that no column has taken opens for nobody
 SELECT id FROM person WHERE name::text IN ('Ada', 'changed') ORDER BY id;
+-- a modifier that somebody made up
+SELECT sdes.enc_text('x'::text, 33, true);
+SELECT sdes.enc_text('x'::text, 64, true);
 -- damaged data is an error, never a guess (only a superuser can make such a cast)
 CREATE CAST (bytea AS sdes.enc_text) WITHOUT FUNCTION;
 CREATE TABLE damaged (n serial, a sdes.enc_text('customer_pii'));

@@ -1,4 +1,10 @@
 -- The extension as a newcomer meets it.
+-- (not into a schema that somebody has prepared)
+CREATE ROLE regress_squatter;
+CREATE SCHEMA sdes AUTHORIZATION regress_squatter;
+CREATE EXTENSION sdes;
+DROP SCHEMA sdes;
+DROP ROLE regress_squatter;
 CREATE EXTENSION sdes;
 \dx sdes
 \dx+ sdes

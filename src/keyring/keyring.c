@@ -355,6 +355,7 @@ sdes_keyring_active(const uint8 *bucket, SdesDekPurpose purpose)
 {
 	ActiveSlot slot;
 	ActiveEntry *active;
+	uint8 key_id[SDES_KEY_ID_SIZE];
 	SdesDekRow row;
 
 	ready();
@@ -372,7 +373,9 @@ sdes_keyring_active(const uint8 *bucket, SdesDekPurpose purpose)
 		active = hash_search(actives, &slot, HASH_ENTER, NULL);
 		memcpy(active->key_id, row.binding.key_id, SDES_KEY_ID_SIZE);
 	}
-	return sdes_keyring_by_id(active->key_id);
+	/* A copy: the entry may go while the key is fetched. */
+	memcpy(key_id, active->key_id, SDES_KEY_ID_SIZE);
+	return sdes_keyring_by_id(key_id);
 }
 
 SdesStatus

@@ -80,6 +80,10 @@ call_reveal(const Door *door, Expr *value)
 {
 	Oid collation = exprCollation((Node *) value);
 
+	/* A domain's value is passed as what it is made of. */
+	if (exprType((Node *) value) != door->enc_text)
+		value = (Expr *) makeRelabelType(value, door->enc_text, -1, collation,
+		                                 COERCE_IMPLICIT_CAST);
 	return (Expr *) makeFuncExpr(door->reveal, TEXTOID, list_make1(value), collation,
 	                             collation, COERCE_EXPLICIT_CALL);
 }

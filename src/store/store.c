@@ -8,9 +8,12 @@
 
 #include "store/store.h"
 
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "crypto/mac.h"
+#include "miscadmin.h"
 #include "sdes_errors.h"
 #include "store/tables.h"
 #include "utils/lsyscache.h"
@@ -37,10 +40,30 @@ static const char *const state_names[] = {
     [SDES_KEY_DESTROYED] = "destroyed",
 };
 
+/*
+ * Only a superuser can create the extension, and its schema with it. One of
+ * that name that somebody else made could hold a forged sdes.reveal(), which
+ * other users' statements would then call.
+ */
+static bool
+is_owned_by_superuser(Oid schema)
+{
+	HeapTuple tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
+	Oid owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+	ReleaseSysCache(tuple);
+	return superuser_arg(owner);
+}
+
 Oid
 sdes_schema_oid(void)
 {
-	return get_namespace_oid("sdes", true);
+	Oid schema = get_namespace_oid("sdes", true);
+
+	return OidIsValid(schema) && is_owned_by_superuser(schema) ? schema : InvalidOid;
 }
 
 static Oid

@@ -51,6 +51,20 @@ sdes_value_forbid_maintenance(void)
 		         SDES_KEEP_OUT_OF_LOG));
 }
 
+/* A modifier is whatever a caller of the cast functions makes up. */
+static const SdesBucketRow *
+bucket_of(int32 typmod)
+{
+	if (typmod & SDES_TYPMOD_FLAGS)
+		ereport(ERROR,
+		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		         errmsg("type modifier %d has flags that this version of sdes does not "
+		                "know",
+		                typmod),
+		         SDES_KEEP_OUT_OF_LOG));
+	return sdes_keyring_bucket(SDES_TYPMOD_HASH(typmod));
+}
+
 static struct varlena *
 make_value(size_t payload)
 {
@@ -124,7 +138,7 @@ seal(SdesPlain plain, uint32 type, int32 typmod)
 		return seal_under(sdes_keyring_active(bucket->uuid, SDES_PURPOSE_LITERAL), plain,
 		                  type);
 	}
-	bucket = sdes_keyring_bucket(SDES_TYPMOD_HASH(typmod));
+	bucket = bucket_of(typmod);
 	sdes_policy_require(bucket->uuid, SDES_PRIVILEGE_ENCRYPT);
 	return seal_under(sdes_keyring_active(bucket->uuid, SDES_PURPOSE_DATA), plain, type);
 }
@@ -181,8 +195,7 @@ check_restored(const SdesEnvelope *envelope, uint32 type, int32 typmod)
 	if (key != NULL)
 		wipe_text(open_under(key, envelope, type));
 	if (known && typmod >= 0 &&
-	    memcmp(sdes_keyring_bucket(SDES_TYPMOD_HASH(typmod))->uuid, bucket,
-	           SDES_UUID_SIZE) != 0)
+	    memcmp(bucket_of(typmod)->uuid, bucket, SDES_UUID_SIZE) != 0)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 		                errmsg("encrypted text belongs to another bucket than its column"),
 		                SDES_KEEP_OUT_OF_LOG));
@@ -242,7 +255,7 @@ sdes_value_reseal(struct varlena *value, uint32 type, int32 typmod)
 		return value;
 	sdes_require_preload();
 	parse(value, &envelope);
-	memcpy(target, sdes_keyring_bucket(SDES_TYPMOD_HASH(typmod))->uuid, SDES_UUID_SIZE);
+	memcpy(target, bucket_of(typmod)->uuid, SDES_UUID_SIZE);
 	if (!sdes_keyring_owner(envelope.key_id, owner, &purpose))
 	{
 		if (is_restoring())
