@@ -48,6 +48,10 @@ ISOLATION_OPTS = --inputdir=test/isolation
 # inlining could speed up here.
 override with_llvm = no
 
+# These need nothing of PGXS, and some run before it is installed.
+OWN_GOALS := setup check demo demo-stop soak format $(BUILD)/leaksearch
+ifneq ($(filter-out $(OWN_GOALS),$(or $(MAKECMDGOALS),all)),)
+
 # What is missing on this machine, if anything; empty when it can build.
 PGXS    := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 MISSING := $(strip $(if $(wildcard $(PGXS)),,PostgreSQL) \
@@ -139,7 +143,7 @@ all install installcheck objects:
 clean:
 	rm -f sdes.so
 
-endif
+endif # MISSING
 
 # Not build/demo: a server may be running there, which demo-stop ends.
 clean: clean-build
@@ -147,32 +151,35 @@ clean: clean-build
 clean-build:
 	find $(BUILD) -mindepth 1 -maxdepth 1 ! -name demo -exec rm -rf {} + 2>/dev/null || true
 
+endif # OWN_GOALS
+
 .PHONY: setup check demo demo-stop soak format
 setup:
-	scripts/setup
+	@scripts/setup
 
-# PGXS has a recipe for check, which says that it is not supported; make warns
-# twice that this one takes its place.
+# PGXS has a recipe of its own for check, which says that it is not supported.
+ifneq ($(filter check,$(MAKECMDGOALS)),)
 check:
-	scripts/setup check
-	test/run
+	@scripts/setup check
+	@test/run
+endif
 
 demo:
-	scripts/setup demo
-	demo/run
+	@scripts/setup demo
+	@demo/run
 
 demo-stop:
-	demo/stop
+	@demo/stop
+
+# The long tests: killed agents and servers, over and over.
+soak:
+	@scripts/setup check
+	@test/run soak
+
+format:
+	clang-format -i $$(find src test scripts -name '*.[ch]')
 
 # The search for plaintext needs no server to build.
 $(BUILD)/leaksearch: scripts/leaksearch.c
 	@mkdir -p $(@D)
 	$(CC) -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<
-
-# The long tests: killed agents and servers, over and over.
-soak:
-	scripts/setup check
-	test/run soak
-
-format:
-	clang-format -i $$(find src test scripts -name '*.[ch]')

@@ -20,7 +20,7 @@ while (@ARGV && $ARGV[0] =~ /^-([jI])(.+)$/)
 }
 die "usage: prove.pl [-jN] [-IDIR]... TEST...\n" if !@ARGV;
 
-my $harness = TAP::Harness->new({ jobs => $jobs, lib => \@lib, merge => 1, timer => 1 });
+my $harness = TAP::Harness->new({ jobs => $jobs, lib => \@lib, timer => 1 });
 my $result = $harness->runtests(@ARGV);
 
 my %broken = map { $_ => 1 } $result->exit, $result->wait, $result->parse_errors;

@@ -11,6 +11,9 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/tuplestore.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 /*
  * Everything is compiled with hidden visibility; what PostgreSQL must find by

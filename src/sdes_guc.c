@@ -29,14 +29,16 @@ static bool preloaded = false;
 
 typedef bool (*SyntaxCheck)(const char *value, const char **why);
 
+/* The message does not repeat the value: somebody may have put a PIN into it. */
 static bool
-check_syntax(const char *value, SyntaxCheck check)
+check_syntax(const char *name, const char *value, SyntaxCheck check)
 {
 	const char *why = NULL;
 
 	if (value == NULL || check(value, &why))
 		return true;
 	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+	GUC_check_errmsg("invalid value for parameter \"%s\"", name);
 	GUC_check_errdetail("The value must %s.", why);
 	return false;
 }
@@ -44,31 +46,31 @@ check_syntax(const char *value, SyntaxCheck check)
 static bool
 check_module(char **newval, void **extra, GucSource source)
 {
-	return check_syntax(*newval, sdes_config_check_module);
+	return check_syntax("sdes.pkcs11_module", *newval, sdes_config_check_module);
 }
 
 static bool
 check_init_args(char **newval, void **extra, GucSource source)
 {
-	return check_syntax(*newval, sdes_config_check_init_args);
+	return check_syntax("sdes.pkcs11_init_args", *newval, sdes_config_check_init_args);
 }
 
 static bool
 check_token(char **newval, void **extra, GucSource source)
 {
-	return check_syntax(*newval, sdes_config_check_token);
+	return check_syntax("sdes.pkcs11_token", *newval, sdes_config_check_token);
 }
 
 static bool
 check_pin_source(char **newval, void **extra, GucSource source)
 {
-	return check_syntax(*newval, sdes_config_check_pin_source);
+	return check_syntax("sdes.pin_source", *newval, sdes_config_check_pin_source);
 }
 
 static bool
 check_socket(char **newval, void **extra, GucSource source)
 {
-	return check_syntax(*newval, sdes_config_check_socket);
+	return check_syntax("sdes.agent_socket", *newval, sdes_config_check_socket);
 }
 
 static void

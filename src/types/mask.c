@@ -7,6 +7,7 @@
 #include "types/mask.h"
 
 #include "mb/pg_wchar.h"
+#include "sdes_compat.h"
 
 #define SHORTEST 4
 #define LONGEST  64

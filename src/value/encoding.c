@@ -13,6 +13,7 @@
 #include "catalog/namespace.h"
 #include "crypto/secret.h"
 #include "mb/pg_wchar.h"
+#include "sdes_compat.h"
 #include "sdes_errors.h"
 
 /* The worst growth of any conversion between server encodings and UTF-8. */

@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "policy/policy.h"
 #include "replication/logicalworker.h"
+#include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
 #include "utils/guc.h"

@@ -104,7 +104,6 @@ test_hang_in_job(void)
 	check_status(end_second(&r, want, 13000), SDES_ERR_HSM_TIMEOUT, "the waiting client");
 	check(now_ms() - began > 9000 && now_ms() - began < 12000, "after ten seconds");
 	status = agent_wait(r.f, 2000);
-	printf("# %x\n", status);
 	check(status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 3,
 	      "and the agent exits with status 3");
 	fixture_rule(r.f, NULL);
@@ -132,7 +131,6 @@ test_hang_in_login(void)
 	check_status(kek_create(f, "x", id), SDES_ERR_HSM_TIMEOUT,
 	             "C_Login hangs: a request waits and is told");
 	status = agent_wait(f, 3000);
-	printf("# %x\n", status);
 	check(status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 3,
 	      "and the agent exits with status 3");
 	fixture_rule(f, NULL);

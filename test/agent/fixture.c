@@ -156,7 +156,7 @@ fixture_free(Fixture *f)
 {
 	agent_kill(f);
 	sdes_client_free(f->client);
-	if (getenv("KEEP") == NULL) run("rm -rf '%s'%s", f->dir, "");
+	run("rm -rf '%s'%s", f->dir, "");
 	free(f);
 }
 

@@ -31,13 +31,5 @@ SELECT p.oid::regprocedure FROM pg_proc AS p WHERE p.prosecdef
     ORDER BY 1
 SQL
 
-is($node->safe_psql('postgres', <<"SQL"), '', 'C functions are called by their SQL names');
-SELECT p.oid::regprocedure, p.prosrc FROM pg_proc AS p
-    JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'c'
-    WHERE p.oid IN (SELECT m.objid FROM $members AND m.classid = 'pg_proc'::regclass)
-    AND p.prosrc NOT IN (p.proname, 'sdes_' || p.proname)
-    ORDER BY 1
-SQL
-
 $node->stop;
 done_testing();

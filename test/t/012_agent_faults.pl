@@ -117,8 +117,11 @@ kill 'STOP', $stopped or die "could not stop the agent";
 my $queries = waiting_queries('agent stopped');
 interrupts_ok($queries, 'agent stopped');
 my $stayed = finish_query($queries->{stay});
-is($stayed->{out}, $email, 'agent stopped: who waits gets the value from the next agent')
-    or diag($stayed->{err});
+# It depends on how long it had waited when the agent was given up.
+ok($stayed->{out} eq $email
+    || $stayed->{err} =~ /58000: (?:key agent is not running|lost the connection to the key agent).*HINT/s,
+    'agent stopped: who waits gets the value from the next agent, or a clear error')
+    or diag("$stayed->{out}\n$stayed->{err}");
 ok(wait_for(sub { my ($pid) = agent_pids($node); $pid && $pid != $stopped }, 10),
     'agent stopped: the supervisor replaces it');
 like(log_since($node, $log), qr/replacing the key agent: it does not answer/,
