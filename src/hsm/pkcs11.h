@@ -42,7 +42,8 @@ extern SdesStatus sdes_pkcs11_initialize(CK_FUNCTION_LIST_PTR p11, const char *i
                                          SdesHsmFault *fault);
 
 /* pkcs11_token.c */
-extern SdesStatus sdes_pkcs11_find_token(SdesHsm *hsm, const char *uri, SdesHsmFault *fault);
+extern SdesStatus sdes_pkcs11_find_token(SdesHsm *hsm, const char *uri,
+                                         SdesHsmFault *fault);
 extern SdesStatus sdes_pkcs11_token_info(SdesHsm *hsm, SdesHsmTokenInfo *out,
                                          SdesHsmFault *fault);
 extern SdesStatus sdes_pkcs11_login(SdesHsm *hsm, SdesBytes pin, SdesHsmFault *fault);
@@ -74,7 +75,8 @@ extern void sdes_pkcs11_probe_mechanisms(SdesHsm *hsm);
 extern SdesStatus sdes_pkcs11_prove(SdesHsm *hsm, CK_OBJECT_HANDLE key,
                                     const char **mechanism, SdesHsmFault *fault);
 extern SdesStatus sdes_pkcs11_dek_wrap(SdesHsmSession *session, const SdesHsmWrap *wrap,
-                                       SdesBytes dek, SdesHsmBlob *out, SdesHsmFault *fault);
+                                       SdesBytes dek, SdesHsmBlob *out,
+                                       SdesHsmFault *fault);
 extern SdesStatus sdes_pkcs11_dek_unwrap(SdesHsmSession *session, const SdesHsmWrap *wrap,
                                          SdesBytes blob, SdesSecret *out,
                                          SdesHsmFault *fault);

@@ -1,6 +1,6 @@
 /*
  * tables.h
- *		Column numbers of the sdes.* tables, as sdes--1.0.sql declares them.
+ *		Column numbers of the sdes.* tables, as the extension's script declares them.
  *		Private to this room.
  */
 #ifndef SDES_TABLES_H

@@ -12,6 +12,7 @@ use Test::More;
 use SdesTest;
 
 my $node = SdesTest::new_cluster('settings');
+SdesTest::new_extension($node);
 my $was = $node->safe_psql('postgres', 'SHOW sdes.pkcs11_token');
 
 my @wrong = (
