@@ -23,11 +23,11 @@ die "usage: prove.pl [-jN] [-IDIR]... TEST...\n" if !@ARGV;
 my $harness = TAP::Harness->new({ jobs => $jobs, lib => \@lib, timer => 1 });
 my $result = $harness->runtests(@ARGV);
 
-my %broken = map { $_ => 1 } $result->exit, $result->wait, $result->parse_errors;
 my $failed = $result->failed;
-for my $parser ($result->parsers(keys %broken))
+for my $name ($result->descriptions)
 {
-    $failed++ if !$parser->failed;
+    my ($parser) = $result->parsers($name);
+    $failed++ if !$parser->failed && ($parser->exit || $parser->wait || $parser->parse_errors);
 }
 printf "%d passed, %d failed\n", scalar $result->passed, $failed;
 exit($failed > 0 || !$result->all_passed ? 1 : 0);
