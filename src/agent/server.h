@@ -7,11 +7,15 @@
 
 #include "agent/config.h"
 
-/* Exit statuses of the agent; the supervisor starts a new one after any. */
+/*
+ * Exit statuses of the agent; the supervisor starts a new one after any. Once
+ * it serves, only 0 and 1: a postmaster that is process 1 reaps orphans and
+ * takes any other status for a crash of its own.
+ */
 #define SDES_EXIT_ORPHAN 0 /* the supervisor closed its end of the pipe */
 #define SDES_EXIT_SETUP  1 /* configuration, socket or memory */
+#define SDES_EXIT_STUCK  1 /* a thread did not come back from the module */
 #define SDES_EXIT_USAGE  2
-#define SDES_EXIT_STUCK  3 /* a thread did not come back from the module */
 
 typedef struct SdesServerMode
 {

@@ -137,12 +137,16 @@ check_attributes(SdesHsm *hsm, CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE key,
 	return status;
 }
 
-/* A module refused a template for an attribute it does not take. */
+/*
+ * A module refused a template for an attribute it does not take. NSS says
+ * CKR_GENERAL_ERROR where its database has no column for one.
+ */
 static bool
 template_refused(CK_RV rv)
 {
 	return rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_VALUE_INVALID ||
-	       rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT;
+	       rv == CKR_ATTRIBUTE_READ_ONLY || rv == CKR_TEMPLATE_INCONSISTENT ||
+	       rv == CKR_GENERAL_ERROR;
 }
 
 /*
@@ -191,12 +195,15 @@ create_and_prove(SdesHsm *hsm, CK_SESSION_HANDLE handle, const char *label,
                  const uint8_t id[SDES_HSM_KEY_ID_SIZE], const char **mechanism,
                  SdesHsmFault *fault)
 {
-	CK_OBJECT_HANDLE key;
+	CK_OBJECT_HANDLE key, found;
 	SdesStatus status = generate(hsm, handle, label, id, &key, fault);
 
 	if (status != SDES_OK)
 		return status;
-	status = check_attributes(hsm, handle, key, fault);
+	/* A refused attempt may have left a key behind: then there are two. */
+	status = sdes_pkcs11_kek_find(hsm, handle, id, &found, fault);
+	if (status == SDES_OK)
+		status = check_attributes(hsm, handle, key, fault);
 	if (status == SDES_OK)
 		status = sdes_pkcs11_prove(hsm, key, mechanism, fault);
 	if (status != SDES_OK)

@@ -104,8 +104,8 @@ test_hang_in_job(void)
 	check_status(end_second(&r, want, 13000), SDES_ERR_HSM_TIMEOUT, "the waiting client");
 	check(now_ms() - began > 9000 && now_ms() - began < 12000, "after ten seconds");
 	status = agent_wait(r.f, 2000);
-	check(status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 3,
-	      "and the agent exits with status 3");
+	check(status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 1,
+	      "and the agent exits with status 1");
 	fixture_rule(r.f, NULL);
 	agent_start(r.f);
 	wait_state(r.f, SDES_AGENT_READY, SDES_OK);
@@ -131,8 +131,8 @@ test_hang_in_login(void)
 	check_status(kek_create(f, "x", id), SDES_ERR_HSM_TIMEOUT,
 	             "C_Login hangs: a request waits and is told");
 	status = agent_wait(f, 3000);
-	check(status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 3,
-	      "and the agent exits with status 3");
+	check(status != -1 && WIFEXITED(status) && WEXITSTATUS(status) == 1,
+	      "and the agent exits with status 1");
 	fixture_rule(f, NULL);
 	fixture_free(f);
 }

@@ -13,6 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A larger mapping is a sanitizer's shadow. */
+#define SEARCH_MAX (1UL << 30)
+
 #define WRAPPED_SIZE 62 /* format, mechanism, IV, DEK, tag */
 
 static void
@@ -196,7 +199,8 @@ search_memory(const Fixture *f, const void *bytes, size_t size)
 	maps = fopen(path, "r");
 	while (mem >= 0 && maps != NULL && fgets(line, sizeof(line), maps) != NULL)
 	{
-		if (sscanf(line, "%lx-%lx rw", &from, &to) != 2 || strstr(line, " rw") == NULL)
+		if (sscanf(line, "%lx-%lx rw", &from, &to) != 2 || strstr(line, " rw") == NULL ||
+		    to - from > SEARCH_MAX)
 			continue;
 		for (; from < to; from += sizeof(buffer) / 2)
 		{

@@ -227,6 +227,7 @@ static void
 test_commands(void)
 {
 	Fixture *f = fixture_new();
+	char command[128];
 	int64_t began;
 
 	set_source(f, "|sleep 0.1; printf '%s\\n' " TEST_PIN);
@@ -244,14 +245,17 @@ test_commands(void)
 	agent_start(f);
 	check(source_refused(f, "more than 255"), "a PIN command that prints for ever");
 	agent_kill(f);
-	set_source(f, "|sleep 61.7 | sleep 61.7");
+	/* A number of seconds that no other run of this test has. */
+	snprintf(command, sizeof(command), "|sleep 61.%d | sleep 61.%d", getpid(), getpid());
+	set_source(f, command);
 	began = now_ms();
 	agent_start(f);
 	check(wait_state(f, SDES_AGENT_STARTING, SDES_ERR_HSM_STARTING),
 	      "STATUS answers while a PIN command runs");
 	check(source_refused(f, "5 seconds") && now_ms() - began < 8000,
 	      "a PIN command that hangs: ended after 5 s");
-	check(system("! pgrep -f '^sleep 61.7' >/dev/null") == 0, "with all its children");
+	snprintf(command, sizeof(command), "! pgrep -f '^sleep 61.%d' >/dev/null", getpid());
+	check(system(command) == 0, "with all its children");
 	fixture_free(f);
 }
 
