@@ -2,6 +2,18 @@
 
 \echo Use "CREATE EXTENSION sdes" to load this file. \quit
 
+-- Without preload nothing would refuse a column of no bucket. (The setting is
+-- defined by a preloaded library only.)
+DO $$
+BEGIN
+    IF pg_catalog.current_setting('sdes.agent_socket', true) IS NULL THEN
+        RAISE EXCEPTION 'sdes must be loaded by "shared_preload_libraries"'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Add ''sdes'' to shared_preload_libraries in postgresql.conf and restart the server.';
+    END IF;
+END
+$$;
+
 -- CREATE EXTENSION takes a schema that is there already. Whoever owns it could
 -- replace what is in it.
 DO $$
@@ -42,7 +54,8 @@ GRANT USAGE ON SCHEMA sdes TO PUBLIC;
 -- ---------------------------------------------------------------------------
 -- Tables. Rows are written by functions of this extension only. Everybody may
 -- read them, else the owner of an encrypted table could not dump the database;
--- keys in them are wrapped by the HSM.
+-- keys in them are wrapped by the HSM. They have no foreign keys, which a
+-- parallel restore would violate; sdes.health() checks that they fit together.
 -- ---------------------------------------------------------------------------
 
 CREATE TABLE sdes.bucket (
@@ -66,7 +79,7 @@ COMMENT ON COLUMN sdes.bucket.created_by IS 'the role that created it';
 CREATE TABLE sdes.kek (
     id bytea NOT NULL CONSTRAINT kek_pkey PRIMARY KEY
         CONSTRAINT kek_id_check CHECK (pg_catalog.octet_length(id) OPERATOR(pg_catalog.=) 16),
-    bucket uuid NOT NULL CONSTRAINT kek_bucket_fkey REFERENCES sdes.bucket,
+    bucket uuid NOT NULL,
     kind text NOT NULL,
     mechanism text NOT NULL,
     token_label text NOT NULL,
@@ -85,14 +98,14 @@ COMMENT ON COLUMN sdes.kek.created_at IS 'when it was generated';
 CREATE TABLE sdes.dek (
     key_id bytea NOT NULL CONSTRAINT dek_pkey PRIMARY KEY
         CONSTRAINT dek_key_id_check CHECK (pg_catalog.octet_length(key_id) OPERATOR(pg_catalog.=) 8),
-    bucket uuid NOT NULL CONSTRAINT dek_bucket_fkey REFERENCES sdes.bucket,
+    bucket uuid NOT NULL,
     version integer NOT NULL,
     purpose text COLLATE "C" NOT NULL CONSTRAINT dek_purpose_check
         CHECK (purpose OPERATOR(pg_catalog.=) ANY ('{data,literal,search,audit}'::text[])),
     mode text NOT NULL CONSTRAINT dek_mode_check CHECK (mode OPERATOR(pg_catalog.=) 'cached'),
     state text NOT NULL CONSTRAINT dek_state_check
         CHECK (state OPERATOR(pg_catalog.=) ANY ('{active,decrypt-only,retired,destroyed}'::text[])),
-    kek bytea NOT NULL CONSTRAINT dek_kek_fkey REFERENCES sdes.kek,
+    kek bytea NOT NULL,
     wrapped bytea NOT NULL CONSTRAINT dek_wrapped_check
         CHECK (pg_catalog.octet_length(wrapped) OPERATOR(pg_catalog.<=) 1024),
     commitment bytea NOT NULL CONSTRAINT dek_commitment_check
@@ -115,7 +128,7 @@ COMMENT ON COLUMN sdes.dek.created_at IS 'when it was made';
 COMMENT ON COLUMN sdes.dek.created_by IS 'the role that made it';
 
 CREATE TABLE sdes.access (
-    bucket uuid NOT NULL CONSTRAINT access_bucket_fkey REFERENCES sdes.bucket,
+    bucket uuid NOT NULL,
     role text COLLATE "C" NOT NULL,
     privilege text COLLATE "C" NOT NULL CONSTRAINT access_privilege_check
         CHECK (privilege OPERATOR(pg_catalog.=) ANY ('{encrypt,search,mask,decrypt}'::text[])),
@@ -290,7 +303,7 @@ GRANT EXECUTE ON FUNCTION sdes.retry_pin() TO sdes_admin;
 
 CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, OUT hint text)
     RETURNS SETOF record
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'sdes_health';
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 11 AS 'MODULE_PATHNAME', 'sdes_health';
 COMMENT ON FUNCTION sdes.health() IS 'checks everything encryption depends on, and says what to do';
 REVOKE EXECUTE ON FUNCTION sdes.health() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.health() TO sdes_admin, sdes_officer, sdes_auditor, pg_monitor;

@@ -7,7 +7,7 @@ CREATE ROLE regress_team;
 CREATE ROLE regress_member IN ROLE regress_team;
 CREATE ROLE regress_noinherit NOINHERIT IN ROLE regress_team;
 CREATE ROLE regress_officer IN ROLE sdes_officer;
-CREATE ROLE regress_super SUPERUSER;
+CREATE ROLE regress_super SUPERUSER LOGIN;
 CREATE TABLE client (id int, name sdes.enc_text('customer_pii'));
 GRANT ALL ON client TO PUBLIC;
 
@@ -85,6 +85,14 @@ SELECT name::text FROM client WHERE id = 2;
 SET SESSION AUTHORIZATION regress_app;
 SELECT name::text FROM client WHERE id = 2;
 RESET SESSION AUTHORIZATION;
+-- nor by being one no more
+\connect - regress_super
+BEGIN;
+ALTER ROLE regress_super NOSUPERUSER;
+SET LOCAL SESSION AUTHORIZATION regress_app;
+SELECT name::text FROM client WHERE id = 2;
+ROLLBACK;
+\connect - postgres
 -- nor by public, nor by a role it belongs to; by its own name only
 SELECT sdes.grant_access('customer_pii', 'public', '{decrypt}');
 SELECT name::text FROM client WHERE id = 2;

@@ -68,6 +68,9 @@ RESET ROLE;
 -- while a dump is restored, the rows of buckets come after the tables
 SET check_function_bodies = off;
 CREATE TABLE restored (a sdes.enc_text('comes_later'), b sdes.enc_text('#0000001'));
+CREATE TABLE lost (a sdes.enc_text('#system'));
+CREATE TABLE lost (a sdes.enc_text('#3ecefd1'));
+CREATE TABLE lost (a sdes.enc_text('#zz'));
 RESET check_function_bodies;
 \d restored
 DROP TABLE restored;

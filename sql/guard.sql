@@ -24,7 +24,13 @@ CREATE TABLE gl (LIKE gp1);
 \d gl
 -- views store nothing
 CREATE VIEW gv AS SELECT 'x'::sdes.enc_text AS a;
-DROP VIEW gv;
+-- unless a table has a column of a view's row type
+CREATE TABLE gx (a gv);
+CREATE VIEW gw AS SELECT 1 AS n;
+CREATE TABLE gx (a gw);
+CREATE OR REPLACE VIEW gw AS SELECT 1 AS n, 'x'::sdes.enc_text AS a;
+DROP TABLE gx;
+DROP VIEW gv, gw;
 -- equality is equality of bytes
 CREATE COLLATION nondet (provider = icu, locale = 'und', deterministic = false);
 CREATE TABLE g3 (a sdes.enc_text('payment') COLLATE nondet);

@@ -52,7 +52,13 @@ COPY other FROM stdin;
 -- under a key that nobody here knows
 SELECT 'sdes1:' || rtrim(translate(encode(overlay(:'envelope'::bytea PLACING '\xffffffffffffffff' FROM 4), 'base64'), '+/' || E'\n', '-_'), '=') AS foreign_armor \gset
 INSERT INTO form VALUES (5, :'foreign_armor');
+-- somebody's constant out of the catalog
+CREATE TABLE secret (a sdes.enc_text('customer_pii') DEFAULT 'default secret');
+SELECT substring(pg_get_expr(adbin, adrelid) FROM 'sdes1:[A-Za-z0-9_-]+') AS constant
+FROM pg_attrdef WHERE adrelid = 'secret'::regclass \gset
+INSERT INTO other VALUES (3, :'constant');
 SET check_function_bodies = off;
+SELECT :'constant'::sdes.enc_text;
 INSERT INTO form VALUES (5, :'foreign_armor');
 RESET sdes.accept_ciphertext;
 INSERT INTO form VALUES (6, :'armor') RETURNING id, a;
@@ -62,4 +68,4 @@ SELECT id, left(a::text, 6) AS a FROM form WHERE id <> 5 ORDER BY id;
 SELECT a::text FROM form WHERE id = 5;
 SELECT sdes.reveal(a) = :'foreign_armor' AS armor FROM form WHERE id = 5;
 INSERT INTO form VALUES (8, :'armor');
-DROP TABLE form, other;
+DROP TABLE form, other, secret;

@@ -22,6 +22,19 @@ SELECT a FROM r UNION ALL SELECT b FROM r ORDER BY 1;
 WITH i AS (INSERT INTO r VALUES (4, 'four', 'v') RETURNING id, a) SELECT * FROM i;
 SELECT (SELECT a FROM r WHERE id = 1) AS sub, CASE WHEN true THEN a END AS c, coalesce(a, a) AS co
 FROM r WHERE id = 2;
+-- a constant beside a column is its own text
+SELECT id, coalesce(a, 'n/a') AS co, CASE WHEN id = 1 THEN a ELSE 'other' END AS c,
+       CASE id WHEN 1 THEN 'first' WHEN 2 THEN coalesce(NULL, a, 'none') END AS nested
+FROM r ORDER BY id;
+SELECT coalesce(a, 'n/a') FROM r WHERE id = 1 \gdesc
+SELECT 'x'::sdes.enc_text AS own_constant, NULL::sdes.enc_text AS nothing;
+UPDATE r SET b = b WHERE id = 1 RETURNING coalesce(a, 'n/a') AS co;
+-- where it cannot be told apart it is an error, not ciphertext
+SELECT a FROM r UNION ALL SELECT 'lit';
+SELECT lower(coalesce(a, '')) FROM r;
+CREATE VIEW rl AS SELECT coalesce(a, 'author''s own') AS a FROM r;
+SELECT a FROM rl;
+DROP VIEW rl;
 SELECT DISTINCT ON (id) id, a FROM r ORDER BY id;
 SELECT id, a FROM r GROUP BY id ORDER BY id;
 SELECT a FROM r WHERE id = 1 FOR UPDATE;

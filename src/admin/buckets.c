@@ -11,6 +11,7 @@
 #include "agentlink/agentlink.h"
 #include "crypto/kdf.h"
 #include "keyring/keyring.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "policy/policy.h"
 #include "sdes_compat.h"
@@ -57,7 +58,8 @@ check_name(const char *name)
 		wrong = "It is empty.";
 	else if (name[0] == '#')
 		wrong = "It begins with \"#\".";
-	else if (strlen(name) > SDES_NAME_MAX)
+	else if (strlen(name) > SDES_NAME_MAX ||
+	         strlen(pg_server_to_any(name, (int) strlen(name), PG_UTF8)) > SDES_NAME_MAX)
 		wrong = "It is longer than 63 bytes.";
 	for (const char *c = name; wrong == NULL && *c; c++)
 		if ((unsigned char) *c < ' ' || *c == 0x7f)

@@ -58,6 +58,16 @@ extern void sdes_agentlink_close(void);
  */
 extern void sdes_agentlink_kek_pending(const uint8 kek_id[SDES_KEK_ID_SIZE]);
 
+/*
+ * A counter that every change of access raises as its transaction commits. Who
+ * caches answers compares it at each use: a statement that runs on without
+ * taking a lock would not hear of an invalidation.
+ */
+extern uint64 sdes_agentlink_access_changes(void);
+
+/* To be called by the transaction that changes access. */
+extern void sdes_agentlink_access_changed(void);
+
 /* What the supervisor publishes; sdes.health() reads it. */
 typedef struct SdesAgentPublic
 {
@@ -68,6 +78,12 @@ typedef struct SdesAgentPublic
 } SdesAgentPublic;
 
 extern SdesAgentPublic sdes_agentlink_public(void);
+
+/*
+ * False when programs outside the server can attach to its shared memory, in
+ * which the agent's secret is: shared_memory_type is not mmap.
+ */
+extern bool sdes_agentlink_is_private(void);
 
 /* ---- for the supervisor only ---- */
 

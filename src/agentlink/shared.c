@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "storage/pg_shmem.h"
 #include "storage/shmem.h"
 
 SdesShared *sdes_shared = NULL;
@@ -20,6 +21,8 @@ static shmem_startup_hook_type previous_startup = NULL;
 #if PG_VERSION_NUM >= 150000
 static shmem_request_hook_type previous_request = NULL;
 #endif
+
+static bool access_changed = false; /* by this transaction */
 
 /* KEKs of this transaction that exist in the HSM but are not committed here. */
 static int npending = 0;
@@ -48,6 +51,7 @@ startup(void)
 	if (!found)
 	{
 		memset(sdes_shared, 0, sizeof(SdesShared));
+		pg_atomic_init_u64(&sdes_shared->access_changes, 0);
 		sdes_shared->lock = &GetNamedLWLockTranche("sdes")->lock;
 	}
 	LWLockRelease(AddinShmemInitLock);
@@ -62,6 +66,12 @@ sdes_agentlink_public(void)
 	published = sdes_shared->published;
 	LWLockRelease(sdes_shared->lock);
 	return published;
+}
+
+bool
+sdes_agentlink_is_private(void)
+{
+	return shared_memory_type == SHMEM_TYPE_MMAP;
 }
 
 void
@@ -107,6 +117,18 @@ hand_over_pending(void)
 	LWLockRelease(sdes_shared->lock);
 }
 
+uint64
+sdes_agentlink_access_changes(void)
+{
+	return sdes_shared ? pg_atomic_read_u64(&sdes_shared->access_changes) : 0;
+}
+
+void
+sdes_agentlink_access_changed(void)
+{
+	access_changed = true;
+}
+
 /*
  * The rows of a KEK and the KEK share one transaction's fate. A rolled-back
  * subtransaction leaves its KEK until the end, when health() lists it: rare,
@@ -117,9 +139,15 @@ end_of_transaction(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT && npending > 0)
 		hand_over_pending();
+	/* By now others see what this transaction wrote. */
+	if (event == XACT_EVENT_COMMIT && access_changed)
+		pg_atomic_fetch_add_u64(&sdes_shared->access_changes, 1);
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT ||
 	    event == XACT_EVENT_PREPARE)
+	{
 		npending = 0;
+		access_changed = false;
+	}
 }
 
 void

@@ -7,6 +7,7 @@
 #define SDES_AGENTLINK_SHARED_H
 
 #include "agentlink/agentlink.h"
+#include "port/atomics.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
@@ -14,6 +15,8 @@
 
 typedef struct SdesShared
 {
+	pg_atomic_uint64 access_changes;
+
 	/* lock covers everything below it */
 	LWLock *lock;
 	SdesAgentPublic published;

@@ -10,6 +10,7 @@
 
 #include <sys/prctl.h>
 
+#include "access/xlog.h"
 #include "agentlink/agentlink.h"
 #include "keyring/keyring.h"
 #include "sdes_compat.h"
@@ -56,12 +57,15 @@ check_preload(Health *health)
 static void
 check_processes(Health *health)
 {
-	bool undumpable = prctl(PR_GET_DUMPABLE) == 0;
-
-	add(health, "memory", undumpable,
-	    undumpable ? "processes of this server cannot be dumped or traced"
-	               : "processes of this server can be dumped and traced",
-	    "The operating system refused PR_SET_DUMPABLE; see the server log.");
+	if (prctl(PR_GET_DUMPABLE) != 0)
+		add(health, "memory", false, "processes of this server can be dumped and traced",
+		    "The operating system refused PR_SET_DUMPABLE; see the server log.");
+	else if (!sdes_agentlink_is_private())
+		add(health, "memory", false, "programs outside can attach to the shared memory",
+		    "Set shared_memory_type = mmap and restart the server.");
+	else
+		add(health, "memory", true, "processes of this server cannot be dumped or traced",
+		    NULL);
 }
 
 static void
@@ -73,7 +77,9 @@ check_supervisor(Health *health)
 	add(health, "workers", ok,
 	    ok ? psprintf("supervisor runs as process %d", (int) published.supervisor_pid)
 	       : "supervisor is not running",
-	    "It is started again within a second; see the server log if it stays away.");
+	    "It is started again within a second. If it stays away, see the server log, and "
+	    "whether "
+	    "max_worker_processes leaves room for it.");
 }
 
 static void
@@ -266,6 +272,12 @@ check_orphans(Health *health)
 		add(health, "orphans", false, "not known without a login", NULL);
 		return;
 	}
+	/* What a standby has not replayed yet is no orphan. */
+	if (RecoveryInProgress())
+	{
+		add(health, "orphans", true, "for the primary to say", NULL);
+		return;
+	}
 	initStringInfo(&ids);
 	sdes_keyring_label_prefix(request.label, sizeof(request.label));
 	do
@@ -297,9 +309,48 @@ check_orphans(Health *health)
 	    orphans == 0
 	        ? "no key in the token is without its row"
 	        : psprintf("%d key(s) in the token without a row: %s", orphans, ids.data),
-	    "A transaction that created a bucket did not commit, or is still running. If none "
-	    "is "
-	    "running, delete the key(s) with these ids from the token.");
+	    "A transaction that creates a bucket is running, or one failed and its key is "
+	    "about "
+	    "to be removed. A copy of this database (restored, cloned) has keys of the same "
+	    "label: never delete one whose id stands in sdes.kek of any copy.");
+}
+
+static bool
+has_bucket(const List *buckets, const uint8 *uuid)
+{
+	ListCell *cell;
+
+	foreach (cell, buckets)
+		if (memcmp(((SdesBucketRow *) lfirst(cell))->uuid, uuid, SDES_UUID_SIZE) == 0)
+			return true;
+	return false;
+}
+
+/* The tables have no foreign keys: a parallel restore loads them in any order. */
+static void
+check_rows(Health *health)
+{
+	List *buckets = sdes_store_buckets();
+	List *keks = sdes_store_keks();
+	int strays = 0;
+	ListCell *cell;
+
+	foreach (cell, keks)
+		strays += !has_bucket(buckets, ((SdesKekRow *) lfirst(cell))->bucket);
+	foreach (cell, sdes_store_deks())
+	{
+		SdesDekRow *dek = lfirst(cell);
+
+		strays += !has_bucket(buckets, dek->binding.bucket) ||
+		          !is_known(keks, dek->binding.kek_id);
+	}
+	foreach (cell, sdes_store_access())
+		strays += !has_bucket(buckets, ((SdesAccessRow *) lfirst(cell))->bucket);
+	add(health, "rows", strays == 0,
+	    strays == 0
+	        ? "buckets, keys and grants fit together"
+	        : psprintf("%d row(s) refer to a bucket or key that is not there", strays),
+	    "Rows of sdes.bucket, sdes.kek, sdes.dek or sdes.access were lost. Restore them.");
 }
 
 Datum
@@ -322,6 +373,7 @@ sdes_health(PG_FUNCTION_ARGS)
 	         health.info.token_serial[0] ? ", serial " : "", health.info.token_serial);
 	check_stage(&health, "token", token, SDES_ERR_HSM_TOKEN, SDES_ERR_HSM_TOKEN);
 	check_login(&health);
+	check_rows(&health);
 	check_keks(&health);
 	check_deks(&health);
 	check_orphans(&health);

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "agentlink/agentlink.h"
 #include "catalog/pg_type.h"
 #include "policy/policy.h"
 #include "policy/privileges.h"
@@ -65,9 +66,8 @@ read_request(FunctionCallInfo fcinfo, AccessRequest *request)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 		                errmsg("nobody can be granted access to the system bucket")));
 	request->role = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	if (pg_strcasecmp(request->role, SDES_PUBLIC) == 0)
-		request->role = SDES_PUBLIC;
 	read_privileges(PG_GETARG_ARRAYTYPE_P(2), request);
+	sdes_agentlink_access_changed();
 }
 
 Datum

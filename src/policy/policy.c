@@ -15,6 +15,7 @@
 #include "policy/policy.h"
 
 #include "access/xlog.h"
+#include "agentlink/agentlink.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
 #include "policy/privileges.h"
@@ -33,8 +34,10 @@ typedef struct Grant
 
 static Grant *grants = NULL;
 static int ngrants = 0;
+static int login_was_super = -1; /* -1: not known yet */
 static bool loaded = false;
-static bool changed = false; /* since the last question was asked */
+static uint64 seen_changes = 0; /* of all backends, see agentlink.h */
+static bool changed = false;    /* since the last question was asked */
 static Oid access_table = InvalidOid;
 
 /* The last answer. */
@@ -115,7 +118,8 @@ load(void)
 static int
 privileges_of(Oid role, const uint8 *bucket)
 {
-	bool super = superuser_arg(role);
+	bool super =
+	    superuser_arg(role) || (login_was_super > 0 && role == GetAuthenticatedUserId());
 	int privileges = 0;
 
 	for (int i = 0; i < ngrants; i++)
@@ -135,14 +139,25 @@ privileges_of(Oid role, const uint8 *bucket)
 	return privileges;
 }
 
-/* The superuser who logged in and is now somebody else; InvalidOid if none is. */
+void
+sdes_policy_remember_login(void)
+{
+	if (login_was_super < 0)
+		login_was_super = superuser_arg(GetAuthenticatedUserId()) ? 1 : 0;
+}
+
+/*
+ * The superuser who logged in and is now somebody else; InvalidOid if none is.
+ * One who gives the attribute up in mid-session is meant all the same.
+ */
 static Oid
 superuser_behind(Oid current)
 {
 	Oid authenticated = GetAuthenticatedUserId();
 
-	return authenticated != current && superuser_arg(authenticated) ? authenticated
-	                                                                : InvalidOid;
+	if (authenticated == current || !(login_was_super > 0 || superuser_arg(authenticated)))
+		return InvalidOid;
+	return authenticated;
 }
 
 int
@@ -152,7 +167,13 @@ sdes_policy_privileges(const uint8 *bucket)
 	Oid authenticated = GetAuthenticatedUserId();
 	Oid behind;
 	int privileges;
+	uint64 changes = sdes_agentlink_access_changes();
 
+	if (changes != seen_changes)
+	{
+		forget();
+		seen_changes = changes;
+	}
 	if (last.valid && last.current == current && last.authenticated == authenticated &&
 	    memcmp(last.bucket, bucket, SDES_UUID_SIZE) == 0)
 		return last.privileges;

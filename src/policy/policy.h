@@ -25,6 +25,12 @@
 
 extern void sdes_policy_init(void);
 
+/*
+ * Notes at a session's first statement whether a superuser logged in, before a
+ * statement can change that.
+ */
+extern void sdes_policy_remember_login(void);
+
 /* What the current user may do with that bucket: SDES_PRIVILEGE_* bits. */
 extern int sdes_policy_privileges(const uint8 *bucket);
 

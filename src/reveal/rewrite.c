@@ -17,6 +17,7 @@
 
 #include "reveal/reveal.h"
 
+#include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -24,13 +25,16 @@
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "parser/parse_node.h"
+#include "policy/policy.h"
 #include "replication/walsender.h"
 #include "store/store.h"
+#include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "value/value.h"
 
 static post_parse_analyze_hook_type previous_analyze = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
@@ -88,6 +92,87 @@ call_reveal(const Door *door, Expr *value)
 	                             collation, COERCE_EXPLICIT_CALL);
 }
 
+static Expr *revealed(const Door *door, Expr *value);
+
+static List *
+all_revealed(const Door *door, List *values)
+{
+	List *result = NIL;
+	ListCell *cell;
+
+	foreach (cell, values)
+		result = lappend(result, revealed(door, lfirst(cell)));
+	return result;
+}
+
+/* coalesce(email, 'n/a') */
+static Expr *
+reveal_coalesce(const Door *door, CoalesceExpr *coalesce)
+{
+	coalesce->args = all_revealed(door, coalesce->args);
+	coalesce->coalescetype = TEXTOID;
+	return (Expr *) coalesce;
+}
+
+/* CASE WHEN ... THEN email ELSE 'none' END */
+static Expr *
+reveal_case(const Door *door, CaseExpr *choice)
+{
+	ListCell *cell;
+
+	foreach (cell, choice->args)
+	{
+		CaseWhen *when = lfirst_node(CaseWhen, cell);
+
+		when->result = revealed(door, when->result);
+	}
+	choice->defresult = revealed(door, choice->defresult);
+	choice->casetype = TEXTOID;
+	return (Expr *) choice;
+}
+
+/*
+ * A constant of the statement is its own text again. (While ciphertext is taken
+ * as input it may be the constant of somebody else.)
+ */
+static Expr *
+reveal_constant(const Door *door, Const *constant)
+{
+	Oid collation = exprCollation((Node *) constant);
+	struct varlena *value = (struct varlena *) DatumGetPointer(constant->constvalue);
+	Datum plain;
+
+	if (constant->constisnull)
+		return (Expr *) makeNullConst(TEXTOID, -1, collation);
+	if (sdes_value_takes_ciphertext() || !sdes_value_is_literal(value))
+		return call_reveal(door, (Expr *) constant);
+	plain = PointerGetDatum(sdes_value_literal(value, SDES_TYPE_TEXT));
+	return (Expr *) makeConst(TEXTOID, -1, collation, -1, plain, false, false);
+}
+
+/*
+ * The text of an expression, for who may see it. Where a choice mixes columns
+ * with constants, each branch is revealed for itself. (Constants of views and
+ * defaults are not in the tree yet at parse analysis.)
+ */
+static Expr *
+revealed(const Door *door, Expr *value)
+{
+	if (exprType((Node *) value) != door->enc_text)
+		return call_reveal(door, value);
+	switch (nodeTag(value))
+	{
+		case T_CoalesceExpr:
+			return reveal_coalesce(door, (CoalesceExpr *) value);
+		case T_CaseExpr:
+			return reveal_case(door, (CaseExpr *) value);
+		case T_Const:
+			return reveal_constant(door, (Const *) value);
+		default:
+			return call_reveal(door, value);
+	}
+}
+
 static void
 wrap_in_place(const Door *door, List *entries)
 {
@@ -98,7 +183,7 @@ wrap_in_place(const Door *door, List *entries)
 		TargetEntry *entry = lfirst(cell);
 
 		if (is_encrypted(door, entry))
-			entry->expr = call_reveal(door, entry->expr);
+			entry->expr = revealed(door, entry->expr);
 	}
 }
 
@@ -199,11 +284,21 @@ rewrite(Query *query)
 		wrap_as_subquery(&door, query);
 }
 
+/*
+ * A client's Describe of a kept statement may analyse it anew; the server has
+ * then no current statement text, and nothing runs that could be nested.
+ */
+static bool
+is_described(void)
+{
+	return debug_query_string == NULL && ActivePortal == NULL && IsTransactionState();
+}
+
 static bool
 is_for_client(const ParseState *pstate)
 {
 	return MyBackendType == B_BACKEND && utility_depth == 0 && !am_walsender &&
-	       debug_query_string != NULL && pstate->p_sourcetext == debug_query_string;
+	       (pstate->p_sourcetext == debug_query_string || is_described());
 }
 
 static void
@@ -211,6 +306,7 @@ analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 {
 	if (previous_analyze)
 		previous_analyze(pstate, query, jstate);
+	sdes_policy_remember_login();
 	if (is_for_client(pstate))
 		rewrite(query);
 }

@@ -12,6 +12,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "sdes_errors.h"
 #include "store/tables.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -38,14 +39,14 @@ typedef struct Lookup
 static void
 malformed(SdesTable table)
 {
-	ereport(
-	    ERROR,
-	    (errcode(ERRCODE_DATA_CORRUPTED),
-	     errmsg("malformed row in table \"%s\"", table == SDES_TABLE_BUCKET ? "sdes.bucket"
-	                                             : table == SDES_TABLE_KEK  ? "sdes.kek"
-	                                             : table == SDES_TABLE_DEK  ? "sdes.dek"
-	                                                                       : "sdes.access"),
-	     errhint("It was changed by hand or damaged. Restore it from a backup.")));
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+	                errmsg("malformed row in table \"%s\"",
+	                       table == SDES_TABLE_BUCKET ? "sdes.bucket"
+	                       : table == SDES_TABLE_KEK  ? "sdes.kek"
+	                       : table == SDES_TABLE_DEK  ? "sdes.dek"
+	                                                  : "sdes.access"),
+	                errhint("It was changed by hand or damaged. Restore it from a backup."),
+	                SDES_KEEP_OUT_OF_LOG));
 }
 
 static void

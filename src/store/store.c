@@ -13,6 +13,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "crypto/mac.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
 #include "store/tables.h"
@@ -74,7 +75,7 @@ require_schema(void)
 	if (!OidIsValid(schema))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 		                errmsg("extension \"sdes\" does not exist in this database"),
-		                errhint("Run CREATE EXTENSION sdes.")));
+		                errhint("Run CREATE EXTENSION sdes."), SDES_KEEP_OUT_OF_LOG));
 	return schema;
 }
 
@@ -86,7 +87,8 @@ relation_oid(const char *name)
 	if (!OidIsValid(relation))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
 		                errmsg("relation \"sdes.%s\" does not exist", name),
-		                errhint("The extension was damaged; restore it from a backup.")));
+		                errhint("The extension was damaged; restore it from a backup."),
+		                SDES_KEEP_OUT_OF_LOG));
 	return relation;
 }
 
@@ -116,7 +118,8 @@ sdes_enc_text_oid(void)
 int32
 sdes_bucket_hash(const char *name)
 {
-	SdesBytes piece = sdes_bytes(name, strlen(name));
+	const char *utf8 = pg_server_to_any(name, (int) strlen(name), PG_UTF8);
+	SdesBytes piece = sdes_bytes(utf8, strlen(utf8));
 	uint8 digest[SDES_DIGEST_SIZE];
 
 	sdes_check(sdes_sha256(&piece, 1, digest));

@@ -20,7 +20,7 @@
 #include "nodes/pg_list.h"
 
 #define SDES_SYSTEM_BUCKET "#system"
-#define SDES_NAME_MAX      63 /* bytes of a bucket's name */
+#define SDES_NAME_MAX      63 /* bytes of a bucket's name, in UTF-8 and as stored */
 
 typedef enum SdesTable
 {
@@ -85,7 +85,10 @@ extern Oid sdes_table_oid(SdesTable table);
 /* sdes.enc_text, InvalidOid in a database without the extension. */
 extern Oid sdes_enc_text_oid(void);
 
-/* The first 26 bits of SHA-256 over the name: what type modifiers hold. */
+/*
+ * The first 26 bits of SHA-256 over the name in UTF-8: what type modifiers hold,
+ * the same in a database of any encoding.
+ */
 extern int32 sdes_bucket_hash(const char *name);
 
 /* False when there is no such row. */

@@ -21,7 +21,7 @@
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
+#include "commands/tablecmds.h"
 #include "miscadmin.h"
 #include "store/store.h"
 #include "utils/builtins.h"
@@ -135,6 +135,17 @@ kind_of(Oid relid)
 	return kind;
 }
 
+/* A view stores nothing itself, but a table may have a column of its row type. */
+static void
+check_view(Oid relid, Oid enc_text)
+{
+	Finding finding = {.enc_text = enc_text};
+
+	for_each_column(relid, look_into_column, &finding);
+	if (finding.bucketless)
+		find_composite_type_dependencies(get_rel_type_id(relid), NULL, get_rel_name(relid));
+}
+
 static void
 check_relation(Oid relid)
 {
@@ -144,6 +155,8 @@ check_relation(Oid relid)
 	if (!OidIsValid(enc_text))
 		return;
 	kind = kind_of(relid);
+	if (kind == RELKIND_VIEW)
+		check_view(relid, enc_text);
 	if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE ||
 	    kind == RELKIND_MATVIEW || kind == RELKIND_FOREIGN_TABLE ||
 	    kind == RELKIND_COMPOSITE_TYPE)

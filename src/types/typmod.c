@@ -45,7 +45,7 @@ enc_text_typmod_in(PG_FUNCTION_ARGS)
 	Datum *elements;
 	int n;
 	const char *name;
-	int32 hash;
+	int32 hash = 0;
 	SdesBucketRow row;
 
 	deconstruct_array(array, CSTRINGOID, -2, false, TYPALIGN_CHAR, &elements, NULL, &n);
@@ -55,9 +55,11 @@ enc_text_typmod_in(PG_FUNCTION_ARGS)
 		                errmsg("an encrypted type takes the name of one bucket"),
 		                errhint("For example sdes.enc_text('customer_pii').")));
 	/* While a dump is being restored the rows of buckets come after the DDL. */
-	if (name[0] == '#' && !check_function_bodies && parse_hash(name, &hash))
-		PG_RETURN_INT32(SDES_TYPMOD(hash));
-	hash = sdes_bucket_hash(name);
+	if (name[0] != '#')
+		hash = sdes_bucket_hash(name);
+	else if (check_function_bodies || !parse_hash(name, &hash) ||
+	         hash == sdes_bucket_hash(SDES_SYSTEM_BUCKET))
+		report_no_bucket(name);
 	if (check_function_bodies &&
 	    (!sdes_store_bucket_by_name(name, &row) || row.system || row.hash != hash))
 		report_no_bucket(name);

@@ -30,7 +30,7 @@ report_unrepresentable(void)
 	         SDES_KEEP_OUT_OF_LOG));
 }
 
-/* Converts all of src; the result is palloc'd, of *size bytes. */
+/* Converts all of src; the result is palloc'd, of *size bytes, NULL when src cannot be. */
 static char *
 convert(const char *src, size_t n, int from, int to, size_t *size)
 {
@@ -39,10 +39,8 @@ convert(const char *src, size_t n, int from, int to, size_t *size)
 	char *out;
 	int done;
 
-	if (!OidIsValid(proc))
-		report_unrepresentable();
-	if (n > INT_MAX / GROWTH)
-		sdes_check(SDES_ERR_TOO_LONG);
+	if (!OidIsValid(proc) || n > INT_MAX / GROWTH)
+		return NULL;
 	out = MemoryContextAllocHuge(CurrentMemoryContext, room);
 	done = pg_do_encoding_conversion_buf(proc, from, to, (unsigned char *) src, (int) n,
 	                                     (unsigned char *) out, (int) room, true);
@@ -50,7 +48,7 @@ convert(const char *src, size_t n, int from, int to, size_t *size)
 	{
 		sdes_wipe(out, room);
 		pfree(out);
-		report_unrepresentable();
+		return NULL;
 	}
 	*size = strlen(out);
 	return out;
@@ -71,6 +69,8 @@ sdes_to_utf8(SdesPlain plain, SdesUtf8 *out)
 	else
 	{
 		out->owned = convert(plain.data, plain.size, encoding, PG_UTF8, &out->bytes.size);
+		if (out->owned == NULL)
+			report_unrepresentable();
 		out->bytes.data = (uint8 *) out->owned;
 	}
 }
@@ -91,14 +91,17 @@ from_utf8_converted(text *plain, int encoding)
 	size_t size;
 	char *converted =
 	    convert(VARDATA(plain), VARSIZE(plain) - VARHDRSZ, PG_UTF8, encoding, &size);
-	text *result = palloc(VARHDRSZ + size);
+	text *result;
 
+	sdes_wipe(VARDATA(plain), VARSIZE(plain) - VARHDRSZ);
+	pfree(plain);
+	if (converted == NULL)
+		report_unrepresentable();
+	result = palloc(VARHDRSZ + size);
 	SET_VARSIZE(result, VARHDRSZ + size);
 	memcpy(VARDATA(result), converted, size);
 	sdes_wipe(converted, size);
 	pfree(converted);
-	sdes_wipe(VARDATA(plain), VARSIZE(plain) - VARHDRSZ);
-	pfree(plain);
 	return result;
 }
 
@@ -111,7 +114,9 @@ sdes_from_utf8(text *plain, bool is_utf8)
 		return plain;
 	if (is_utf8)
 		return from_utf8_converted(plain, encoding);
-	if (!pg_verify_mbstr(encoding, VARDATA(plain), (int) (VARSIZE(plain) - VARHDRSZ), true))
-		report_unrepresentable();
-	return plain;
+	/* Nobody knows what characters these bytes were; any encoding is a guess. */
+	sdes_wipe(VARDATA(plain), VARSIZE(plain) - VARHDRSZ);
+	pfree(plain);
+	report_unrepresentable();
+	return NULL;
 }

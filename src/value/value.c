@@ -23,6 +23,10 @@
 #include "utils/memutils.h"
 #include "value/encoding.h"
 
+/* So that the armor, four characters for three bytes, fits into a string. */
+#define MAX_PLAINTEXT                                                                      \
+	(MaxAllocSize / 4 * 3 - SDES_ENVELOPE_MAX_OVERHEAD - 2 * VARHDRSZ - 16)
+
 static void
 parse(struct varlena *value, SdesEnvelope *envelope)
 {
@@ -56,6 +60,8 @@ sdes_value_forbid_maintenance(void)
 static const SdesBucketRow *
 bucket_of(int32 typmod)
 {
+	const SdesBucketRow *bucket;
+
 	if (typmod & SDES_TYPMOD_FLAGS)
 		ereport(ERROR,
 		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -63,7 +69,12 @@ bucket_of(int32 typmod)
 		                "know",
 		                typmod),
 		         SDES_KEEP_OUT_OF_LOG));
-	return sdes_keyring_bucket(SDES_TYPMOD_HASH(typmod));
+	bucket = sdes_keyring_bucket(SDES_TYPMOD_HASH(typmod));
+	if (bucket->system)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+		                errmsg("values cannot be stored in the system bucket"),
+		                SDES_KEEP_OUT_OF_LOG));
+	return bucket;
 }
 
 static struct varlena *
@@ -89,7 +100,7 @@ seal_under(const SdesKey *key, SdesPlain plain, uint32 type)
 	spec.context.type = type;
 	sdes_to_utf8(plain, &utf8);
 	spec.bytes = !utf8.valid;
-	if (utf8.bytes.size > MaxAllocSize - VARHDRSZ - SDES_ENVELOPE_MAX_OVERHEAD)
+	if (utf8.bytes.size > MAX_PLAINTEXT)
 		status = SDES_ERR_TOO_LONG;
 	else
 	{
@@ -151,6 +162,19 @@ is_restoring(void)
 	return !check_function_bodies || IsLogicalWorker();
 }
 
+bool
+sdes_value_takes_ciphertext(void)
+{
+	return is_restoring() || sdes_accept_ciphertext;
+}
+
+/* pg_upgrade makes the extension's objects one by one: its tables come late. */
+static bool
+knows_keys(void)
+{
+	return !IsBinaryUpgrade;
+}
+
 /*
  * Whoever holds a stolen dump could otherwise enter its ciphertext into a form
  * and read the plaintext back from the application.
@@ -158,7 +182,7 @@ is_restoring(void)
 static void
 refuse_ciphertext(void)
 {
-	if (is_restoring() || sdes_accept_ciphertext)
+	if (sdes_value_takes_ciphertext())
 		return;
 	ereport(ERROR,
 	        (errcode(ERRCODE_DATA_EXCEPTION),
@@ -188,6 +212,12 @@ check_restored(const SdesEnvelope *envelope, uint32 type, int32 typmod)
 	bool known;
 
 	key = sdes_keyring_try(envelope->key_id, &known, bucket);
+	/* Another's literal, from the catalog, would open for who may `encrypt`. */
+	if (key != NULL && key->purpose == SDES_PURPOSE_LITERAL && !is_restoring())
+		ereport(ERROR,
+		        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+		         errmsg("a literal of an encrypted type is not accepted as ciphertext"),
+		         SDES_KEEP_OUT_OF_LOG));
 	if (!known && !is_restoring())
 		ereport(ERROR,
 		        (errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -212,7 +242,8 @@ sdes_value_from_envelope(SdesBytes bytes, uint32 type, int32 typmod)
 	sdes_require_preload();
 	check_canonical(sdes_envelope_parse(bytes, &envelope),
 	                ERRCODE_INVALID_BINARY_REPRESENTATION);
-	check_restored(&envelope, type, typmod);
+	if (knows_keys())
+		check_restored(&envelope, type, typmod);
 	value = make_value(bytes.size);
 	memcpy(VARDATA(value), bytes.data, bytes.size);
 	return value;
@@ -256,13 +287,14 @@ sdes_value_reseal(struct varlena *value, uint32 type, int32 typmod)
 		return value;
 	sdes_require_preload();
 	parse(value, &envelope);
-	memcpy(target, bucket_of(typmod)->uuid, SDES_UUID_SIZE);
-	if (!sdes_keyring_owner(envelope.key_id, owner, &purpose))
+	/* While a dump is restored, the rows of buckets and keys come last. */
+	if (!knows_keys() || !sdes_keyring_owner(envelope.key_id, owner, &purpose))
 	{
 		if (is_restoring())
 			return value;
 		sdes_keyring_by_id(envelope.key_id); /* raises */
 	}
+	memcpy(target, bucket_of(typmod)->uuid, SDES_UUID_SIZE);
 	if (memcmp(owner, target, SDES_UUID_SIZE) == 0)
 		return value;
 
@@ -283,13 +315,40 @@ text *
 sdes_value_open(struct varlena *value, uint32 type)
 {
 	SdesEnvelope envelope;
-	const SdesKey *key;
+	SdesDekPurpose purpose;
+	uint8 bucket[SDES_UUID_SIZE];
 
 	sdes_require_preload();
 	sdes_value_forbid_maintenance();
 	parse(value, &envelope);
+	/* First the privilege: who has none makes the HSM no work. */
+	if (sdes_keyring_owner(envelope.key_id, bucket, &purpose))
+		sdes_policy_require(bucket, SDES_PRIVILEGE_DECRYPT);
+	return open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
+}
+
+bool
+sdes_value_is_literal(struct varlena *value)
+{
+	SdesEnvelope envelope;
+	SdesDekPurpose purpose;
+	uint8 bucket[SDES_UUID_SIZE];
+
+	parse(value, &envelope);
+	return sdes_keyring_owner(envelope.key_id, bucket, &purpose) &&
+	       purpose == SDES_PURPOSE_LITERAL;
+}
+
+text *
+sdes_value_literal(struct varlena *value, uint32 type)
+{
+	SdesEnvelope envelope;
+	const SdesKey *key;
+
+	parse(value, &envelope);
 	key = sdes_keyring_by_id(envelope.key_id);
-	sdes_policy_require(key->bucket, SDES_PRIVILEGE_DECRYPT);
+	if (key->purpose != SDES_PURPOSE_LITERAL)
+		elog(ERROR, "value is no literal");
 	return open_under(key, &envelope, type);
 }
 
@@ -334,6 +393,9 @@ sdes_value_reveal(struct varlena *value, uint32 type, SdesMask mask)
 	/* Without a privilege, and for a key from elsewhere, the HSM is left alone. */
 	if (!sdes_keyring_owner(envelope.key_id, bucket, &purpose))
 		return armor_text(value);
+	/* Armor in place of a constant of the statement would be a wrong answer. */
+	if (purpose == SDES_PURPOSE_LITERAL)
+		sdes_policy_require(bucket, SDES_PRIVILEGE_DECRYPT); /* raises */
 	privileges = sdes_policy_privileges(bucket);
 	if (!(privileges & (SDES_PRIVILEGE_DECRYPT | SDES_PRIVILEGE_MASK)))
 		return armor_text(value);

@@ -49,6 +49,9 @@ extern struct varlena *sdes_value_from_text(SdesPlain plain, uint32 type, int32 
 extern struct varlena *sdes_value_from_envelope(SdesBytes envelope, uint32 type,
                                                 int32 typmod);
 
+/* Whether ciphertext is taken as input now. */
+extern bool sdes_value_takes_ciphertext(void);
+
 /*
  * Brings a sealed value into the bucket of typmod: unchanged if it is there, a
  * literal for who may `encrypt`, any other for who may also `decrypt` it.
@@ -66,6 +69,13 @@ typedef text *(*SdesMask)(const text *plain);
  * privilege.
  */
 extern text *sdes_value_reveal(struct varlena *value, uint32 type, SdesMask mask);
+
+/*
+ * Whether a value is a literal that no column has taken, and its text. Only for
+ * constants of the statement that its own sender is about to be answered.
+ */
+extern bool sdes_value_is_literal(struct varlena *value);
+extern text *sdes_value_literal(struct varlena *value, uint32 type);
 
 /* The armor of a value, zero-terminated; *size is its length. */
 extern char *sdes_value_armor(struct varlena *value, size_t *size);

@@ -108,6 +108,17 @@ start_agent(void)
 		return;
 	/* The secret first: whoever reaches the new agent must know it. */
 	publish();
+	if (!sdes_agentlink_is_private())
+	{
+		strlcpy(published->trouble,
+		        "shared_memory_type must be mmap: other programs of the server's user can "
+		        "attach to any other kind and read the agent's secret",
+		        sizeof(published->trouble));
+		ereport(LOG, (errmsg("sdes: %s", published->trouble)));
+		super.start_again_at = after_ms(LONGEST_PAUSE_MS);
+		publish();
+		return;
+	}
 	published->trouble[0] = '\0';
 	if (sdes_agent_process_start(&super.process, &super.config, published->trouble,
 	                             sizeof(published->trouble)))
