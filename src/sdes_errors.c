@@ -65,8 +65,8 @@ static const StatusText texts[] = {
      "for a command, then run SELECT sdes.retry_pin()."},
     {SDES_ERR_HSM_PIN_LOCKED, ERRCODE_SYSTEM_ERROR,
      "PIN of the HSM token is locked or close to it",
-     "Ask the token's security officer to reset the PIN, then run SELECT "
-     "sdes.retry_pin()."},
+     "If it is not locked and the PIN at its source is right now, run SELECT "
+     "sdes.retry_pin(); else the token's security officer must reset it first."},
     {SDES_ERR_HSM_MECHANISM, ERRCODE_FEATURE_NOT_SUPPORTED,
      "HSM token lacks a mechanism that sdes needs", NULL},
     {SDES_ERR_HSM_KEY_MISSING, ERRCODE_UNDEFINED_OBJECT,

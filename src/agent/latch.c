@@ -68,6 +68,15 @@ after_prefix(const char *text, const char *prefix)
 	return strncmp(text, prefix, length) == 0 ? text + length : NULL;
 }
 
+/* Whether two keys begin with the same line, which names the token. */
+static bool
+same_token(const char *a, const char *b)
+{
+	size_t line = strcspn(a, "\n");
+
+	return strncmp(a, b, line + 1) == 0;
+}
+
 SdesLatchState
 sdes_latch_read(const char *directory, const char *key)
 {
@@ -88,7 +97,10 @@ sdes_latch_read(const char *directory, const char *key)
 	}
 	if (rest == NULL || after_prefix(rest, "token ") == NULL)
 		return SDES_LATCH_UNREADABLE;
-	return strcmp(rest, key) == 0 ? state : SDES_LATCH_CLEAR;
+	if (strcmp(rest, key) == 0)
+		return state;
+	return state == SDES_LATCH_REFUSED && same_token(rest, key) ? SDES_LATCH_CHANGED
+	                                                            : SDES_LATCH_CLEAR;
 }
 
 static SdesStatus

@@ -19,6 +19,7 @@ typedef enum SdesLatchState
 	SDES_LATCH_CLEAR,     /* no file, or of another source or token */
 	SDES_LATCH_TRYING,    /* a login was begun and did not end */
 	SDES_LATCH_REFUSED,   /* the token refused this PIN */
+	SDES_LATCH_CHANGED,   /* it refused one, and the source has changed since */
 	SDES_LATCH_UNREADABLE /* a file is there and cannot be understood */
 } SdesLatchState;
 

@@ -75,6 +75,25 @@ typedef struct Worker
 	SdesOps ops;
 } Worker;
 
+/*
+ * A KEK whose client left before it was told of it belongs to nobody: it is
+ * destroyed again. Takes and leaves the lock held.
+ */
+static bool
+undo_if_abandoned(Worker *worker, SdesJob *job, bool token_held)
+{
+	SdesRequest request = {.op = SDES_OP_KEK_DESTROY};
+
+	if (job->client != 0 || job->request.op != SDES_OP_KEK_CREATE ||
+	    job->reply.status != SDES_OK)
+		return token_held;
+	memcpy(request.kek_id, job->reply.kek_id, sizeof(request.kek_id));
+	pthread_mutex_unlock(&sdes_pool.lock);
+	token_held = sdes_ops_run(&worker->ops, &request, &job->reply, &job->dek);
+	pthread_mutex_lock(&sdes_pool.lock);
+	return token_held;
+}
+
 static void *
 worker_main(void *argument)
 {
@@ -89,6 +108,7 @@ worker_main(void *argument)
 		pthread_mutex_unlock(&sdes_pool.lock);
 		token_held = sdes_ops_run(&worker->ops, &job->request, &job->reply, &job->dek);
 		pthread_mutex_lock(&sdes_pool.lock);
+		token_held = undo_if_abandoned(worker, job, token_held);
 		finish_job(worker->number, job, !token_held);
 	}
 	sdes_pool.worker_inside[worker->number] = sdes_agent_now();

@@ -22,9 +22,12 @@ check_settings(const SdesAgentConfig *config, SdesHsmFault *fault)
 	return SDES_OK;
 }
 
-/* Never the last try, and a low count only when an administrator says so. */
+/*
+ * Never the last try. A low count only when an administrator says so, or when
+ * it is due to the one wrong PIN that we tried and that was corrected since.
+ */
 static SdesStatus
-check_pin_flags(const SdesStartup *startup, SdesHsmFault *fault)
+check_pin_flags(const SdesStartup *startup, bool corrected, SdesHsmFault *fault)
 {
 	const SdesHsmTokenInfo *token = &startup->token;
 
@@ -34,17 +37,18 @@ check_pin_flags(const SdesStartup *startup, SdesHsmFault *fault)
 	if (token->pin_final_try)
 		return sdes_hsm_fault(fault, SDES_ERR_HSM_PIN_LOCKED,
 		                      "the token says one more wrong PIN would lock it");
-	if (token->pin_count_low && !startup->pin_retry)
+	if (token->pin_count_low && !startup->pin_retry && !corrected)
 		return sdes_hsm_fault(fault, SDES_ERR_HSM_PIN_LOCKED,
 		                      "the token says a wrong PIN was tried since the last login");
 	return SDES_OK;
 }
 
 static SdesStatus
-check_latch(SdesStartup *startup, const char *key, SdesHsmFault *fault)
+check_latch(SdesStartup *startup, const char *key, bool *corrected, SdesHsmFault *fault)
 {
 	const char *directory = startup->config->state_directory;
 
+	*corrected = false;
 	if (startup->pin_retry)
 		return SDES_OK; /* "trying" will overwrite whatever stands there */
 	switch (sdes_latch_read(directory, key))
@@ -58,6 +62,9 @@ check_latch(SdesStartup *startup, const char *key, SdesHsmFault *fault)
 			                      "the file pin_latch in \"%.150s\" cannot be understood, "
 			                      "so the PIN is not tried",
 			                      directory);
+		case SDES_LATCH_CHANGED:
+			*corrected = true;
+			break;
 		case SDES_LATCH_TRYING: /* the token's flags, looked at before, allow it */
 		case SDES_LATCH_CLEAR:
 			break;
@@ -99,6 +106,7 @@ login(SdesStartup *startup, SdesHsmFault *fault)
 	char key[SDES_LATCH_KEY_SIZE];
 	SdesPinSource source;
 	SdesStatus status;
+	bool corrected;
 
 	if (startup->config->pin_source[0] == '\0')
 	{
@@ -115,9 +123,9 @@ login(SdesStartup *startup, SdesHsmFault *fault)
 		return status;
 	strcpy(startup->pin_identity, source.identity);
 	sdes_latch_key(startup->token.serial, source.identity, key);
-	status = check_latch(startup, key, fault);
+	status = check_latch(startup, key, &corrected, fault);
 	if (status == SDES_OK)
-		status = check_pin_flags(startup, fault);
+		status = check_pin_flags(startup, corrected, fault);
 	if (status == SDES_OK)
 		status = try_pin(startup, &source, key, fault);
 	sdes_pin_close(&source);

@@ -330,9 +330,37 @@ test_state_lines(void)
 	fixture_free(f);
 }
 
+/* A client that leaves before it was told of its new KEK leaves none behind. */
+static void
+test_abandoned_kek(void)
+{
+	Ready r = ready_new();
+	SdesRequest create = {.op = SDES_OP_KEK_CREATE, .label = "abandoned"};
+	SdesRequest list = {.op = SDES_OP_KEK_LIST, .label = "abandoned"};
+
+	fixture_rule(r.f, "C_GenerateKey hang");
+	sdes_client_begin(r.second, r.f->config.socket, r.f->secret, &create);
+	for (int i = 0; i < 100 && fixture_calls(r.f, "C_GenerateKey 0x0 hangs") == 0; i++)
+	{
+		sdes_client_step(r.second);
+		sleep_ms(20);
+	}
+	sdes_client_close(r.second);
+	sleep_ms(200);
+	fixture_rule(r.f, NULL);
+	for (int i = 0; i < 200 && fixture_calls(r.f, "C_DestroyObject 0x0") == 0; i++)
+		sleep_ms(20);
+	check(fixture_calls(r.f, "C_DestroyObject 0x0") == 1,
+	      "a KEK whose client has left is destroyed");
+	check(ask(r.f, &list, 5000) == SDES_OK && r.f->reply.nkeks == 0,
+	      "and not in the token");
+	ready_free(&r);
+}
+
 void
 fault_tests(void)
 {
+	test_abandoned_kek();
 	test_hang_in_job();
 	test_hang_in_login();
 	test_hang_in_initialize();
