@@ -1,0 +1,51 @@
+# Statements that a driver keeps prepared: what they were described as stays
+# true when the server analyses them anew, after ANALYZE, after a change of the
+# table, and after the conversion of a column of plain text to an encrypted one.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use SdesTest;
+
+my $TEXT = 25;    # pg_type.oid
+
+my $node = SdesTest::new_cluster('protocol');
+SdesTest::new_extension($node);
+SdesTest::create_bucket($node, 'b');
+$node->safe_psql('postgres', <<'SQL');
+SELECT sdes.grant_access('b', current_user, '{encrypt,decrypt}');
+CREATE TABLE t (id int, e sdes.enc_text('b'), p text);
+INSERT INTO t VALUES (1, 'one', 'plain');
+SQL
+
+# Type at first, type after, value.
+sub described
+{
+    my ($sql, $other) = @_;
+    my ($out, $err) = run_command(
+        [ 'test/programs/describe.py', $node->connstr('postgres'), $sql, $other ]);
+
+    return "$out$err";
+}
+
+is(described('SELECT e FROM t WHERE id = 1', 'ANALYZE t'),
+    "$TEXT\n$TEXT\none", 'SELECT, after ANALYZE');
+is(described('SELECT e FROM t WHERE id = 1', 'ALTER TABLE t ADD c1 int'),
+    "$TEXT\n$TEXT\none", 'SELECT, after a change of the table');
+is(described('UPDATE t SET id = id RETURNING e', 'ALTER TABLE t ADD c2 int'),
+    "$TEXT\n$TEXT\none", 'RETURNING, after a change of the table');
+is(described('SELECT coalesce(e, \'none\') FROM t', 'ANALYZE t'),
+    "$TEXT\n$TEXT\none", 'a choice with a constant, after ANALYZE');
+is(described('SELECT e FROM t UNION ALL SELECT e FROM t', 'ANALYZE t'),
+    "$TEXT\n$TEXT\none", 'UNION ALL, after ANALYZE');
+is( described('SELECT p FROM t WHERE id = 1', q{ALTER TABLE t ALTER p TYPE sdes.enc_text('b')}),
+    "$TEXT\n$TEXT\nplain", 'a column that is converted to an encrypted one meanwhile');
+is( described('SELECT p FROM t WHERE id = 1', 'ALTER TABLE t ALTER p TYPE text'),
+    "$TEXT\n$TEXT\nplain", 'and back');
+
+$node->stop;
+done_testing();
