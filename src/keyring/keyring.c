@@ -389,18 +389,3 @@ sdes_keyring_round_trip(const SdesDekRow *row, char *detail, size_t size)
 	strlcpy(detail, failure.detail, size);
 	return status;
 }
-
-int
-sdes_keyring_count(void)
-{
-	HASH_SEQ_STATUS seq;
-	KeyEntry *entry;
-	int n = 0;
-
-	if (keys == NULL)
-		return 0;
-	hash_seq_init(&seq, keys);
-	while ((entry = hash_seq_search(&seq)) != NULL)
-		n += entry->key.aead != NULL;
-	return n;
-}

@@ -72,7 +72,4 @@ extern SdesStatus sdes_keyring_round_trip(const SdesDekRow *row, char *detail, s
  */
 extern void sdes_keyring_label_prefix(char *out, size_t size);
 
-/* Number of keys open in this backend. */
-extern int sdes_keyring_count(void);
-
 #endif
