@@ -22,7 +22,7 @@ BELOW_WATERLINE := $(sort $(wildcard src/crypto/*.c src/envelope/*.c)) \
 	src/agent/protocol.c src/agent/config.c
 MODULE_SOURCES := $(BELOW_WATERLINE) src/agent/client.c \
 	$(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,\
-		agentlink store keyring policy value types reveal admin doctor worker))) \
+		agentlink store keyring policy value types redact reveal admin doctor worker))) \
 		$(wildcard src/sdes*.c))
 AGENT_SOURCES := $(BELOW_WATERLINE) $(sort $(wildcard src/hsm/*.c) \
 	$(filter-out src/agent/client.c src/agent/protocol.c src/agent/config.c,\

@@ -63,6 +63,14 @@ INSERT INTO form VALUES (5, :'foreign_armor');
 RESET sdes.accept_ciphertext;
 INSERT INTO form VALUES (6, :'armor') RETURNING id, a;
 INSERT INTO form VALUES (7, overlay(:'armor' PLACING 'AAAA' FROM length(:'armor') - 30));
+-- a parallel restore may load keys before their buckets, and values between
+BEGIN;
+DELETE FROM sdes.bucket WHERE name = 'customer_pii';
+INSERT INTO form VALUES (6, :'armor');
+\set cmd 'COPY form FROM PROGRAM ''printf "6\\\\t' :armor '\\\\n"'''
+:cmd;
+SELECT count(*) FROM form WHERE id = 6;
+ROLLBACK;
 RESET check_function_bodies;
 SELECT id, left(a::text, 6) AS a FROM form WHERE id <> 5 ORDER BY id;
 SELECT a::text FROM form WHERE id = 5;

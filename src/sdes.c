@@ -14,6 +14,7 @@
 #include "keyring/keyring.h"
 #include "miscadmin.h"
 #include "policy/policy.h"
+#include "redact/redact.h"
 #include "reveal/reveal.h"
 #include "sdes_compat.h"
 #include "sdes_guc.h"
@@ -33,6 +34,7 @@ _PG_init(void)
 		return;
 
 	sdes_process_init();
+	sdes_redact_init();
 	sdes_agentlink_init();
 	sdes_policy_init();
 	sdes_keyring_init();

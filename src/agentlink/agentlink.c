@@ -144,22 +144,22 @@ worth_another(const SdesRequest *request, const SdesLinkFailure *failure, int wa
 	return failure->status == SDES_ERR_AGENT_LOST && request->op != SDES_OP_KEK_CREATE;
 }
 
+/* Patience counts from the first failure: a long wait for an answer is no reason. */
 static SdesStatus
 ask_until_answered(const SdesRequest *request, bool patient, SdesLinkFailure *failure)
 {
-	instr_time start;
+	SdesStatus status = attempt(request, failure);
+	instr_time failed;
 
-	INSTR_TIME_SET_CURRENT(start);
-	for (;;)
+	INSTR_TIME_SET_CURRENT(failed);
+	while (status != SDES_OK && patient &&
+	       worth_another(request, failure, elapsed_ms(failed)))
 	{
-		SdesStatus status = attempt(request, failure);
-
-		if (status == SDES_OK || !patient ||
-		    !worth_another(request, failure, elapsed_ms(start)))
-			return status;
 		sdes_client_close(client);
 		wait_for(0, PGINVALID_SOCKET, RETRY_PAUSE_MS);
+		status = attempt(request, failure);
 	}
+	return status;
 }
 
 static SdesStatus

@@ -56,7 +56,7 @@ ready(void)
 }
 
 const SdesBucketRow *
-sdes_keyring_bucket(int32 hash)
+sdes_keyring_find_bucket(int32 hash)
 {
 	BucketEntry *entry;
 	SdesBucketRow row;
@@ -66,13 +66,7 @@ sdes_keyring_bucket(int32 hash)
 	if (entry == NULL)
 	{
 		if (!sdes_store_bucket_by_hash(hash, &row))
-			ereport(
-			    ERROR,
-			    (errcode(ERRCODE_UNDEFINED_OBJECT),
-			     errmsg("the bucket of this encrypted type does not exist"),
-			     errdetail("No row of sdes.bucket has hash %d.", hash),
-			     errhint("Bring the bucket's rows along from the database that the table "
-			             "came from.")));
+			return NULL;
 		entry = hash_search(buckets, &hash, HASH_ENTER, NULL);
 		entry->row = row;
 	}
@@ -80,20 +74,31 @@ sdes_keyring_bucket(int32 hash)
 }
 
 const SdesBucketRow *
+sdes_keyring_bucket(int32 hash)
+{
+	const SdesBucketRow *row = sdes_keyring_find_bucket(hash);
+
+	if (row == NULL)
+		ereport(ERROR,
+		        (errcode(ERRCODE_UNDEFINED_OBJECT),
+		         errmsg("the bucket of this encrypted type does not exist"),
+		         errdetail("No row of sdes.bucket has hash %d.", hash),
+		         errhint("Bring the bucket's rows along from the database that the table "
+		                 "came from."),
+		         SDES_KEEP_OUT_OF_LOG));
+	return row;
+}
+
+const SdesBucketRow *
 sdes_keyring_system_bucket(void)
 {
-	int32 hash = sdes_bucket_hash(SDES_SYSTEM_BUCKET);
-	BucketEntry *entry;
-	SdesBucketRow row;
+	const SdesBucketRow *row =
+	    sdes_keyring_find_bucket(sdes_bucket_hash(SDES_SYSTEM_BUCKET));
 
-	ready();
-	entry = hash_search(buckets, &hash, HASH_FIND, NULL);
-	if (entry != NULL)
-		return &entry->row;
-	if (!sdes_store_bucket_by_name(SDES_SYSTEM_BUCKET, &row))
+	if (row == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("this database has no encryption bucket yet"),
 		                errhint("Create one: SELECT sdes.create_bucket('customer_pii')."),
 		                SDES_KEEP_OUT_OF_LOG));
-	return sdes_keyring_bucket(hash);
+	return row;
 }

@@ -48,7 +48,10 @@ extern const SdesKey *sdes_keyring_try(const uint8 *key_id, bool *known, uint8 *
  */
 extern bool sdes_keyring_owner(const uint8 *key_id, uint8 *bucket, SdesDekPurpose *purpose);
 
-/* The bucket that a type modifier names, cached; an error if there is none. */
+/* The bucket that a type modifier names, cached; NULL if there is none. */
+extern const SdesBucketRow *sdes_keyring_find_bucket(int32 hash);
+
+/* The same; an error if there is none. */
 extern const SdesBucketRow *sdes_keyring_bucket(int32 hash);
 
 /* The system bucket, cached; an error that says how to make it if there is none. */

@@ -168,6 +168,16 @@ sdes_value_takes_ciphertext(void)
 	return is_restoring() || sdes_accept_ciphertext;
 }
 
+/*
+ * While a dump is restored, rows of keys and buckets come after or, in a
+ * parallel restore, in the midst of the values.
+ */
+static bool
+bucket_comes_later(int32 typmod)
+{
+	return is_restoring() && sdes_keyring_find_bucket(SDES_TYPMOD_HASH(typmod)) == NULL;
+}
+
 /* pg_upgrade makes the extension's objects one by one: its tables come late. */
 static bool
 knows_keys(void)
@@ -225,7 +235,7 @@ check_restored(const SdesEnvelope *envelope, uint32 type, int32 typmod)
 		         SDES_KEEP_OUT_OF_LOG));
 	if (key != NULL)
 		wipe_text(open_under(key, envelope, type));
-	if (known && typmod >= 0 &&
+	if (known && typmod >= 0 && !bucket_comes_later(typmod) &&
 	    memcmp(bucket_of(typmod)->uuid, bucket, SDES_UUID_SIZE) != 0)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 		                errmsg("encrypted text belongs to another bucket than its column"),
@@ -287,8 +297,8 @@ sdes_value_reseal(struct varlena *value, uint32 type, int32 typmod)
 		return value;
 	sdes_require_preload();
 	parse(value, &envelope);
-	/* While a dump is restored, the rows of buckets and keys come last. */
-	if (!knows_keys() || !sdes_keyring_owner(envelope.key_id, owner, &purpose))
+	if (!knows_keys() || bucket_comes_later(typmod) ||
+	    !sdes_keyring_owner(envelope.key_id, owner, &purpose))
 	{
 		if (is_restoring())
 			return value;

@@ -19,7 +19,7 @@ use PostgreSQL::Test::Utils;
 use SdesTest;
 
 our @EXPORT = qw(new_shop start_query finish_query wait_for_waiters start_writers
-    stop_writers journal_ok errors_ok process_tree postmaster_start one_agent_ok
+    stop_writers journal_ok errors_ok process_tree process_state crash_server postmaster_start one_agent_ok
     no_crash_ok supervisor_pid log_size log_since new_proxy proxy_calls health
     health_ok wait_for_health set_conf works_ok settle);
 
@@ -85,7 +85,7 @@ sub start_writers
 {
     my ($node, %opts) = @_;
     my $each = $opts{orders} // 5000;
-    my $dir = $PostgreSQL::Test::Utils::tmp_check . '/load_' . ++$loads;
+    my $dir = $node->basedir . "/load_" . ++$loads;
     my %load = (node => $node, database => $opts{database} // 'shop', writers => []);
     mkdir $dir or die "$dir: $!";
     for my $n (1 .. $opts{clients} // 3)
@@ -111,8 +111,8 @@ sub stop_writers
     for my $writer (@{ $load->{writers} })
     {
         $writer->{handle}->finish;
-        my $said = slurp_file("$writer->{base}.out");
-        die "a writer failed: $said" if $said ne '';
+        # libpq's warnings of a server that ends are there, too.
+        die 'a writer failed: ' . slurp_file("$writer->{base}.out") if $writer->{handle}->result != 0;
     }
     return;
 }
@@ -222,14 +222,52 @@ sub postmaster_start
     return $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 }
 
-# The supervisor's pid, once there is one.
+# The supervisor's pid, once there is one: a child of the postmaster that has
+# renamed itself, as all of the server's processes do.
 sub supervisor_pid
 {
-    my ($node) = @_;
-    return wait_for(sub {
-        $node->safe_psql('postgres',
-            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'sdes supervisor'");
+    my ($node, $not) = @_;
+    my $pid = wait_for(sub {
+        my %tree = process_tree($node->{_pid});
+        for my $child (grep { $tree{$_}[0] == $node->{_pid} && $_ != ($not // 0) } keys %tree)
+        {
+            open my $file, '<', "/proc/$child/cmdline" or next;
+            return $child if (<$file> // '') =~ /sdes supervisor/;
+        }
+        return;
     }, 10);
+    return $pid // die 'there is no supervisor';
+}
+
+# R, S, T and so on; Z also for a process that is not there any more.
+sub process_state
+{
+    my ($pid) = @_;
+    open my $file, '<', "/proc/$pid/stat" or return 'Z';
+    my ($state) = (<$file> // '') =~ /\) (\S)/;
+    return $state // 'Z';
+}
+
+# Ends the server without a warning: the postmaster alone, or with all => 1 all
+# of its processes at one time, as a power cut does. Waits until none
+# is left but those of stopped => [pids].
+sub crash_server
+{
+    my ($node, %opts) = @_;
+    my $postmaster = $node->{_pid} // die 'the server does not run';
+    my %except = map { $_ => 1 } @{ $opts{stopped} // [] };
+    my %tree = process_tree($postmaster);
+    my @others = grep { !$except{$_} && $_ != $postmaster } keys %tree;
+    kill 'KILL', $postmaster, $opts{all} ? @others : ();
+    $node->{_pid} = undef;
+    wait_for(sub { !grep { process_state($_) ne 'Z' } $postmaster, @others }, 10)
+        or die 'processes of the server did not end';
+
+    # Who has inherited the dead postmaster may take its time to bury it, and the
+    # next one would take it for alive.
+    wait_for(sub { !-e "/proc/$postmaster" }, 5)
+        or unlink $node->data_dir . '/postmaster.pid';
+    return;
 }
 
 # A test: there is exactly one agent, now and a moment later.

@@ -30,6 +30,7 @@ my %MAY = (
     'policy' => [qw(store agentlink top)],
     'value' => [qw(policy keyring store envelope crypto top)],
     'types' => [qw(value policy store top)],
+    'redact' => [qw(top)],
     'reveal' => [qw(value types policy store top)],
     'doctor' => [ qw(value policy keyring store agentlink envelope crypto top), @AGENT_SHARED ],
     'admin' => [ qw(policy keyring store agentlink envelope crypto top) ],

@@ -65,6 +65,34 @@ one_agent_ok($node, 'agent killed: there is one agent');
 health_ok($node, 'agent killed: all is well again');
 works_ok($node, 'agent killed: a new session writes and reads');
 
+# ---- keys that nobody needs any more ----
+
+# Tests that a bucket whose transaction ends so leaves no key in the token.
+sub no_orphan_ok
+{
+    my ($name, $end) = @_;
+    my ($made, $destroyed) = map { proxy_calls($proxy, $_) } qw(C_GenerateKey C_DestroyObject);
+    $end->();
+    is(proxy_calls($proxy, 'C_GenerateKey'), $made + 1, "$name: a key was made");
+    ok(wait_for(sub { proxy_calls($proxy, 'C_DestroyObject') > $destroyed }, 15), "$name: and destroyed");
+    ok(wait_for_health($node, 'orphans', sub { $_[0]{ok} }, 15), "$name: the token holds no key without its row");
+    return;
+}
+
+my $create = "BEGIN; SELECT sdes.create_bucket('aborted')";
+no_orphan_ok('bucket rolled back', sub { query_as($node, 'dba', "$create; ROLLBACK", 'shop') });
+no_orphan_ok('bucket rolled back, then the agent killed', sub {
+    my $session = start_query($node, 'dba', "$create; SELECT pg_sleep(60)", 'shop');
+    wait_for(sub { proxy_calls($proxy, 'C_GenerateKey') > 0 && $node->safe_psql('postgres',
+        "SELECT wait_event FROM pg_stat_activity WHERE application_name = '$session->{name}'") eq 'PgSleep' });
+    kill 'STOP', agent_pid($node);
+    $node->safe_psql('postgres', 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity'
+        . " WHERE application_name = '$session->{name}'");
+    finish_query($session);
+    kill 'KILL', agent_pid($node);
+});
+settle($node);
+
 # ---- SIGSTOP ----
 
 # Queries of new sessions, which all have to fetch a key. They end, in this

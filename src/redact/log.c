@@ -1,0 +1,30 @@
+/*
+ * log.c
+ *		The log hook.
+ *
+ * An error that sdes raises hides its statement from the log, since that may
+ * hold the value. When it arises in the analysis of a statement inside a
+ * function, PostgreSQL moves that statement's text into the error itself, as
+ * its QUERY, for which there is no such flag: it is taken out here.
+ */
+#include "postgres.h"
+
+#include "redact/redact.h"
+
+static emit_log_hook_type previous_hook = NULL;
+
+static void
+redact(ErrorData *edata)
+{
+	if (previous_hook)
+		previous_hook(edata);
+	if (edata->hide_stmt)
+		edata->internalquery = NULL;
+}
+
+void
+sdes_redact_init(void)
+{
+	previous_hook = emit_log_hook;
+	emit_log_hook = redact;
+}
