@@ -45,6 +45,29 @@ INSERT INTO client VALUES (4, 'written blind') RETURNING id, lower(name) AS name
 INSERT INTO client VALUES (4, 'written blind');
 SELECT id, left((sdes.reveal(name)), 6) AS name FROM client WHERE id = 4;
 UPDATE client SET name = lower(name) WHERE id = 4;
+-- nor read them by way of a bucket of one's own: moving needs decrypt where they are
+\connect - postgres
+SELECT sdes.grant_access('payment', 'regress_writer', '{encrypt,decrypt}');
+CREATE TABLE mine (id int, name sdes.enc_text('payment'));
+GRANT ALL ON mine TO regress_writer;
+\connect - regress_writer
+INSERT INTO mine SELECT id, name FROM client;
+INSERT INTO mine VALUES (1, 'my own') RETURNING name;
+UPDATE mine SET name = (SELECT name FROM client WHERE id = 1);
+INSERT INTO client SELECT 4, name FROM mine;
+\connect - postgres
+SELECT sdes.revoke_access('payment', 'regress_writer', '{encrypt,decrypt}');
+DROP TABLE mine;
+-- who was let call the functions is checked again inside
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sdes TO regress_stranger;
+\connect - regress_stranger
+SELECT sdes.grant_access('customer_pii', 'regress_stranger', '{decrypt}');
+SELECT sdes.revoke_access('customer_pii', 'regress_app', '{decrypt}');
+SELECT sdes.create_bucket('strange');
+SELECT sdes.retry_pin();
+SELECT sdes.invalidate();
+\connect - postgres
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA sdes FROM regress_stranger;
 \connect - regress_stranger
 SELECT id, name ~ '^sdes1:' AS armor FROM (SELECT id, sdes.reveal(name) AS name FROM client) c ORDER BY id;
 SELECT lower(name) FROM client;

@@ -26,6 +26,8 @@ FROM r WHERE id = 2;
 SELECT id, coalesce(a, 'n/a') AS co, CASE WHEN id = 1 THEN a ELSE 'other' END AS c,
        CASE id WHEN 1 THEN 'first' WHEN 2 THEN coalesce(NULL, a, 'none') END AS nested
 FROM r ORDER BY id;
+SELECT coalesce(a, 'n/a') AS co, CASE WHEN a IS NULL THEN 'none' ELSE a END AS c
+FROM (SELECT 1) one LEFT JOIN r ON r.id = -1;
 SELECT coalesce(a, 'n/a') FROM r WHERE id = 1 \gdesc
 SELECT 'x'::sdes.enc_text AS own_constant, NULL::sdes.enc_text AS nothing;
 UPDATE r SET b = b WHERE id = 1 RETURNING coalesce(a, 'n/a') AS co;
@@ -61,6 +63,10 @@ BEGIN
     RAISE NOTICE '%', opened;
 END
 $$;
+CREATE FUNCTION rp() RETURNS text LANGUAGE plpgsql AS
+    'DECLARE one record; BEGIN SELECT a INTO one FROM r WHERE id = 1; RETURN left(one::text, 7); END';
+SELECT rp() AS in_a_function;
+DROP FUNCTION rp();
 CREATE FUNCTION rf() RETURNS SETOF r LANGUAGE sql AS 'SELECT * FROM r ORDER BY id';
 SELECT id, a FROM rf();
 -- statistics of an expression over plaintext would store it
