@@ -92,8 +92,9 @@ SELECT sdes.enc_text('x'::text, 64, true);
 CREATE CAST (bytea AS sdes.enc_text) WITHOUT FUNCTION;
 CREATE TABLE damaged (n serial, a sdes.enc_text('customer_pii'));
 INSERT INTO damaged (a)
-SELECT overlay(sdes.enc_text_send(name) PLACING '\x00' FROM octet_length(sdes.enc_text_send(name)))::sdes.enc_text
-FROM person WHERE id = 1;
+SELECT set_byte(bytes, last, get_byte(bytes, last) # 1)::sdes.enc_text
+FROM (SELECT sdes.enc_text_send(name) AS bytes, octet_length(sdes.enc_text_send(name)) - 1 AS last
+      FROM person WHERE id = 1) one;
 SELECT a FROM damaged;
 SELECT a::text FROM damaged;
 SELECT sdes.enc_text_out(a)::text ~ '^sdes1:' AS armor FROM damaged;

@@ -38,7 +38,7 @@ INSERT INTO form VALUES (2, :'armor') RETURNING id, a;
 INSERT INTO form SELECT 3, :'armor'::text RETURNING id, a;
 INSERT INTO form VALUES (4, :'armor' || 'A');
 INSERT INTO form VALUES (4, left(:'armor', 40));
-INSERT INTO form VALUES (4, left(:'armor', -1) || 'A');
+INSERT INTO form VALUES (4, left(:'armor', -1) || CASE right(:'armor', 1) WHEN 'A' THEN 'B' ELSE 'A' END);
 INSERT INTO form VALUES (4, 'sdes1:');
 INSERT INTO form VALUES (4, 'sdes1:AAAA');
 -- of another bucket: re-sealed by who may decrypt it
