@@ -2,7 +2,7 @@
 #
 #   make                 builds sdes.so and the key agent
 #   make install         installs both (as root, or with sudo)
-#   make setup           installs the Debian packages that building and testing need
+#   make setup           installs the Debian packages that building needs
 #   make demo            a throw-away server with an encrypted order stream; make demo-stop
 #   make check           every test; ends with "N passed, N failed"
 #   make format          clang-format over the C sources
@@ -155,7 +155,7 @@ endif # OWN_GOALS
 
 .PHONY: setup check demo demo-stop soak format
 setup:
-	@scripts/setup
+	@scripts/setup demo
 
 # PGXS has a recipe of its own for check, which says that it is not supported.
 ifneq ($(filter check,$(MAKECMDGOALS)),)

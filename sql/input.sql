@@ -22,6 +22,12 @@ DO $$ BEGIN EXECUTE format('INSERT INTO form VALUES (2, %L)', current_setting('r
 \set cmd 'COPY form FROM PROGRAM ''printf "2\\\\t' :armor '\\\\n"'''
 :cmd;
 SELECT count(*) FROM form;
+-- nor in the midst of a text, where a function that did not decrypt has put it
+UPDATE form SET a = concat('VIP ', a);
+UPDATE form SET a = format('<%s>', a);
+UPDATE form SET a = json_build_object('a', a)::text;
+UPDATE form SET a = 'not armor: sdes1: or sdes1:AAAA' WHERE id = 1 RETURNING a;
+UPDATE form SET a = 'victim';
 -- the message does not repeat it
 DO $$
 DECLARE m text; d text; h text;
@@ -32,6 +38,10 @@ EXCEPTION WHEN data_exception THEN
     RAISE NOTICE '%', position(substr(current_setting('regress.armor'), 7, 10) IN m || d || h);
 END
 $$;
+-- accepting it is for a session, never for an application's role
+ALTER SYSTEM SET sdes.accept_ciphertext = on;
+ALTER ROLE postgres SET sdes.accept_ciphertext = on;
+ALTER DATABASE regression SET sdes.accept_ciphertext = on;
 -- a restore accepts what is canonical, of the type and authentic
 SET sdes.accept_ciphertext = on;
 INSERT INTO form VALUES (2, :'armor') RETURNING id, a;

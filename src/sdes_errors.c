@@ -37,14 +37,16 @@ static const StatusText texts[] = {
      "The row was changed by hand or damaged. Restore it from a backup."},
 
     {SDES_ERR_AGENT_ABSENT, ERRCODE_SYSTEM_ERROR, "key agent is not running",
-     "See SELECT * FROM sdes.health() and the server log."},
+     "The server starts its own agent by itself; one that is a service of its own "
+     "(sdes.agent_socket) must be started. See sdes.health() and the server log."},
     {SDES_ERR_AGENT_LOST, ERRCODE_SYSTEM_ERROR, "lost the connection to the key agent",
      "The server starts it again by itself; try again."},
     {SDES_ERR_AGENT_PROTOCOL, ERRCODE_SYSTEM_ERROR,
      "key agent does not speak this version's protocol",
      "Install sdes and its agent from the same build, and restart the server."},
     {SDES_ERR_AGENT_REFUSED, ERRCODE_SYSTEM_ERROR, "key agent refused the connection",
-     "Another program may own the agent's socket; see the server log."},
+     "If the agent is a service of its own, the server's user must be in the group of its "
+     "socket; else see the server log."},
     {SDES_ERR_AGENT_TIMEOUT, ERRCODE_SYSTEM_ERROR, "key agent did not answer in time",
      "See SELECT * FROM sdes.health() and the server log."},
 
@@ -53,12 +55,15 @@ static const StatusText texts[] = {
      "Set sdes.pkcs11_module, sdes.pkcs11_token and sdes.pin_source in postgresql.conf and "
      "reload."},
     {SDES_ERR_HSM_MODULE, ERRCODE_SYSTEM_ERROR, "PKCS#11 module cannot be used",
-     "Check sdes.pkcs11_module and sdes.pkcs11_init_args."},
+     "Check sdes.pkcs11_module and sdes.pkcs11_init_args. A module that loads but does not "
+     "start may lack its own configuration (SoftHSM2: SOFTHSM2_CONF in the server's "
+     "environment, then a restart), or the right to read its files as the server's user."},
     {SDES_ERR_HSM_TOKEN, ERRCODE_SYSTEM_ERROR, "HSM token cannot be used",
      "Exactly one token must match sdes.pkcs11_token."},
     {SDES_ERR_HSM_PIN_SOURCE, ERRCODE_SYSTEM_ERROR, "PIN of the HSM token cannot be read",
-     "Check sdes.pin_source; a file must belong to the server's user, have mode 0600 and "
-     "lie outside the data directory."},
+     "Check sdes.pin_source. A file must belong to the server's user with mode 0600, or to "
+     "root "
+     "with mode 0640, and lie outside the data directory."},
     {SDES_ERR_HSM_PIN, ERRCODE_SYSTEM_ERROR, "HSM token refused the PIN",
      "It is not tried again, so that the token is not locked. Correct the PIN at its "
      "source; "

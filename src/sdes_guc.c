@@ -73,6 +73,21 @@ check_socket(char **newval, void **extra, GucSource source)
 	return check_syntax("sdes.agent_socket", *newval, sdes_config_check_socket);
 }
 
+/*
+ * For a session, by whoever restores in it. Set for a role, a database or the
+ * server it would let applications take ciphertext in.
+ */
+static bool
+check_accept_ciphertext(bool *newval, void **extra, GucSource source)
+{
+	if (!*newval || source <= PGC_S_DYNAMIC_DEFAULT || source == PGC_S_CLIENT ||
+	    source == PGC_S_OVERRIDE || source == PGC_S_SESSION)
+		return true;
+	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+	GUC_check_errmsg("\"sdes.accept_ciphertext\" can only be set in a session");
+	return false;
+}
+
 static void
 define_hsm_setting(const char *name, const char *what, const char *more, char **value,
                    GucStringCheckHook check)
@@ -114,7 +129,8 @@ sdes_guc_init(void)
 	    "For copies by hand and foreign tables. Leave it off for "
 	    "applications: whoever can enter ciphertext there would get it "
 	    "back decrypted.",
-	    &sdes_accept_ciphertext, false, PGC_USERSET, 0, NULL, NULL, NULL);
+	    &sdes_accept_ciphertext, false, PGC_USERSET, GUC_DISALLOW_IN_FILE,
+	    check_accept_ciphertext, NULL, NULL);
 
 	/* Only now: a setting defined after this would be lost. */
 	SDES_RESERVE_PREFIX("sdes");

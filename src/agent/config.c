@@ -342,6 +342,7 @@ sdes_config_set_line(SdesAgentConfig *config, const char *line, const char **why
 	const char *equals = strchr(line, '=');
 	size_t name_size;
 
+	line += strspn(line, " \t");
 	if (line[0] == '#')
 		return true;
 	if (equals == NULL)

@@ -2,7 +2,8 @@
  * log.c
  *		Lines for the log, and the monotonic clock.
  *
- * A line is one write(2), so that lines of threads do not mix.
+ * A line is one write(2), so that lines of threads do not mix. It begins like
+ * the server's own, with time and process, since it goes to the same log.
  */
 #include "agent/log.h"
 
@@ -14,16 +15,31 @@
 
 #define LINE_MAX_SIZE 1024
 
+/* Time, process and name; returns the length. */
+static size_t
+begin_line(char line[LINE_MAX_SIZE])
+{
+	struct timespec now;
+	struct tm utc;
+	size_t used;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	used = strftime(line, LINE_MAX_SIZE, "%Y-%m-%d %H:%M:%S", &utc);
+	used += (size_t) snprintf(line + used, LINE_MAX_SIZE - used,
+	                          ".%03ld UTC [%d] LOG:  sdes_agent: ", now.tv_nsec / 1000000,
+	                          (int) getpid());
+	return used;
+}
+
 void
 sdes_agent_log(const char *format, ...)
 {
-	static const char name[] = "sdes_agent: ";
 	char line[LINE_MAX_SIZE];
-	size_t used = sizeof(name) - 1;
+	size_t used = begin_line(line);
 	va_list args;
 	int n;
 
-	memcpy(line, name, used);
 	va_start(args, format);
 	n = vsnprintf(line + used, sizeof(line) - used, format, args);
 	va_end(args);

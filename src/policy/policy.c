@@ -198,13 +198,16 @@ sdes_policy_privileges(const uint8 *bucket)
 static void
 report_literal(void)
 {
-	ereport(ERROR,
-	        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-	         errmsg("a literal of an encrypted type cannot be decrypted"),
-	         errdetail("It is sealed so that it can be stored in an encrypted column, and "
-	                   "opens for nobody before that."),
-	         errhint("Cast the encrypted column to text, as in email::text IN ('a', 'b')."),
-	         SDES_KEEP_OUT_OF_LOG));
+	ereport(
+	    ERROR,
+	    (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+	     errmsg("a literal of an encrypted type cannot be decrypted"),
+	     errdetail("It is sealed so that it can be stored in an encrypted column, and "
+	               "opens for nobody before that."),
+	     errhint(
+	         "Cast the encrypted column to text, as in coalesce(email::text, 'none') or "
+	         "email::text IN ('a', 'b')."),
+	     SDES_KEEP_OUT_OF_LOG));
 }
 
 /* Who is missing the privilege: the current user, or the superuser behind it. */

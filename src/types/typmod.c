@@ -32,10 +32,12 @@ parse_hash(const char *name, int32 *hash)
 static void
 report_no_bucket(const char *name)
 {
-	ereport(
-	    ERROR,
-	    (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("bucket \"%s\" does not exist", name),
-	     errhint("Create it: SELECT sdes.create_bucket(%s).", quote_literal_cstr(name))));
+	ereport(ERROR,
+	        (errcode(ERRCODE_UNDEFINED_OBJECT),
+	         errmsg("bucket \"%s\" does not exist", name),
+	         errhint("See SELECT name FROM sdes.buckets. A new one is made by SELECT "
+	                 "sdes.create_bucket(%s).",
+	                 quote_literal_cstr(name))));
 }
 
 Datum

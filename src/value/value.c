@@ -194,13 +194,15 @@ refuse_ciphertext(void)
 {
 	if (sdes_value_takes_ciphertext())
 		return;
-	ereport(ERROR,
-	        (errcode(ERRCODE_DATA_EXCEPTION),
-	         errmsg("encrypted text is not accepted as input"),
-	         errdetail("The value has the mark of sdes ciphertext."),
-	         errhint("A restore accepts it by itself. To copy ciphertext by hand, use SET "
-	                 "sdes.accept_ciphertext = on."),
-	         SDES_KEEP_OUT_OF_LOG));
+	ereport(
+	    ERROR,
+	    (errcode(ERRCODE_DATA_EXCEPTION), errmsg("encrypted text is not accepted as input"),
+	     errdetail("The value has the mark of sdes ciphertext."),
+	     errhint(
+	         "If a function such as concat() or format() was given an encrypted column, "
+	         "write it as email::text there. A restore accepts ciphertext by itself; to "
+	         "copy it by hand, use SET sdes.accept_ciphertext = on."),
+	     SDES_KEEP_OUT_OF_LOG));
 }
 
 /* An envelope from outside is bad input; one from a table is corrupt data. */
@@ -272,6 +274,50 @@ from_armor(SdesBytes armor, uint32 type, int32 typmod)
 	return sdes_value_from_envelope(sdes_bytes(bytes, size), type, typmod);
 }
 
+/* Characters that armor is made of, after its prefix. */
+static bool
+is_armor_char(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	       c == '-' || c == '_';
+}
+
+/* Whether the armor of an envelope begins at that place of a text. */
+static bool
+is_armor_at(const char *at, size_t left)
+{
+	size_t size = SDES_ARMOR_PREFIX_SIZE;
+	SdesEnvelope envelope;
+	uint8 *bytes;
+	bool is_armor;
+
+	while (size < left && is_armor_char(at[size]))
+		size++;
+	bytes = palloc(sdes_armor_decoded_size(size) + 1);
+	is_armor = sdes_armor_decode(sdes_bytes(at, size), bytes, &left) == SDES_OK &&
+	           sdes_envelope_parse(sdes_bytes(bytes, left), &envelope) == SDES_OK;
+	pfree(bytes);
+	return is_armor;
+}
+
+/*
+ * concat('VIP ', name) makes text of a column by its output function: sealed
+ * so, the value would be lost in what looks like a name.
+ */
+static void
+refuse_ciphertext_within(SdesPlain plain)
+{
+	const char *end = plain.data + plain.size;
+	const char *at = plain.data;
+
+	while ((at = memmem(at, end - at, SDES_ARMOR_PREFIX, SDES_ARMOR_PREFIX_SIZE)) != NULL)
+	{
+		if (is_armor_at(at, end - at))
+			refuse_ciphertext();
+		at += SDES_ARMOR_PREFIX_SIZE;
+	}
+}
+
 struct varlena *
 sdes_value_from_text(SdesPlain plain, uint32 type, int32 typmod)
 {
@@ -280,6 +326,7 @@ sdes_value_from_text(SdesPlain plain, uint32 type, int32 typmod)
 	sdes_require_preload();
 	if (sdes_armor_marked(bytes))
 		return from_armor(bytes, type, typmod);
+	refuse_ciphertext_within(plain);
 	return seal(plain, type, typmod);
 }
 

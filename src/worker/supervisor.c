@@ -97,10 +97,21 @@ read_config(SdesAgentConfig *config)
 	config->has_secret = true;
 }
 
+/* Says why the agent cannot be started, once, and tries ever more slowly. */
+static void
+note_trouble(const char *trouble)
+{
+	if (strcmp(super.published.trouble, trouble) != 0)
+		ereport(LOG, (errmsg("sdes: %s", trouble)));
+	strlcpy(super.published.trouble, trouble, sizeof(super.published.trouble));
+	super.pause_ms = Min(super.pause_ms * 2, LONGEST_PAUSE_MS);
+	super.start_again_at = after_ms(super.pause_ms);
+}
+
 static void
 start_agent(void)
 {
-	SdesAgentPublic *published = &super.published;
+	char trouble[sizeof(super.published.trouble)];
 
 	read_config(&super.config);
 	super.start_again_at = after_ms(super.pause_ms);
@@ -109,25 +120,17 @@ start_agent(void)
 	/* The secret first: whoever reaches the new agent must know it. */
 	publish();
 	if (!sdes_agentlink_is_private())
+		note_trouble("shared_memory_type must be mmap: other programs of the server's user "
+		             "can attach to any other kind and read the agent's secret");
+	else if (!sdes_agent_process_start(&super.process, &super.config, trouble,
+	                                   sizeof(trouble)))
+		note_trouble(trouble);
+	else
 	{
-		strlcpy(published->trouble,
-		        "shared_memory_type must be mmap: other programs of the server's user can "
-		        "attach to any other kind and read the agent's secret",
-		        sizeof(published->trouble));
-		ereport(LOG, (errmsg("sdes: %s", published->trouble)));
-		super.start_again_at = after_ms(LONGEST_PAUSE_MS);
-		publish();
-		return;
-	}
-	published->trouble[0] = '\0';
-	if (sdes_agent_process_start(&super.process, &super.config, published->trouble,
-	                             sizeof(published->trouble)))
-	{
-		published->starts++;
+		super.published.trouble[0] = '\0';
+		super.published.starts++;
 		super.started_at = GetCurrentTimestamp();
 	}
-	else
-		ereport(LOG, (errmsg("sdes: %s", published->trouble)));
 	publish();
 }
 
