@@ -41,7 +41,7 @@ $$;
 -- accepting it is for a session, never for an application's role
 ALTER SYSTEM SET sdes.accept_ciphertext = on;
 ALTER ROLE postgres SET sdes.accept_ciphertext = on;
-ALTER DATABASE regression SET sdes.accept_ciphertext = on;
+ALTER DATABASE postgres SET sdes.accept_ciphertext = on;
 -- a restore accepts what is canonical, of the type and authentic
 SET sdes.accept_ciphertext = on;
 INSERT INTO form VALUES (2, :'armor') RETURNING id, a;
