@@ -306,7 +306,7 @@ sdes_keyring_by_id(const uint8 *key_id)
 }
 
 const SdesKey *
-sdes_keyring_try(const uint8 *key_id, bool *known, uint8 *bucket)
+sdes_keyring_try(const uint8 *key_id)
 {
 	SdesLinkFailure failure;
 	KeyEntry *entry;
@@ -314,10 +314,8 @@ sdes_keyring_try(const uint8 *key_id, bool *known, uint8 *bucket)
 
 	ready();
 	entry = entry_of(key_id);
-	*known = entry != NULL;
 	if (entry == NULL)
 		return NULL;
-	memcpy(bucket, entry->key.bucket, SDES_UUID_SIZE);
 	if (entry->key.aead != NULL)
 		return &entry->key;
 	if (entry->failed_at != 0 &&

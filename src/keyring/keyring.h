@@ -38,9 +38,9 @@ extern const SdesKey *sdes_keyring_by_id(const uint8 *key_id);
 
 /*
  * The same for a restore: NULL when the id is unknown or the key cannot be had
- * now. *bucket is set, and true returned in *known, when there is a row.
+ * now.
  */
-extern const SdesKey *sdes_keyring_try(const uint8 *key_id, bool *known, uint8 *bucket);
+extern const SdesKey *sdes_keyring_try(const uint8 *key_id);
 
 /*
  * Which bucket's key an envelope names, without fetching the key; false when

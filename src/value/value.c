@@ -221,23 +221,26 @@ check_restored(const SdesEnvelope *envelope, uint32 type, int32 typmod)
 {
 	const SdesKey *key;
 	uint8 bucket[SDES_UUID_SIZE];
-	bool known;
+	SdesDekPurpose purpose;
+	bool known = sdes_keyring_owner(envelope->key_id, bucket, &purpose);
 
-	key = sdes_keyring_try(envelope->key_id, &known, bucket);
-	/* Another's literal, from the catalog, would open for who may `encrypt`. */
-	if (key != NULL && key->purpose == SDES_PURPOSE_LITERAL && !is_restoring())
-		ereport(ERROR,
-		        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-		         errmsg("a literal of an encrypted type is not accepted as ciphertext"),
-		         SDES_KEEP_OUT_OF_LOG));
 	if (!known && !is_restoring())
 		ereport(ERROR,
 		        (errcode(ERRCODE_UNDEFINED_OBJECT),
 		         errmsg("encrypted text is under a key that is not known in this database"),
 		         SDES_KEEP_OUT_OF_LOG));
+	if (!known)
+		return;
+	/* Another's literal, from the catalog, would open for who may `encrypt`. */
+	if (purpose == SDES_PURPOSE_LITERAL && !is_restoring())
+		ereport(ERROR,
+		        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+		         errmsg("a literal of an encrypted type is not accepted as ciphertext"),
+		         SDES_KEEP_OUT_OF_LOG));
+	key = sdes_keyring_try(envelope->key_id);
 	if (key != NULL)
 		wipe_text(open_under(key, envelope, type));
-	if (known && typmod >= 0 && !bucket_comes_later(typmod) &&
+	if (typmod >= 0 && !bucket_comes_later(typmod) &&
 	    memcmp(bucket_of(typmod)->uuid, bucket, SDES_UUID_SIZE) != 0)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 		                errmsg("encrypted text belongs to another bucket than its column"),
@@ -330,6 +333,18 @@ sdes_value_from_text(SdesPlain plain, uint32 type, int32 typmod)
 	return seal(plain, type, typmod);
 }
 
+/* The bucket and purpose of a value's key; an error when it is not known here. */
+static void
+require_owner(const SdesEnvelope *envelope, uint8 *bucket, SdesDekPurpose *purpose)
+{
+	if (sdes_keyring_owner(envelope->key_id, bucket, purpose))
+		return;
+	/* Raises, unless the key's row has arrived this very moment. */
+	sdes_keyring_by_id(envelope->key_id);
+	if (!sdes_keyring_owner(envelope->key_id, bucket, purpose))
+		elog(ERROR, "encryption key came and went");
+}
+
 struct varlena *
 sdes_value_reseal(struct varlena *value, uint32 type, int32 typmod)
 {
@@ -344,13 +359,10 @@ sdes_value_reseal(struct varlena *value, uint32 type, int32 typmod)
 		return value;
 	sdes_require_preload();
 	parse(value, &envelope);
-	if (!knows_keys() || bucket_comes_later(typmod) ||
-	    !sdes_keyring_owner(envelope.key_id, owner, &purpose))
-	{
-		if (is_restoring())
-			return value;
-		sdes_keyring_by_id(envelope.key_id); /* raises */
-	}
+	if (is_restoring() && (!knows_keys() || bucket_comes_later(typmod) ||
+	                       !sdes_keyring_owner(envelope.key_id, owner, &purpose)))
+		return value;
+	require_owner(&envelope, owner, &purpose);
 	memcpy(target, bucket_of(typmod)->uuid, SDES_UUID_SIZE);
 	if (memcmp(owner, target, SDES_UUID_SIZE) == 0)
 		return value;
@@ -379,8 +391,8 @@ sdes_value_open(struct varlena *value, uint32 type)
 	sdes_value_forbid_maintenance();
 	parse(value, &envelope);
 	/* First the privilege: who has none makes the HSM no work. */
-	if (sdes_keyring_owner(envelope.key_id, bucket, &purpose))
-		sdes_policy_require(bucket, SDES_PRIVILEGE_DECRYPT);
+	require_owner(&envelope, bucket, &purpose);
+	sdes_policy_require(bucket, SDES_PRIVILEGE_DECRYPT);
 	return open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
 }
 
