@@ -77,9 +77,8 @@ check_supervisor(Health *health)
 	add(health, "workers", ok,
 	    ok ? psprintf("supervisor runs as process %d", (int) published.supervisor_pid)
 	       : "supervisor is not running",
-	    "It is started again within a second. If it stays away, see the server log, and "
-	    "whether "
-	    "max_worker_processes leaves room for it.");
+	    "It is started again within a second. If it stays away, see the server log, "
+	    "and whether max_worker_processes leaves room for it.");
 }
 
 static void
@@ -312,8 +311,8 @@ check_orphans(Health *health)
 	        ? "no key of this database in the token is without its row"
 	        : psprintf("%d key(s) in the token without a row: %s", orphans, ids.data),
 	    "A transaction that creates a bucket is running, or one failed and its key is "
-	    "about "
-	    "to be removed. A copy of this database (restored, cloned) has keys of the same "
+	    "about to be removed. A copy of this database (restored, cloned) has keys of the "
+	    "same "
 	    "label: never delete one whose id stands in sdes.kek of any copy.");
 }
 

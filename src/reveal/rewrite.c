@@ -286,12 +286,14 @@ rewrite(Query *query)
 
 /*
  * A client's Describe of a kept statement may analyse it anew; the server has
- * then no current statement text, and nothing runs that could be nested.
+ * then no current statement text. So it is when deferred triggers run at a
+ * Sync; but whatever a function runs has a context that errors would tell of.
  */
 static bool
 is_described(void)
 {
-	return debug_query_string == NULL && ActivePortal == NULL && IsTransactionState();
+	return debug_query_string == NULL && ActivePortal == NULL && IsTransactionState() &&
+	       error_context_stack == NULL;
 }
 
 static bool

@@ -253,6 +253,25 @@ conversing(void)
 	return super.want == SDES_CLIENT_READ || super.want == SDES_CLIENT_WRITE;
 }
 
+/* A status is answered at once; a key is destroyed, or not, within the agent's deadline. */
+static int
+patience_ms(void)
+{
+	return super.asked == SDES_OP_STATUS ? STUCK_AFTER_MS : SDES_LINK_TIMEOUT_MS;
+}
+
+/* No answer: our own agent is replaced, of another the connection is dropped. */
+static void
+give_up(void)
+{
+	if (super.asked == SDES_OP_KEK_DESTROY)
+		super.orphan_at = after_ms(ORPHAN_RETRY_MS);
+	if (runs_own_agent())
+		replace_agent("it does not answer");
+	else
+		drop_conversation();
+}
+
 static void
 converse(void)
 {
@@ -261,10 +280,9 @@ converse(void)
 		super.want = sdes_client_step(super.client);
 		if (!conversing())
 			conclude();
-		else if (runs_own_agent() && super.asked == SDES_OP_STATUS &&
-		         TimestampDifferenceExceeds(super.asked_at, GetCurrentTimestamp(),
-		                                    STUCK_AFTER_MS))
-			replace_agent("it does not answer");
+		else if (TimestampDifferenceExceeds(super.asked_at, GetCurrentTimestamp(),
+		                                    patience_ms()))
+			give_up();
 	}
 	if (!conversing() && (super.process.pid != 0 || !runs_own_agent()))
 	{

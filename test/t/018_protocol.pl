@@ -47,5 +47,28 @@ is( described('SELECT p FROM t WHERE id = 1', q{ALTER TABLE t ALTER p TYPE sdes.
 is( described('SELECT p FROM t WHERE id = 1', 'ALTER TABLE t ALTER p TYPE text'),
     "$TEXT\n$TEXT\nplain", 'and back');
 
+# A deferred trigger runs when the server has no current statement either: what
+# its function reads is not the client's result, and stays ciphertext.
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE seen (what text);
+CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE one record;
+BEGIN
+    SELECT e INTO one FROM t WHERE id = 1;
+    INSERT INTO seen VALUES (left(one::text, 7));
+    RETURN NULL;
+END
+$$;
+CREATE CONSTRAINT TRIGGER look AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION look();
+SQL
+my $script = PostgreSQL::Test::Utils::tempdir() . '/insert.sql';
+append_to_file($script, "INSERT INTO t (id) VALUES (2);\n");
+command_ok(
+    [ 'pgbench', '-n', '-M', 'extended', '-t', '1', '-f', $script, $node->connstr('postgres') ],
+    'an insert through the extended protocol');
+is($node->safe_psql('postgres', 'SELECT what FROM seen'),
+    '(sdes1:', 'what a deferred trigger reads stays ciphertext');
+
 $node->stop;
 done_testing();
