@@ -14,6 +14,9 @@
 _Static_assert(SDES_HSM_KEY_ID_SIZE == SDES_KEK_ID_SIZE, "one size of KEK ids");
 _Static_assert(SDES_HSM_DEK_SIZE == SDES_DEK_SIZE, "one size of DEKs");
 _Static_assert(SDES_HSM_BLOB_MAX == SDES_WRAPPED_MAX, "one size of wrapped DEKs");
+_Static_assert((int) SDES_HSM_AES_256 == (int) SDES_KEK_AES_256 &&
+                   (int) SDES_HSM_RSA_4096 == (int) SDES_KEK_RSA_4096,
+               "one numbering of kinds of KEKs");
 _Static_assert(SDES_HSM_DETAIL_MAX == SDES_DETAIL_MAX, "one size of details");
 
 #define LOST_RETRIES 1
@@ -117,6 +120,15 @@ kek_list(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesHsmFaul
 }
 
 static SdesStatus
+kek_create(SdesOps *ops, const SdesRequest *request, SdesReply *reply,
+           const char **mechanism, SdesHsmFault *fault)
+{
+	SdesHsmNewKek spec = {request->label, (SdesHsmKekKind) request->kind, request->seals};
+
+	return ops->provider->kek_create(ops->session, &spec, reply->kek_id, mechanism, fault);
+}
+
+static SdesStatus
 run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesSecret *dek,
        SdesHsmFault *fault)
 {
@@ -126,8 +138,7 @@ run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesSecret *d
 	switch (request->op)
 	{
 		case SDES_OP_KEK_CREATE:
-			status = ops->provider->kek_create(ops->session, request->label, reply->kek_id,
-			                                   &mechanism, fault);
+			status = kek_create(ops, request, reply, &mechanism, fault);
 			set_mechanism(reply, mechanism);
 			return status;
 		case SDES_OP_KEK_CHECK:

@@ -84,6 +84,96 @@ read_blob(SdesReader *r, uint8_t *out)
 	return size;
 }
 
+/* A number that sdes_status_name() has no name for is none of ours. */
+static bool
+status_known(uint16_t status)
+{
+	return strcmp(sdes_status_name((SdesStatus) status), "unknown status") != 0;
+}
+
+void
+sdes_value_write(SdesWriter *w, SdesBytes aad, SdesBytes data)
+{
+	if (aad.size > UINT8_MAX || data.size > SDES_VALUES_MAX)
+	{
+		w->failed = true;
+		return;
+	}
+	sdes_write_u8(w, (uint8_t) aad.size);
+	sdes_write_bytes(w, aad);
+	sdes_write_u32(w, (uint32_t) data.size);
+	sdes_write_bytes(w, data);
+}
+
+void
+sdes_value_read(SdesReader *r, SdesBytes *aad, SdesBytes *data)
+{
+	*aad = sdes_read_bytes(r, sdes_read_u8(r));
+	*data = sdes_read_bytes(r, sdes_read_u32(r));
+}
+
+void
+sdes_result_write(SdesWriter *w, SdesStatus status, SdesBytes data)
+{
+	if (data.size > SDES_VALUES_MAX || (status != SDES_OK && data.size > 0))
+	{
+		w->failed = true;
+		return;
+	}
+	sdes_write_u16(w, (uint16_t) status);
+	sdes_write_u32(w, (uint32_t) data.size);
+	sdes_write_bytes(w, data);
+}
+
+SdesStatus
+sdes_result_read(SdesReader *r, SdesBytes *data)
+{
+	uint16_t status = sdes_read_u16(r);
+
+	*data = sdes_read_bytes(r, sdes_read_u32(r));
+	if (!status_known(status) || (status != SDES_OK && data->size > 0))
+		r->failed = true;
+	return r->failed ? SDES_ERR_FORMAT : (SdesStatus) status;
+}
+
+static void
+write_values(SdesWriter *w, uint16_t count, SdesBytes values)
+{
+	sdes_write_u16(w, count);
+	sdes_write_bytes(w, values);
+}
+
+/* The rest of the body, which must hold exactly as many values as it says. */
+static void
+read_values(SdesReader *r, uint16_t *count, SdesBytes *values)
+{
+	SdesReader each;
+	SdesBytes aad, data;
+
+	*count = sdes_read_u16(r);
+	*values = sdes_read_bytes(r, r->left);
+	each = sdes_reader(*values);
+	for (int i = 0; i < *count && !each.failed; i++)
+		sdes_value_read(&each, &aad, &data);
+	if (*count == 0 || !sdes_read_complete(&each))
+		r->failed = true;
+}
+
+static void
+read_results(SdesReader *r, uint16_t *count, SdesBytes *results)
+{
+	SdesReader each;
+	SdesBytes data;
+
+	*count = sdes_read_u16(r);
+	*results = sdes_read_bytes(r, r->left);
+	each = sdes_reader(*results);
+	for (int i = 0; i < *count && !each.failed; i++)
+		sdes_result_read(&each, &data);
+	if (*count == 0 || !sdes_read_complete(&each))
+		r->failed = true;
+}
+
 /* Ends an encoding: the one place that turns the sticky failure into a status. */
 static SdesStatus
 written(const SdesWriter *w, size_t size, size_t *used)
@@ -111,6 +201,8 @@ sdes_request_encode(const SdesRequest *request, uint8_t *out, size_t size, size_
 			break;
 		case SDES_OP_KEK_CREATE:
 			write_string(&w, request->label);
+			sdes_write_u8(&w, request->kind);
+			sdes_write_u8(&w, request->seals);
 			break;
 		case SDES_OP_KEK_CHECK:
 		case SDES_OP_KEK_DESTROY:
@@ -127,10 +219,27 @@ sdes_request_encode(const SdesRequest *request, uint8_t *out, size_t size, size_
 			write_binding(&w, &request->binding);
 			write_blob(&w, request->wrapped, request->wrapped_size);
 			break;
+		case SDES_OP_SEAL:
+		case SDES_OP_OPEN:
+			sdes_write_bytes(&w, SDES_BYTES_OF(request->kek_id));
+			write_values(&w, request->nvalues, request->values);
+			break;
 		default:
 			return SDES_ERR_FORMAT;
 	}
 	return written(&w, size, used);
+}
+
+static void
+read_kind(SdesReader *r, SdesRequest *out)
+{
+	uint8_t seals;
+
+	out->kind = sdes_read_u8(r);
+	seals = sdes_read_u8(r);
+	out->seals = seals != 0;
+	if (out->kind < SDES_KEK_AES_256 || out->kind > SDES_KEK_RSA_4096 || seals > 1)
+		r->failed = true;
 }
 
 SdesStatus
@@ -151,6 +260,7 @@ sdes_request_decode(SdesBytes body, SdesRequest *out)
 			break;
 		case SDES_OP_KEK_CREATE:
 			read_string(&r, out->label, sizeof(out->label));
+			read_kind(&r, out);
 			break;
 		case SDES_OP_KEK_CHECK:
 		case SDES_OP_KEK_DESTROY:
@@ -166,6 +276,11 @@ sdes_request_decode(SdesBytes body, SdesRequest *out)
 		case SDES_OP_DEK_UNWRAP:
 			read_binding(&r, &out->binding);
 			out->wrapped_size = read_blob(&r, out->wrapped);
+			break;
+		case SDES_OP_SEAL:
+		case SDES_OP_OPEN:
+			sdes_read_into(&r, out->kek_id, sizeof(out->kek_id));
+			read_values(&r, &out->nvalues, &out->values);
 			break;
 		default:
 			return SDES_ERR_FORMAT;
@@ -185,13 +300,6 @@ write_info(SdesWriter *w, const SdesAgentInfo *info)
 	write_string(w, info->token_serial);
 	write_string(w, info->token_model);
 	write_string(w, info->detail);
-}
-
-/* A number that sdes_status_name() has no name for is none of ours. */
-static bool
-status_known(uint16_t status)
-{
-	return strcmp(sdes_status_name((SdesStatus) status), "unknown status") != 0;
 }
 
 static void
@@ -288,6 +396,10 @@ sdes_reply_encode(const SdesReply *reply, uint8_t *out, size_t size, size_t *use
 		case SDES_OP_DEK_UNWRAP:
 			write_dek(&w, reply->dek);
 			break;
+		case SDES_OP_SEAL:
+		case SDES_OP_OPEN:
+			write_values(&w, reply->nresults, reply->results);
+			break;
 		default:
 			return SDES_ERR_FORMAT;
 	}
@@ -323,6 +435,10 @@ read_result(SdesReader *r, SdesReply *out)
 			break;
 		case SDES_OP_DEK_UNWRAP:
 			out->dek = sdes_read_bytes(r, SDES_DEK_SIZE);
+			break;
+		case SDES_OP_SEAL:
+		case SDES_OP_OPEN:
+			read_results(r, &out->nresults, &out->results);
 			break;
 		default:
 			r->failed = true;

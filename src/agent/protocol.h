@@ -19,12 +19,14 @@
 #include "agent/config.h"
 #include "envelope/dek.h"
 
-#define SDES_PROTOCOL_VERSION 1
-#define SDES_MESSAGE_MAX      4096 /* of a body */
-#define SDES_WRAPPED_MAX      1024 /* of a wrapped DEK */
-#define SDES_LABEL_MAX        200  /* of a key's label, UTF-8 */
-#define SDES_DETAIL_MAX       300  /* of a reply's text */
-#define SDES_KEK_LIST_MAX     200  /* ids in one KEK_LIST reply */
+#define SDES_PROTOCOL_VERSION 2
+#define SDES_MESSAGE_MAX      4096  /* of a body without values */
+#define SDES_VALUES_MAX       65536 /* of a body of SEAL or OPEN */
+#define SDES_VALUE_MAX        32768 /* of one value sealed in the token: its plaintext */
+#define SDES_WRAPPED_MAX      1024  /* of a wrapped DEK */
+#define SDES_LABEL_MAX        200   /* of a key's label, UTF-8 */
+#define SDES_DETAIL_MAX       300   /* of a reply's text */
+#define SDES_KEK_LIST_MAX     200   /* ids in one KEK_LIST reply */
 
 typedef enum SdesAgentOp
 {
@@ -36,7 +38,9 @@ typedef enum SdesAgentOp
 	SDES_OP_KEK_LIST = 6,    /* ids of KEKs whose label begins with a prefix, after an id */
 	SDES_OP_DEK_CREATE = 7,  /* draw a DEK, wrap it, return blob and commitment */
 	SDES_OP_DEK_UNWRAP = 8,  /* return the DEK of a blob */
-	SDES_OP_PIN_RETRY = 9 /* forget a refused PIN: an administrator says it is right now */
+	SDES_OP_PIN_RETRY = 9, /* forget a refused PIN: an administrator says it is right now */
+	SDES_OP_SEAL = 10,     /* seal values inside the token, under a key that stays there */
+	SDES_OP_OPEN = 11      /* open them there */
 } SdesAgentOp;
 
 typedef enum SdesAgentState
@@ -45,6 +49,13 @@ typedef enum SdesAgentState
 	SDES_AGENT_READY = 1,    /* logged in */
 	SDES_AGENT_FAILED = 2    /* see the status: unset, module, token, PIN ... */
 } SdesAgentState;
+
+/* Numbers of SdesHsmKekKind, for those who may not include the HSM's room. */
+typedef enum SdesKekKind
+{
+	SDES_KEK_AES_256 = 1,
+	SDES_KEK_RSA_4096 = 2
+} SdesKekKind;
 
 /* A request. Only the fields its op names below are sent. */
 typedef struct SdesRequest
@@ -57,6 +68,10 @@ typedef struct SdesRequest
 	SdesDekBinding binding;            /* DEK_* (kek_id is in it) */
 	size_t wrapped_size;               /* DEK_UNWRAP */
 	uint8_t wrapped[SDES_WRAPPED_MAX]; /* DEK_UNWRAP */
+	uint8_t kind;                      /* KEK_CREATE: SdesKekKind */
+	bool seals;       /* KEK_CREATE: values will be sealed under it, so GCM is a must */
+	uint16_t nvalues; /* SEAL, OPEN */
+	SdesBytes values; /* SEAL, OPEN: see sdes_value_write(); borrows */
 } SdesRequest;
 
 /* STATUS, and what sdes.health() tells of it. */
@@ -87,7 +102,9 @@ typedef struct SdesReply
 	size_t wrapped_size;                      /* DEK_CREATE */
 	uint8_t wrapped[SDES_WRAPPED_MAX];        /* DEK_CREATE */
 	uint8_t commitment[SDES_COMMITMENT_SIZE]; /* DEK_CREATE */
-	SdesBytes dek; /* DEK_UNWRAP: SDES_DEK_SIZE bytes; borrows from the message body */
+	SdesBytes dek;     /* DEK_UNWRAP: SDES_DEK_SIZE bytes; borrows from the message body */
+	uint16_t nresults; /* SEAL, OPEN: as many as values were sent, in their order */
+	SdesBytes results; /* SEAL, OPEN: see sdes_result_read(); borrows */
 } SdesReply;
 
 /*
@@ -98,6 +115,18 @@ extern SdesStatus sdes_request_encode(const SdesRequest *request, uint8_t *out, 
                                       size_t *used);
 extern SdesStatus sdes_reply_encode(const SdesReply *reply, uint8_t *out, size_t size,
                                     size_t *used);
+
+/*
+ * The values of SEAL and OPEN, one after the other. A value is what it is bound
+ * to (aad, at most 255 bytes) and data: the plaintext for SEAL, nonce,
+ * ciphertext and tag for OPEN. A batch that fits as a request fits as a reply.
+ */
+extern void sdes_value_write(SdesWriter *w, SdesBytes aad, SdesBytes data);
+extern void sdes_value_read(SdesReader *r, SdesBytes *aad, SdesBytes *data);
+
+/* Each has a status of its own; data is empty unless that is SDES_OK. */
+extern void sdes_result_write(SdesWriter *w, SdesStatus status, SdesBytes data);
+extern SdesStatus sdes_result_read(SdesReader *r, SdesBytes *data);
 
 /* Decode a whole body; SDES_ERR_FORMAT unless it is canonical. */
 extern SdesStatus sdes_request_decode(SdesBytes body, SdesRequest *out);

@@ -44,6 +44,7 @@
 
 /* Type tags: what SQL type a value was sealed as. Four ASCII bytes. */
 #define SDES_TYPE_TEXT 0x74657874U /* "text" */
+#define SDES_TYPE_PAN  0x70616e20U /* "pan " */
 
 typedef struct SdesToken
 {

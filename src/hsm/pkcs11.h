@@ -51,7 +51,7 @@ extern SdesStatus sdes_pkcs11_session(SdesHsm *hsm, bool writable, CK_SESSION_HA
                                       SdesHsmFault *fault);
 
 /* pkcs11_kek.c */
-extern SdesStatus sdes_pkcs11_kek_create(SdesHsmSession *session, const char *label,
+extern SdesStatus sdes_pkcs11_kek_create(SdesHsmSession *session, const SdesHsmNewKek *spec,
                                          uint8_t id[SDES_HSM_KEY_ID_SIZE],
                                          const char **mechanism, SdesHsmFault *fault);
 extern SdesStatus sdes_pkcs11_kek_check(SdesHsmSession *session,

@@ -212,7 +212,7 @@ create_and_prove(SdesHsm *hsm, CK_SESSION_HANDLE handle, const char *label,
 }
 
 SdesStatus
-sdes_pkcs11_kek_create(SdesHsmSession *session, const char *label,
+sdes_pkcs11_kek_create(SdesHsmSession *session, const SdesHsmNewKek *spec,
                        uint8_t id[SDES_HSM_KEY_ID_SIZE], const char **mechanism,
                        SdesHsmFault *fault)
 {
@@ -225,7 +225,7 @@ sdes_pkcs11_kek_create(SdesHsmSession *session, const char *label,
 	status = sdes_pkcs11_session(hsm, true, &handle, fault);
 	if (status != SDES_OK)
 		return status;
-	status = create_and_prove(hsm, handle, label, id, mechanism, fault);
+	status = create_and_prove(hsm, handle, spec->label, id, mechanism, fault);
 	hsm->p11->C_CloseSession(handle);
 	return status;
 }

@@ -63,12 +63,30 @@ typedef struct SdesHsmBlob
 	uint8_t data[SDES_HSM_BLOB_MAX];
 } SdesHsmBlob;
 
-/* What to wrap with which key; aad is authenticated and not stored. */
+/* What to wrap or seal with which key; aad is authenticated and not stored. */
 typedef struct SdesHsmWrap
 {
 	uint8_t kek_id[SDES_HSM_KEY_ID_SIZE];
 	SdesBytes aad;
 } SdesHsmWrap;
+
+/* The numbers travel in requests to the agent: append only. */
+typedef enum SdesHsmKekKind
+{
+	SDES_HSM_AES_256 = 1,
+	SDES_HSM_RSA_4096 = 2
+} SdesHsmKekKind;
+
+typedef struct SdesHsmNewKek
+{
+	const char *label;
+	SdesHsmKekKind kind;
+	/* Values will be sealed under it in the token: nothing but AES-GCM will do. */
+	bool seals;
+} SdesHsmNewKek;
+
+/* A value sealed in the token: nonce, ciphertext, tag. */
+#define SDES_HSM_SEALED_OVERHEAD 28
 
 typedef struct SdesHsmKekList
 {
@@ -104,10 +122,10 @@ typedef struct SdesHsmProvider
 	 * by a round trip; on any failure no key stays behind. *mechanism becomes
 	 * the static name of the wrapping mechanism that worked.
 	 */
-	SdesStatus (*kek_create)(SdesHsmSession *session, const char *label,
+	SdesStatus (*kek_create)(SdesHsmSession *session, const SdesHsmNewKek *spec,
 	                         uint8_t id[SDES_HSM_KEY_ID_SIZE], const char **mechanism,
 	                         SdesHsmFault *fault);
-	/* The same proofs for a KEK that exists. */
+	/* The same proofs for a KEK that exists, of whatever kind. */
 	SdesStatus (*kek_check)(SdesHsmSession *session, const uint8_t id[SDES_HSM_KEY_ID_SIZE],
 	                        const char **mechanism, SdesHsmFault *fault);
 	SdesStatus (*kek_destroy)(SdesHsmSession *session,
@@ -125,6 +143,20 @@ typedef struct SdesHsmProvider
 	 */
 	SdesStatus (*dek_unwrap)(SdesHsmSession *session, const SdesHsmWrap *wrap,
 	                         SdesBytes blob, SdesSecret *out, SdesHsmFault *fault);
+	/*
+	 * Seals a value inside the token by AES-GCM under an AES KEK into out, which
+	 * holds plaintext.size + SDES_HSM_SEALED_OVERHEAD bytes. The nonce is random,
+	 * drawn by the token where it insists on that, by us elsewhere.
+	 */
+	SdesStatus (*seal)(SdesHsmSession *session, const SdesHsmWrap *under,
+	                   SdesBytes plaintext, uint8_t *out, SdesHsmFault *fault);
+	/*
+	 * The reverse, into out, which holds sealed.size bytes (some tokens want room
+	 * for what they do not write); the plaintext is SDES_HSM_SEALED_OVERHEAD
+	 * shorter. SDES_ERR_TAG when it is not authentic; out is wiped then.
+	 */
+	SdesStatus (*open_sealed)(SdesHsmSession *session, const SdesHsmWrap *under,
+	                          SdesBytes sealed, uint8_t *out, SdesHsmFault *fault);
 	SdesStatus (*random)(SdesHsmSession *session, uint8_t *out, size_t size,
 	                     SdesHsmFault *fault);
 } SdesHsmProvider;

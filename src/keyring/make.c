@@ -45,6 +45,7 @@ sdes_keyring_make_kek(const SdesBucketRow *bucket, SdesKekRow *kek)
 	sdes_agentlink_finish();
 
 	request.op = SDES_OP_KEK_CREATE;
+	request.kind = SDES_KEK_AES_256;
 	make_label(bucket->name, request.label, sizeof(request.label));
 	reply = sdes_agentlink_ask(&request);
 	memcpy(kek->id, reply->kek_id, SDES_KEK_ID_SIZE);

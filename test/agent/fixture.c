@@ -361,7 +361,7 @@ wait_state(Fixture *f, SdesAgentState state, SdesStatus status)
 SdesStatus
 kek_create(Fixture *f, const char *label, uint8_t id[SDES_KEK_ID_SIZE])
 {
-	SdesRequest request = {.op = SDES_OP_KEK_CREATE};
+	SdesRequest request = {.op = SDES_OP_KEK_CREATE, .kind = SDES_KEK_AES_256};
 	SdesStatus status;
 
 	snprintf(request.label, sizeof(request.label), "%s", label);

@@ -44,6 +44,8 @@ sample_request(SdesAgentOp op, SdesRequest *out)
 	}
 	if (op == SDES_OP_KEK_CREATE || op == SDES_OP_KEK_LIST)
 		strcpy(out->label, "sdes/\xc3\xa4/1");
+	if (op == SDES_OP_KEK_CREATE)
+		out->kind = SDES_KEK_RSA_4096;
 	if (op == SDES_OP_KEK_CHECK || op == SDES_OP_KEK_DESTROY || op == SDES_OP_KEK_LIST)
 		fill(out->kek_id, sizeof(out->kek_id), 5);
 	if (op == SDES_OP_DEK_CREATE || op == SDES_OP_DEK_UNWRAP)
