@@ -335,7 +335,8 @@ static void
 test_abandoned_kek(void)
 {
 	Ready r = ready_new();
-	SdesRequest create = {.op = SDES_OP_KEK_CREATE, .label = "abandoned", .kind = SDES_KEK_AES_256};
+	SdesRequest create = {
+	    .op = SDES_OP_KEK_CREATE, .label = "abandoned", .kind = SDES_KEK_AES_256};
 	SdesRequest list = {.op = SDES_OP_KEK_LIST, .label = "abandoned"};
 
 	fixture_rule(r.f, "C_GenerateKey hang");
