@@ -10,7 +10,7 @@
  * What is not of this grammar is refused, not repaired: no blank before or after,
  * no other dash or blank of Unicode, no other digits. A PAN's length must be one
  * that its brand issues, and its last digit the check digit (ISO/IEC 7812-1,
- * annex B), but where a brand is known to issue numbers without one.
+ * annex B), but where a brand is known to issue numbers without one (brands.c).
  *
  * The rules are for what is typed in. What an older or newer version stored is
  * not judged again: brands' ranges come and go.
@@ -73,14 +73,14 @@ typedef struct SdesPan
  */
 extern SdesPanFault sdes_pan_parse(SdesBytes text, SdesPan *out);
 
-/* "Visa"; "" for SDES_PAN_UNKNOWN. */
-extern const char *sdes_pan_brand_name(SdesPanBrand brand);
-
 /*
  * The most that may be shown of a PAN: its bank identification number (BIN) and
- * the last four digits (PCI DSS 4.0.1, requirement 3.4.1), and never so much
- * that fewer than four digits stay hidden. Digits between are asterisks,
- * separators stay.
+ * the last four digits (PCI DSS 4.0.1, requirement 3.4.1). The digits between
+ * them are asterisks, separators stay where they are.
+ *
+ * 8 digits count as the BIN in a PAN of 16 digits of the brands that have such
+ * BINs (PCI SSC FAQ 1091: "first 8, any other 4"), else 6, and fewer where less
+ * than four digits would stay hidden.
  *
  * Writes text.size characters, SDES_PAN_MAX_TEXT at the most, to out and no
  * zero. False for a text that is not of the grammar above: nothing is written.
