@@ -20,7 +20,7 @@ INSERT INTO wallet VALUES (10, '４１１１１１１１１１１１１１１１
 INSERT INTO wallet VALUES (10, '');
 INSERT INTO wallet SELECT 10, 'none'::text;
 CREATE FUNCTION refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE m text; d text; h text; c text; s text;
+DECLARE m text; d text; h text; s text;
 BEGIN
     EXECUTE statement;
     RETURN 'taken';
@@ -96,7 +96,7 @@ INSERT INTO both_types VALUES ('4111111111111111', 'one'), (NULL, 'two');
 SELECT coalesce(card, '5555555555554444') AS c, coalesce(note, 'n/a') AS n,
        CASE WHEN note::text = 'one' THEN card ELSE '5105105105105100' END AS choice
 FROM both_types ORDER BY note::text;
-SELECT card, note FROM both_types UNION ALL SELECT card, note FROM both_types ORDER BY 1, 2;
+SELECT card, note FROM both_types WHERE card IS NOT NULL UNION ALL SELECT card, note FROM both_types WHERE card IS NOT NULL;
 SELECT card FROM both_types UNION ALL SELECT note FROM both_types;
 SELECT card::text FROM both_types UNION ALL SELECT note FROM both_types ORDER BY 1;
 SELECT coalesce(card, note) FROM both_types;
