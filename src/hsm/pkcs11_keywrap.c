@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define WRAPPED_MAX 512
+#define WRAPPED_MAX SDES_HSM_BLOB_MAX
 
 /* With the integrity check value, and for KWP with zeros to whole semiblocks. */
 static size_t

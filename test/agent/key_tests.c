@@ -282,7 +282,7 @@ import_kek(Fixture *f, const uint8_t id[SDES_KEK_ID_SIZE])
 	child = fork();
 	if (child == 0)
 		_exit(token_import_aes(token_of(f), id, SDES_BYTES_OF(value),
-		                       CKF_ENCRYPT | CKF_DECRYPT, &key)
+		                       CKF_ENCRYPT | CKF_DECRYPT, true, &key)
 		          ? 0
 		          : 1);
 	return waitpid(child, &status, 0) == child && status == 0;

@@ -90,11 +90,14 @@ token_only(Token *t, const char *name)
 }
 
 static bool
-create(Token *t, CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *out)
+create(Token *t, CK_ATTRIBUTE *attributes, CK_ULONG count, bool keep, CK_OBJECT_HANDLE *out)
 {
 	CK_SESSION_HANDLE handle;
 	CK_RV rv;
 
+	if (!keep)
+		return t->hsm->p11->C_CreateObject(t->session->handle, attributes, count, out) ==
+		       CKR_OK;
 	must(t, sdes_pkcs11_session(t->hsm, true, &handle, &t->fault), "session");
 	rv = t->hsm->p11->C_CreateObject(handle, attributes, count, out);
 	t->hsm->p11->C_CloseSession(handle);
@@ -116,7 +119,7 @@ boolean(CK_ATTRIBUTE_TYPE type, bool value)
 
 bool
 token_import_aes(Token *t, const uint8_t id[SDES_KEK_ID_SIZE], SdesBytes value,
-                 CK_FLAGS usage, CK_OBJECT_HANDLE *out)
+                 CK_FLAGS usage, bool keep, CK_OBJECT_HANDLE *out)
 {
 	CK_OBJECT_CLASS class = CKO_SECRET_KEY;
 	CK_KEY_TYPE type = CKK_AES;
@@ -125,7 +128,7 @@ token_import_aes(Token *t, const uint8_t id[SDES_KEK_ID_SIZE], SdesBytes value,
 	    SDES_PKCS11_ATTRIBUTE(CKA_KEY_TYPE, type),
 	    bytes_attribute(CKA_VALUE, value),
 	    bytes_attribute(CKA_ID, sdes_bytes(id, SDES_KEK_ID_SIZE)),
-	    boolean(CKA_TOKEN, true),
+	    boolean(CKA_TOKEN, keep),
 	    boolean(CKA_PRIVATE, true),
 	    boolean(CKA_SENSITIVE, true),
 	    boolean(CKA_EXTRACTABLE, false),
@@ -135,7 +138,7 @@ token_import_aes(Token *t, const uint8_t id[SDES_KEK_ID_SIZE], SdesBytes value,
 	    boolean(CKA_UNWRAP, (usage & CKF_UNWRAP) != 0),
 	};
 
-	return create(t, attributes, sizeof(attributes) / sizeof(attributes[0]), out);
+	return create(t, attributes, sizeof(attributes) / sizeof(attributes[0]), keep, out);
 }
 
 bool
@@ -165,7 +168,7 @@ token_import_rsa(Token *t, const uint8_t id[SDES_KEK_ID_SIZE], const RsaParts *p
 	    bytes_attribute(CKA_COEFFICIENT, parts->qi),
 	};
 
-	return create(t, attributes, sizeof(attributes) / sizeof(attributes[0]), out);
+	return create(t, attributes, sizeof(attributes) / sizeof(attributes[0]), true, out);
 }
 
 bool
@@ -185,7 +188,7 @@ token_plant_public(Token *t, const uint8_t id[SDES_KEK_ID_SIZE], SdesBytes modul
 	    bytes_attribute(CKA_PUBLIC_EXPONENT, SDES_BYTES_OF(exponent)),
 	};
 
-	return create(t, attributes, sizeof(attributes) / sizeof(attributes[0]), &object);
+	return create(t, attributes, sizeof(attributes) / sizeof(attributes[0]), true, &object);
 }
 
 int

@@ -30,11 +30,12 @@ extern void token_renew(Token *t);
 extern bool token_only(Token *t, const char *name);
 
 /*
- * Import a key as a KEK would look, with C_CreateObject: AES of value.size bytes
- * and the usages (CKF_ENCRYPT ...), or the private half of an RSA key.
+ * Import a key as a KEK would look, with C_CreateObject: AES with the usages
+ * (CKF_ENCRYPT ...), or the private half of an RSA key. An AES key is one of the
+ * session only unless it is to be kept.
  */
 extern bool token_import_aes(Token *t, const uint8_t id[SDES_KEK_ID_SIZE], SdesBytes value,
-                             CK_FLAGS usage, CK_OBJECT_HANDLE *out);
+                             CK_FLAGS usage, bool keep, CK_OBJECT_HANDLE *out);
 typedef struct RsaParts
 {
 	SdesBytes n, e, d, p, q, dp, dq, qi;

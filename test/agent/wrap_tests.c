@@ -243,7 +243,8 @@ test_planted(void)
 	Token *t = token_new();
 	CK_OBJECT_HANDLE key;
 
-	check(token_import_aes(t, id, SDES_BYTES_OF(value), CKF_ENCRYPT | CKF_DECRYPT, &key),
+	check(token_import_aes(t, id, SDES_BYTES_OF(value), CKF_ENCRYPT | CKF_DECRYPT, true,
+	                       &key),
 	      "a key with a known value is imported");
 	refuse_planted(t, id, "an imported key is no KEK");
 	check_status(t->provider->kek_destroy(t->session, id, &t->fault), SDES_OK,
@@ -260,8 +261,8 @@ test_softhsm_twice(void)
 	CK_OBJECT_HANDLE key;
 	const char *name;
 
-	token_import_aes(t, twice, SDES_BYTES_OF(value), CKF_ENCRYPT | CKF_DECRYPT, &key);
-	token_import_aes(t, twice, SDES_BYTES_OF(value), CKF_ENCRYPT | CKF_DECRYPT, &key);
+	token_import_aes(t, twice, SDES_BYTES_OF(value), CKF_ENCRYPT | CKF_DECRYPT, true, &key);
+	token_import_aes(t, twice, SDES_BYTES_OF(value), CKF_ENCRYPT | CKF_DECRYPT, true, &key);
 	check_status(t->provider->kek_check(t->session, twice, &name, &t->fault),
 	             SDES_ERR_HSM_KEY_AMBIGUOUS, "two keys with one id");
 	check_status(t->provider->kek_destroy(t->session, twice, &t->fault),
