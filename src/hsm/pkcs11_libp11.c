@@ -14,6 +14,8 @@
  *	- So do the last references to a slot. They end in hsm_close only.
  *	- PKCS11_CTX_unload() finalises the module. It is never called either:
  *	  hsm_close does that, and the module stays loaded anyway.
+ *	- Its list of keys fails beside one of a type it does not know, see
+ *	  raw_in_session() in pkcs11_rsa.c.
  *	- It never looks at a session again that failed, nor at the fault of
  *	  C_OpenSession, for which it waits: a lost session is reported as such, and
  *	  the agent starts the module again; a wait ends with the job's deadline.

@@ -341,6 +341,38 @@ test_planted_public(void)
 	token_free(t);
 }
 
+/* libp11 0.4.12 sees no key then. NSS makes none. */
+static void
+test_softhsm_foreign_key(void)
+{
+	static CK_BYTE edwards25519[] = {0x13, 12,  'e', 'd', 'w', 'a', 'r',
+	                                 'd',  's', '2', '5', '5', '1', '9'};
+	Token *t = token_new();
+	CK_BBOOL yes = CK_TRUE;
+	CK_MECHANISM generation = {0x1055, NULL, 0}; /* PKCS#11 v3.0: EdDSA keys */
+	CK_ATTRIBUTE public[] = {SDES_PKCS11_ATTRIBUTE(CKA_EC_PARAMS, edwards25519)};
+	CK_ATTRIBUTE private[] = {SDES_PKCS11_ATTRIBUTE(CKA_TOKEN, yes),
+	                          SDES_PKCS11_ATTRIBUTE(CKA_PRIVATE, yes)};
+	CK_SESSION_HANDLE handle;
+	CK_OBJECT_HANDLE keys[2];
+	Wrapped w;
+	bool same;
+
+	if (make(t, SDES_HSM_RSA_4096, "RSA-OAEP-SHA256", &w))
+	{
+		sdes_pkcs11_session(t->hsm, true, &handle, &t->fault);
+		check(t->hsm->p11->C_GenerateKeyPair(handle, &generation, public, 1, private, 2,
+		                                     &keys[0], &keys[1]) == CKR_OK,
+		      "somebody's Ed25519 key is in the token, too");
+		token_renew(t);
+		check_status(unwrap(t, &w, &same), SDES_OK, "the RSA KEK works beside it");
+		w.blob.data[100] ^= 1;
+		check_status(unwrap(t, &w, &same), SDES_ERR_TAG, "and refuses what it must");
+		t->hsm->p11->C_CloseSession(handle);
+	}
+	token_free(t);
+}
+
 void
 wrap_tests(void)
 {
@@ -355,6 +387,9 @@ wrap_tests(void)
 	test_planted();
 	test_usages();
 	if (!fixture_is_nss())
+	{
 		test_softhsm_twice();
+		test_softhsm_foreign_key();
+	}
 	test_planted_public();
 }
