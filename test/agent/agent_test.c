@@ -37,9 +37,9 @@ typedef struct Group
 } Group;
 
 static const Group groups[] = {
-    {"keys", key_tests},       {"pin", pin_tests},    {"faults", fault_tests},
-    {"clients", client_tests}, {"wraps", wrap_tests}, {"values", value_tests},
-    {"vectors", vector_tests},
+    {"keys", key_tests},      {"pin", pin_tests},       {"faults", fault_tests},
+    {"ladder", ladder_tests}, {"batches", batch_tests}, {"clients", client_tests},
+    {"wraps", wrap_tests},    {"values", value_tests},  {"vectors", vector_tests},
 };
 
 static bool
