@@ -333,8 +333,9 @@ test_rsa(Fixture *f)
 	/* The second try finds the operation that the proxy left active in libp11's pool. */
 	check(f->reply.ckr == 0x30 || f->reply.ckr == 0x90, "the reply holds a CKR");
 	fixture_rule(f, NULL);
-	check(wait_state(f, SDES_AGENT_READY, SDES_OK), "the module is started again");
-	check_status(ask(f, &unwrap, 5000), SDES_OK, "and works, libp11 too");
+	for (int i = 0; i < 100 && ask(f, &unwrap, 5000) != SDES_OK; i++)
+		sleep_ms(50);
+	check_status(f->reply.status, SDES_OK, "the module is started again, libp11 too");
 	agent_kill(f);
 	agent_start(f);
 	wait_state(f, SDES_AGENT_READY, SDES_OK);
