@@ -9,6 +9,7 @@
 
 #include "crypto/kdf.h"
 
+#include <stdio.h>
 #include <string.h>
 
 _Static_assert(SDES_HSM_KEY_ID_SIZE == SDES_KEK_ID_SIZE, "one size of KEK ids");
@@ -19,7 +20,7 @@ _Static_assert((int) SDES_HSM_AES_256 == (int) SDES_KEK_AES_256 &&
                "one numbering of kinds of KEKs");
 _Static_assert(SDES_HSM_DETAIL_MAX == SDES_DETAIL_MAX, "one size of details");
 
-#define LOST_RETRIES 1
+#define RETRIES 1 /* on a new session each */
 
 /* The binding's bytes and what the provider wants of it; aad points into it. */
 typedef struct Binding
@@ -129,7 +130,7 @@ kek_create(SdesOps *ops, const SdesRequest *request, SdesReply *reply,
 }
 
 static SdesStatus
-run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesSecret *dek,
+run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesOpsMemory *memory,
        SdesHsmFault *fault)
 {
 	const char *mechanism = "";
@@ -153,7 +154,10 @@ run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesSecret *d
 		case SDES_OP_DEK_CREATE:
 			return dek_create(ops, request, reply, fault);
 		case SDES_OP_DEK_UNWRAP:
-			return dek_unwrap(ops, request, reply, dek, fault);
+			return dek_unwrap(ops, request, reply, &memory->dek, fault);
+		case SDES_OP_SEAL:
+		case SDES_OP_OPEN:
+			return sdes_batch_run(&memory->batch, ops, request, reply, fault);
 		default: /* the main thread answers the others itself */
 			return sdes_hsm_fault(fault, SDES_ERR_FORMAT, "not an operation of a worker");
 	}
@@ -166,28 +170,148 @@ sdes_ops_close(SdesOps *ops)
 	ops->session = NULL;
 }
 
-bool
-sdes_ops_run(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesSecret *dek)
+/*
+ * Whether it is the token, its login or its session that is to blame, and not
+ * the key, the blob or the value: then a new session may do.
+ */
+static bool
+is_infrastructure(SdesStatus status, const SdesHsmFault *fault)
 {
-	SdesHsmFault fault;
-
-	for (int attempt = 0; attempt <= LOST_RETRIES; attempt++)
+	switch (status)
 	{
-		memset(reply, 0, sizeof(*reply));
-		memset(&fault, 0, sizeof(fault));
-		reply->op = request->op;
-		if (ops->session == NULL)
-			reply->status = ops->provider->session_open(ops->hsm, &ops->session, &fault);
-		if (reply->status == SDES_OK)
-			reply->status = run_op(ops, request, reply, dek, &fault);
-		if (reply->status == SDES_OK)
+		case SDES_ERR_HSM:
+		case SDES_ERR_HSM_MODULE:
+		case SDES_ERR_HSM_TOKEN:
+		case SDES_ERR_HSM_PIN:
+		case SDES_ERR_HSM_PIN_LOCKED:
 			return true;
-		/* An operation may have stayed active in the session. */
-		sdes_ops_close(ops);
-		if (!fault.lost)
-			break;
+		case SDES_ERR_MEMORY:
+			return fault->code != 0; /* CKR_HOST_MEMORY: the module's */
+		default:
+			return fault->lost;
 	}
+}
+
+/* Whether the token answers, and is the one that was logged in to. */
+static SdesStatus
+same_token(SdesOps *ops, SdesHsmFault *fault)
+{
+	SdesHsmTokenInfo token;
+	SdesStatus status;
+
+	if (ops->mute)
+		return SDES_OK;
+	status = ops->provider->token_info(ops->hsm, &token, fault);
+	if (status == SDES_OK && strcmp(token.serial, ops->token->serial) != 0)
+		status =
+		    sdes_hsm_fault(fault, SDES_ERR_HSM_TOKEN,
+		                   "the token was replaced by one of serial \"%s\"", token.serial);
+	return status;
+}
+
+SdesStatus
+sdes_ops_probe(SdesOps *ops, const uint8_t *kek, SdesHsmFault *fault)
+{
+	const char *mechanism;
+	uint8_t bytes[16];
+	SdesStatus status = same_token(ops, fault);
+
+	if (status == SDES_OK && ops->session == NULL)
+		status = ops->provider->session_open(ops->hsm, &ops->session, fault);
+	if (status == SDES_OK)
+		status = ops->provider->random(ops->session, bytes, sizeof(bytes), fault);
+	if (status == SDES_OK && kek != NULL)
+	{
+		status = ops->provider->kek_check(ops->session, kek, &mechanism, fault);
+		if (status != SDES_OK && !is_infrastructure(status, fault))
+			status = SDES_OK;
+	}
+	sdes_ops_close(ops);
+	return status;
+}
+
+const uint8_t *
+sdes_ops_kek(const SdesRequest *request, const SdesReply *reply)
+{
+	switch (request->op)
+	{
+		case SDES_OP_KEK_CREATE:
+			return reply->kek_id;
+		case SDES_OP_DEK_CREATE:
+		case SDES_OP_DEK_UNWRAP:
+			return request->binding.kek_id;
+		default:
+			return request->kek_id;
+	}
+}
+
+static bool
+uses_key(SdesAgentOp op)
+{
+	return op != SDES_OP_KEK_LIST && op != SDES_OP_KEK_DESTROY;
+}
+
+/* One try. The session is closed unless that goes well. */
+static void
+try_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesOpsMemory *memory,
+       SdesHsmFault *fault)
+{
+	memset(reply, 0, sizeof(*reply));
+	memset(fault, 0, sizeof(*fault));
+	reply->op = request->op;
+	if (ops->session == NULL)
+		reply->status = ops->provider->session_open(ops->hsm, &ops->session, fault);
+	if (reply->status == SDES_OK)
+		reply->status = run_op(ops, request, reply, memory, fault);
+	/* An operation may have stayed active in the session. */
+	if (reply->status != SDES_OK)
+		sdes_ops_close(ops);
+}
+
+/* A missing key may mean that the token is another one: says which was looked at. */
+static SdesOpsOutcome
+look_at_token(SdesOps *ops, SdesReply *reply, SdesHsmFault *fault)
+{
+	size_t used = strlen(fault->detail);
+
+	if (reply->status != SDES_ERR_HSM_KEY_MISSING)
+		return SDES_OPS_NEUTRAL;
+	reply->status = same_token(ops, fault);
+	if (reply->status != SDES_OK)
+		return SDES_OPS_LOST;
+	reply->status = SDES_ERR_HSM_KEY_MISSING;
+	snprintf(fault->detail + used, sizeof(fault->detail) - used,
+	         " (token \"%s\", serial \"%s\")", ops->token->label, ops->token->serial);
+	return ops->mute ? SDES_OPS_MISSING : SDES_OPS_NEUTRAL;
+}
+
+SdesOpsOutcome
+sdes_ops_run(SdesOps *ops, const SdesRequest *request, SdesReply *reply,
+             SdesOpsMemory *memory)
+{
+	SdesOpsOutcome outcome = SDES_OPS_FAILED;
+	SdesHsmFault fault, unused;
+
+	for (int attempt = 0; attempt <= RETRIES && outcome == SDES_OPS_FAILED; attempt++)
+	{
+		try_op(ops, request, reply, memory, &fault);
+		if (reply->status == SDES_OK)
+			return uses_key(request->op) ? SDES_OPS_SERVED : SDES_OPS_NEUTRAL;
+		/* Some tokens have one code for a bad tag and for a bad moment. */
+		if (!is_infrastructure(reply->status, &fault) &&
+		    (reply->status != SDES_ERR_TAG || attempt == RETRIES))
+			outcome = look_at_token(ops, reply, &fault);
+	}
+	if (outcome == SDES_OPS_FAILED && sdes_ops_probe(ops, NULL, &unused) != SDES_OK)
+		outcome = SDES_OPS_LOST;
 	reply->ckr = fault.code;
 	strcpy(reply->detail, fault.detail);
-	return !fault.lost;
+	return outcome;
+}
+
+void
+sdes_ops_memory_free(SdesOpsMemory *memory)
+{
+	sdes_secret_free(&memory->dek);
+	sdes_batch_free(&memory->batch);
 }

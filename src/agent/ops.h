@@ -5,23 +5,42 @@
 #ifndef SDES_AGENT_OPS_H
 #define SDES_AGENT_OPS_H
 
-#include "agent/protocol.h"
-#include "hsm/provider.h"
+#include "agent/batch.h"
 
-typedef struct SdesOps
+/* What a reply borrows from; zero it at first, and free it with the reply. */
+typedef struct SdesOpsMemory
 {
-	const SdesHsmProvider *provider;
-	SdesHsm *hsm;
-	SdesHsmSession *session; /* NULL when none is open; kept from call to call */
-} SdesOps;
+	SdesSecret dek;
+	SdesBatch batch;
+} SdesOpsMemory;
+
+typedef enum SdesOpsOutcome
+{
+	SDES_OPS_SERVED,  /* and a key in the token was used */
+	SDES_OPS_NEUTRAL, /* refused for the sake of key, blob or value; or no key was used */
+	SDES_OPS_MISSING, /* the key is not there, or the token is another one: who knows */
+	SDES_OPS_FAILED,  /* for other reasons, and again on a new session */
+	SDES_OPS_LOST     /* and the token does not answer at all, or is another one */
+} SdesOpsOutcome;
 
 /*
- * Fills the reply; a DEK it holds is in *dek, which the caller frees. A lost
- * session is replaced and the request tried once more. Returns false when the
- * token itself seems lost: log in anew.
+ * Fills the reply. What fails for other reasons than the request's own is tried
+ * once more on a new session.
  */
-extern bool sdes_ops_run(SdesOps *ops, const SdesRequest *request, SdesReply *reply,
-                         SdesSecret *dek);
+extern SdesOpsOutcome sdes_ops_run(SdesOps *ops, const SdesRequest *request,
+                                   SdesReply *reply, SdesOpsMemory *memory);
+
+/*
+ * What shows, without a request, that the token works: a session, its
+ * description, random bytes and, unless kek is NULL, a round trip with that key.
+ * That the key is not there is no failure.
+ */
+extern SdesStatus sdes_ops_probe(SdesOps *ops, const uint8_t *kek, SdesHsmFault *fault);
+
+/* The KEK that a served request has used. */
+extern const uint8_t *sdes_ops_kek(const SdesRequest *request, const SdesReply *reply);
+
+extern void sdes_ops_memory_free(SdesOpsMemory *memory);
 
 extern void sdes_ops_close(SdesOps *ops);
 
