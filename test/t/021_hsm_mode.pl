@@ -39,8 +39,7 @@ SQL
     # The spy writes when it likes to, and all of it when the agent ends.
     $node->restart;
     my @before = calls_of($trace);
-    settle($node, 15, 'postgres');
-    $node->safe_psql('postgres', 'INSERT INTO safe SELECT id, t FROM plain');
+    wait_for(sub { $node->psql('postgres', 'INSERT INTO safe SELECT id, t FROM plain') == 0 }, 15);
     is($node->safe_psql('postgres', 'SELECT a FROM safe ORDER BY id'), join("\n", @values),
         'values are stored and read');
     $node->restart;
@@ -67,7 +66,7 @@ SQL
         'none of which can leave the token');
 
     # All that could be a key, tried on a value of each mode.
-    $node->safe_psql('postgres', "UPDATE safe SET b = 'in the open' WHERE id = 1");
+    wait_for(sub { $node->psql('postgres', "UPDATE safe SET b = 'in the open' WHERE id = 1") == 0 }, 15);
     $node->safe_psql('postgres', 'SELECT b FROM safe WHERE id = 1');
     my @values_of_1 = map { value_of($node, @$_) } [ a => 'vault' ], [ b => 'open_air' ];
     $node->stop;
