@@ -46,15 +46,15 @@ SQL
     my @calls = calls_of($trace);
     splice @calls, 0, scalar @before;
 
-    # Values travel with the first bytes of their digest; all else is the proof.
+    # Values travel with the first bytes of their digest.
     my %sealed = map { $_ . substr(sha256($_), 0, 8) => 1 } @values;
     my @in = map { buffer_of($_, 'in', 'pData') } grep { $_->{name} eq 'C_Encrypt' } @calls;
     my @out = map { buffer_of($_, 'out', 'pData') } grep { $_->{name} eq 'C_Decrypt' } @calls;
     is(scalar(grep { $sealed{$_} } @in), 5, 'every value was sealed in the token');
     is(scalar(grep { $sealed{$_} } @out), 5, 'and opened there');
-    is(scalar(grep { !$sealed{$_} } @in), 0, 'nothing else was sealed');
-    my %others = map { $_ => 1 } grep { !$sealed{$_} } @out;
-    is(join(' ', map { length } keys %others), '32', 'one thing more was opened: the proof of the row');
+    # Round trips by which the agent tries a key are of random bytes, as many.
+    is(join(' ', grep { !$sealed{$_} && length != 32 } @in, @out), '',
+        'nothing else crossed but proofs of rows and round trips');
 
     my $text = slurp_file($trace);
     is(join(' ', $text =~ /: (C_(?:WrapKey|UnwrapKey|DeriveKey|CreateObject|CopyObject))/g), '',
