@@ -13,6 +13,7 @@ extern void key_tests(void);
 extern void pin_tests(void);
 extern void fault_tests(void);
 extern void ladder_tests(void);
+extern void batch_tests(void);
 extern void client_tests(void);
 extern void wrap_tests(void);
 extern void value_tests(void);
