@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "reveal/batch.h"
 #include "sdes_compat.h"
 #include "types/types.h"
 
@@ -14,7 +15,10 @@ static Datum
 reveal(const SdesType *type, PG_FUNCTION_ARGS)
 {
 	struct varlena *value = PG_GETARG_VARLENA_PP(0);
+	text *stand_in = sdes_batch_defer(fcinfo, value, type);
 
+	if (stand_in != NULL)
+		PG_RETURN_TEXT_P(stand_in);
 	PG_RETURN_TEXT_P(sdes_value_reveal(value, type->tag, type->mask));
 }
 

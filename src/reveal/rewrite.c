@@ -26,6 +26,7 @@
 #include "parser/analyze.h"
 #include "parser/parse_node.h"
 #include "policy/policy.h"
+#include "reveal/batch.h"
 #include "replication/walsender.h"
 #include "store/store.h"
 #include "tcop/pquery.h"
@@ -357,4 +358,5 @@ sdes_reveal_init(void)
 	post_parse_analyze_hook = analyze;
 	previous_utility = ProcessUtility_hook;
 	ProcessUtility_hook = utility;
+	sdes_batch_init();
 }
