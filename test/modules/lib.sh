@@ -2,8 +2,8 @@
 #     What the scripts of this folder share: a throw-away server on a PKCS#11
 #     module, and the same small check on it. To be sourced by bash.
 #
-# A script makes a token below $WORK and tells by variables what the settings
-# are to be and what the module can do; check_module does the rest.
+# A script makes a token below $HSM, and calls check_module with what the module
+# can do.
 # shellcheck shell=bash
 
 set -euo pipefail
@@ -16,14 +16,6 @@ WORK=$LOGS/$NAME-$$
 TOKEN=sdes-module
 passed=0
 failed=0
-
-# To be set by the script. What the module can do is, for each kind of bucket, a
-# mechanism that must have been chosen, or a sentence (a regular expression)
-# with which the bucket must be refused.
-MODULE=''
-MODULE_URI=pkcs11:token=$TOKEN
-MODULE_INIT_ARGS=''
-AES_256='' RSA_4096='' IN_HSM=''
 
 ok()
 {
@@ -81,7 +73,16 @@ ailments()
     query_as postgres -c "SELECT \"check\" || ': ' || detail FROM sdes.health() WHERE NOT ok"
 }
 
-# A folder that the server's user owns, and in it a new PIN: make_module_dir [length]
+# How many objects are in the token, as another program sees it (which cannot give
+# a module init args, so that only sdes.health() speaks for NSS).
+count_objects()
+{
+    [ -z "$init_args" ] || return 0
+    SOFTHSM2_CONF=$HSM/softhsm2.conf SDES_PIN=$PIN as_server pkcs11-tool --module "$module" \
+        --token-label "$TOKEN" --login --pin env:SDES_PIN --list-objects 2>/dev/null | grep -c ' Object; ' || true
+}
+
+# A folder that the server's user owns, and in it a new PIN: make_module_dir DIGITS
 make_module_dir()
 {
     mkdir -p "$LOGS"
@@ -91,8 +92,9 @@ make_module_dir()
     make_server_dir "$REAL/server"
     HSM=$REAL/server/hsm
     as_server mkdir -m 700 "$HSM"
+    # shellcheck disable=SC2016  # the inner shell expands it
     as_server bash -c 'umask 077; od -An -N8 -tu8 /dev/urandom | tr -d " \n" | tail -c "$1" >"$2"' \
-        bash "${1:-12}" "$HSM/pin"
+        bash "$1" "$HSM/pin"
     PIN=$(cat "$HSM/pin")
 }
 
@@ -130,18 +132,19 @@ check_values()
         "$bucket: the same come out"
 }
 
-# check_kind BUCKET MODE EXPECTED ARGUMENTS: EXPECTED as above.
+# check_kind BUCKET MODE EXPECTED ARGUMENTS
 check_kind()
 {
-    local bucket=$1 mode=$2 expected=$3 arguments=$4 before after result
-    before=$(query_as postgres -c "SELECT count(*) FROM sdes.keys")
+    local bucket=$1 mode=$2 expected=$3 arguments=$4 keys objects result
+    keys=$(query_as postgres -c "SELECT count(*) FROM sdes.keys")
+    objects=$(count_objects)
     result=$(query_as postgres -c "SELECT sdes.create_bucket('$bucket'$arguments)" || true)
     if [[ $expected == refused:* ]]; then
         like "$result" "${expected#refused:}" "$bucket is refused, and the error says why"
-        [ -z "${SHOW:-}" ] || echo "$result"
-        after=$(query_as postgres -c "SELECT count(*) FROM sdes.keys")
-        is "$after" "$before" "$bucket: no key is in the database"
-        is "$(ailments)" '' "$bucket: and none was left in the token"
+        printf '%s\n' "$result" | sed 's/^/#   /'
+        is "$(query_as postgres -c "SELECT count(*) FROM sdes.keys")" "$keys" "$bucket: no key is in the database"
+        is "$(count_objects)" "$objects" "$bucket: and none was left in the token"
+        is "$(ailments)" '' "$bucket: says sdes.health(), too"
     else
         like "$result" '^[0-9a-f-]{36}$' "$bucket is made"
         is "$(query_as postgres -c "SELECT DISTINCT mode || ' ' || wrapped_by FROM sdes.keys WHERE bucket = '$bucket'")" \
@@ -149,17 +152,32 @@ check_kind()
         [[ $result =~ ^[0-9a-f-]{36}$ ]] || return 0
         check_values "$bucket"
         BUCKETS+=("$bucket")
+        [ -n "$init_args" ] || is "$(($(count_objects) > objects))" 1 "$bucket: its key is in the token"
     fi
 }
 
+# check_module MODULE NAME=VALUE...
+#     init-args  what is to be sdes.pkcs11_init_args
+#     aes-256, rsa-4096, hsm
+#                the mechanism that a bucket of this kind must be made by, or
+#                "refused:" and a regular expression of the error
 check_module()
 {
-    local bucket args=${MODULE_INIT_ARGS//\'/\'\'}
+    local module=$1 bucket init_args='' aes_256='' rsa_4096='' hsm='' setting
+    shift
+    for setting; do
+        case $setting in
+            init-args=*) init_args=${setting#*=} ;;
+            aes-256=*) aes_256=${setting#*=} ;;
+            rsa-4096=*) rsa_4096=${setting#*=} ;;
+            hsm=*) hsm=${setting#*=} ;;
+            *) die "unknown: $setting" ;;
+        esac
+    done
     BUCKETS=()
     make_server "$WORK/server" "$TOKEN" <<CONF
-sdes.pkcs11_module = '$MODULE'
-sdes.pkcs11_token = '$MODULE_URI'
-sdes.pkcs11_init_args = '$args'
+sdes.pkcs11_module = '$module'
+sdes.pkcs11_init_args = '${init_args//\'/\'\'}'
 sdes.pin_source = 'file:$HSM/pin'
 fsync = off
 CONF
@@ -167,9 +185,9 @@ CONF
     query_as postgres -c 'CREATE EXTENSION sdes' -c 'CREATE ROLE oms LOGIN'
     wait_for_login || true
     is "$(ailments)" '' 'health has nothing to say'
-    check_kind aes_cached cached "$AES_256" ''
-    check_kind rsa_cached cached "$RSA_4096" ", 'rsa-4096'"
-    check_kind aes_hsm hsm "$IN_HSM" ", 'aes-256', 'hsm'"
+    check_kind aes_cached cached "$aes_256" ''
+    check_kind rsa_cached cached "$rsa_4096" ", 'rsa-4096'"
+    check_kind aes_hsm hsm "$hsm" ", 'aes-256', 'hsm'"
 
     (cd "$REAL/server" && as_server "$(pg_bindir)/pg_ctl" -D data -m fast -w -s stop)
     start_server "$WORK/server"
