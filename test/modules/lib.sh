@@ -78,7 +78,7 @@ ailments()
 count_objects()
 {
     [ -z "$init_args" ] || return 0
-    SOFTHSM2_CONF=$HSM/softhsm2.conf SDES_PIN=$PIN as_server pkcs11-tool --module "$module" \
+    SOFTHSM2_CONF=$HSM/softhsm2.conf SDES_PIN=$(cat "$HSM/pin") as_server pkcs11-tool --module "$module" \
         --token-label "$TOKEN" --login --pin env:SDES_PIN --list-objects 2>/dev/null | grep -c ' Object; ' || true
 }
 
