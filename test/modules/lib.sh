@@ -95,7 +95,6 @@ make_module_dir()
     # shellcheck disable=SC2016  # the inner shell expands it
     as_server bash -c 'umask 077; od -An -N8 -tu8 /dev/urandom | tr -d " \n" | tail -c "$1" >"$2"' \
         bash "$1" "$HSM/pin"
-    PIN=$(cat "$HSM/pin")
 }
 
 # Scripts have a function clean_up when they started something.
