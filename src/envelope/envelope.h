@@ -4,7 +4,7 @@
  *
  *		offset	size
  *		0		1	marker 0x00: no text of any server encoding begins so
- *		1		1	suite: 0x01 = AES-256-GCM, random 96-bit nonce
+ *		1		1	suite, SDES_SUITE_*
  *		2		1	flags, SDES_ENVELOPE_*
  *		3		8	id of the data encryption key (DEK)
  *		11		12	nonce
@@ -19,6 +19,13 @@
  * the bucket's UUID (16 bytes). No OID, name or row identity is in it, so that
  * dumps, renames, replication and verbatim copies keep working.
  *
+ * Suite 0x01 is AES-256-GCM under a sealing key (dek.h), with a random 96-bit
+ * nonce of ours. Suite 0x02 is AES-256-GCM inside an HSM, under the bucket's KEK
+ * itself; the token may choose the nonce. Its AAD has zeros in the nonce's place:
+ * a token that draws its own tells it only afterwards. GCM authenticates its
+ * nonce without that (NIST SP 800-38D, section 7). Which suite a key takes
+ * is told by its mode: 0x01 for cached, 0x02 for hsm, and never the other.
+ *
  * The parser is strict: what it does not know is an error, never passed over.
  */
 #ifndef SDES_ENVELOPE_H
@@ -26,8 +33,9 @@
 
 #include "crypto/aead.h"
 
-#define SDES_ENVELOPE_MARKER   0x00
-#define SDES_SUITE_AES_256_GCM 0x01
+#define SDES_ENVELOPE_MARKER       0x00
+#define SDES_SUITE_AES_256_GCM     0x01
+#define SDES_SUITE_AES_256_GCM_HSM 0x02
 
 /* Flags; every other bit is refused. */
 #define SDES_ENVELOPE_TOKEN  0x01 /* a search token is present */
@@ -41,6 +49,12 @@
 #define SDES_ENVELOPE_TOKEN_FIELD  18 /* search-key id and token */
 #define SDES_ENVELOPE_MIN_SIZE     (SDES_ENVELOPE_HEADER_SIZE + SDES_AEAD_TAG_SIZE)
 #define SDES_ENVELOPE_MAX_OVERHEAD (SDES_ENVELOPE_MIN_SIZE + 2 * SDES_ENVELOPE_TOKEN_FIELD)
+
+/* The AAD: header with two tokens, type tag, UUID. */
+#define SDES_ENVELOPE_AAD_MAX                                                              \
+	(SDES_ENVELOPE_HEADER_SIZE + 2 * SDES_ENVELOPE_TOKEN_FIELD + 4 + SDES_UUID_SIZE)
+/* What a value sealed inside an HSM is longer by: nonce and tag. */
+#define SDES_ENVELOPE_HSM_OVERHEAD (SDES_NONCE_SIZE + SDES_AEAD_TAG_SIZE)
 
 /* Type tags: what SQL type a value was sealed as. Four ASCII bytes. */
 #define SDES_TYPE_TEXT 0x74657874U /* "text" */
@@ -102,8 +116,43 @@ extern SdesStatus sdes_envelope_seal_with_nonce(SdesAead *aead, const SdesSealSp
                                                 const uint8_t nonce[SDES_NONCE_SIZE],
                                                 SdesBytes plaintext, uint8_t *out);
 
-/* Opens into out, which holds sealed.ciphertext.size bytes. */
+/*
+ * Opens into out, which holds sealed.ciphertext.size bytes. SDES_ERR_FORMAT for
+ * a value that was sealed inside an HSM.
+ */
 extern SdesStatus sdes_envelope_open(SdesAead *aead, const SdesEnvelope *envelope,
                                      const SdesValueContext *context, uint8_t *out);
+
+/*
+ * Suite 0x02, where the cipher is elsewhere. What goes there is an AAD and a
+ * plaintext, and what comes back is nonce, ciphertext and tag in one run.
+ */
+typedef struct SdesEnvelopeAad
+{
+	size_t size;
+	uint8_t data[SDES_ENVELOPE_AAD_MAX];
+} SdesEnvelopeAad;
+
+/* What a new value is bound to. SDES_ERR_FORMAT for tokens that are not canonical. */
+extern SdesStatus sdes_envelope_hsm_seal_aad(const SdesSealSpec *spec,
+                                             SdesEnvelopeAad *out);
+
+/*
+ * Puts what the HSM has sealed into out, which holds sdes_envelope_size() bytes of
+ * the plaintext. SDES_ERR_FORMAT unless sealed is that long.
+ */
+extern SdesStatus sdes_envelope_hsm_write(const SdesSealSpec *spec, size_t plaintext_size,
+                                          SdesBytes sealed, uint8_t *out);
+
+/* What a value is bound to. SDES_ERR_FORMAT unless it was sealed inside an HSM. */
+extern SdesStatus sdes_envelope_hsm_open_aad(const SdesEnvelope *envelope,
+                                             const SdesValueContext *context,
+                                             SdesEnvelopeAad *out);
+
+/*
+ * The run of bytes that the HSM opens, into out, which holds sealed.ciphertext.size
+ * + SDES_ENVELOPE_HSM_OVERHEAD bytes.
+ */
+extern void sdes_envelope_hsm_sealed(const SdesEnvelope *envelope, uint8_t *out);
 
 #endif
