@@ -68,6 +68,14 @@ parse_kind(SdesReader *r, SdesEnvelope *out)
 	return SDES_OK;
 }
 
+/* What must follow the header: nothing sealed, and the tag. */
+static size_t
+shortest_rest(uint8_t suite)
+{
+	return SDES_AEAD_TAG_SIZE +
+	       (suite == SDES_SUITE_AES_256_GCM_HSM ? SDES_ENVELOPE_CHECK_SIZE : 0);
+}
+
 SdesStatus
 sdes_envelope_parse(SdesBytes bytes, SdesEnvelope *out)
 {
@@ -87,7 +95,7 @@ sdes_envelope_parse(SdesBytes bytes, SdesEnvelope *out)
 		out->tokens[i].search_key = sdes_read_u16(&r);
 		sdes_read_into(&r, out->tokens[i].token, SDES_TOKEN_SIZE);
 	}
-	if (r.failed || r.left < SDES_AEAD_TAG_SIZE ||
+	if (r.failed || r.left < shortest_rest(out->suite) ||
 	    !tokens_canonical(out->tokens, out->ntokens))
 		return SDES_ERR_FORMAT;
 
@@ -218,6 +226,12 @@ sdes_envelope_hsm_seal_aad(const SdesSealSpec *spec, SdesEnvelopeAad *out)
 	return SDES_OK;
 }
 
+size_t
+sdes_envelope_hsm_size(int ntokens, size_t plaintext_size)
+{
+	return sdes_envelope_size(ntokens, plaintext_size) + SDES_ENVELOPE_CHECK_SIZE;
+}
+
 SdesStatus
 sdes_envelope_hsm_write(const SdesSealSpec *spec, size_t plaintext_size, SdesBytes sealed,
                         uint8_t *out)
@@ -229,7 +243,7 @@ sdes_envelope_hsm_write(const SdesSealSpec *spec, size_t plaintext_size, SdesByt
 		return status;
 	if (sealed.size != plaintext_size + SDES_ENVELOPE_HSM_OVERHEAD)
 		return SDES_ERR_FORMAT;
-	w = sdes_writer(out, sdes_envelope_size(spec->ntokens, plaintext_size));
+	w = sdes_writer(out, sdes_envelope_hsm_size(spec->ntokens, plaintext_size));
 	write_header(&w, SDES_SUITE_AES_256_GCM_HSM, spec, sealed.data);
 	sdes_write_bytes(
 	    &w, sdes_bytes(sealed.data + SDES_NONCE_SIZE, sealed.size - SDES_NONCE_SIZE));
@@ -246,6 +260,12 @@ sdes_envelope_hsm_open_aad(const SdesEnvelope *envelope, const SdesValueContext 
 	memcpy(out->data, envelope->header.data, envelope->header.size);
 	finish_aad(out, envelope->header.size, context);
 	return SDES_OK;
+}
+
+size_t
+sdes_envelope_hsm_plaintext_size(const SdesEnvelope *envelope)
+{
+	return envelope->sealed.ciphertext.size - SDES_ENVELOPE_CHECK_SIZE;
 }
 
 void

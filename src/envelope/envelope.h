@@ -11,7 +11,7 @@
  *		23		2	search-key id  } when SDES_ENVELOPE_TOKEN
  *		25		16	search token   }
  *		41		18	the same again   when SDES_ENVELOPE_TOKEN2
- *		...		n	ciphertext, as long as the plaintext
+ *		...		n	ciphertext
  *		...		16	GCM tag
  *
  * Numbers are big-endian. The additional authenticated data (AAD) is the whole
@@ -20,11 +20,16 @@
  * dumps, renames, replication and verbatim copies keep working.
  *
  * Suite 0x01 is AES-256-GCM under a sealing key (dek.h), with a random 96-bit
- * nonce of ours. Suite 0x02 is AES-256-GCM inside an HSM, under the bucket's KEK
- * itself; the token may choose the nonce. Its AAD has zeros in the nonce's place:
- * a token that draws its own tells it only afterwards. GCM authenticates its
- * nonce without that (NIST SP 800-38D, section 7). Which suite a key takes
- * is told by its mode: 0x01 for cached, 0x02 for hsm, and never the other.
+ * nonce of ours; the ciphertext is as long as the plaintext.
+ *
+ * Suite 0x02 is AES-256-GCM inside an HSM, under the bucket's KEK itself. What is
+ * sealed is the plaintext and then the first 8 bytes of its SHA-256, which tell
+ * whether it left the HSM as it went in; so much longer is the ciphertext. The AAD
+ * has zeros in the nonce's place: an HSM that draws its own nonce tells it only
+ * afterwards. GCM authenticates its nonce without that (NIST SP 800-38D, 7.1).
+ *
+ * The mode of a key tells the suite of its values, 0x01 for cached and 0x02 for hsm,
+ * never the other.
  *
  * The parser is strict: what it does not know is an error, never passed over.
  */
@@ -53,8 +58,10 @@
 /* The AAD: header with two tokens, type tag, UUID. */
 #define SDES_ENVELOPE_AAD_MAX                                                              \
 	(SDES_ENVELOPE_HEADER_SIZE + 2 * SDES_ENVELOPE_TOKEN_FIELD + 4 + SDES_UUID_SIZE)
-/* What a value sealed inside an HSM is longer by: nonce and tag. */
-#define SDES_ENVELOPE_HSM_OVERHEAD (SDES_NONCE_SIZE + SDES_AEAD_TAG_SIZE)
+/* Suite 0x02: the bytes of SHA-256, and by how much what comes from the HSM is longer. */
+#define SDES_ENVELOPE_CHECK_SIZE 8
+#define SDES_ENVELOPE_HSM_OVERHEAD                                                         \
+	(SDES_NONCE_SIZE + SDES_ENVELOPE_CHECK_SIZE + SDES_AEAD_TAG_SIZE)
 
 /* Type tags: what SQL type a value was sealed as. Four ASCII bytes. */
 #define SDES_TYPE_TEXT 0x74657874U /* "text" */
@@ -125,7 +132,8 @@ extern SdesStatus sdes_envelope_open(SdesAead *aead, const SdesEnvelope *envelop
 
 /*
  * Suite 0x02, where the cipher is elsewhere. What goes there is an AAD and a
- * plaintext, and what comes back is nonce, ciphertext and tag in one run.
+ * plaintext, and what comes back, SDES_ENVELOPE_HSM_OVERHEAD bytes longer, is
+ * nonce, ciphertext and tag in one run. Nobody here sees the 8 bytes of SHA-256.
  */
 typedef struct SdesEnvelopeAad
 {
@@ -137,9 +145,12 @@ typedef struct SdesEnvelopeAad
 extern SdesStatus sdes_envelope_hsm_seal_aad(const SdesSealSpec *spec,
                                              SdesEnvelopeAad *out);
 
+/* Size of the envelope of a plaintext of that many bytes. */
+extern size_t sdes_envelope_hsm_size(int ntokens, size_t plaintext_size);
+
 /*
- * Puts what the HSM has sealed into out, which holds sdes_envelope_size() bytes of
- * the plaintext. SDES_ERR_FORMAT unless sealed is that long.
+ * Puts what the HSM has sealed into out, which holds sdes_envelope_hsm_size() bytes
+ * of the plaintext. SDES_ERR_FORMAT unless sealed is as long as it must be.
  */
 extern SdesStatus sdes_envelope_hsm_write(const SdesSealSpec *spec, size_t plaintext_size,
                                           SdesBytes sealed, uint8_t *out);
@@ -149,9 +160,12 @@ extern SdesStatus sdes_envelope_hsm_open_aad(const SdesEnvelope *envelope,
                                              const SdesValueContext *context,
                                              SdesEnvelopeAad *out);
 
+/* Of a value that was sealed inside an HSM. */
+extern size_t sdes_envelope_hsm_plaintext_size(const SdesEnvelope *envelope);
+
 /*
- * The run of bytes that the HSM opens, into out, which holds sealed.ciphertext.size
- * + SDES_ENVELOPE_HSM_OVERHEAD bytes.
+ * The run of bytes that the HSM opens, into out, which holds the plaintext's size and
+ * SDES_ENVELOPE_HSM_OVERHEAD bytes.
  */
 extern void sdes_envelope_hsm_sealed(const SdesEnvelope *envelope, uint8_t *out);
 

@@ -32,7 +32,12 @@ sdes_fetch_key(const SdesDekRow *row, SdesPatience patience, SdesAead **aead,
 	make_request(row, &request);
 	reply = sdes_agentlink_try(&request, patience, failure);
 	if (reply == NULL)
+	{
+		/* What does not unwrap is not what was wrapped for this row. */
+		if (failure->status == SDES_ERR_TAG)
+			failure->status = SDES_ERR_COMMITMENT;
 		return failure->status;
+	}
 	if (row->binding.mode == SDES_MODE_HSM)
 	{
 		status = sdes_dek_check(reply->dek, &row->binding, row->commitment);

@@ -103,6 +103,7 @@ sweep(void)
 	HASH_SEQ_STATUS seq;
 	KeyEntry *entry;
 	int soonest = -1;
+	int expired = 0;
 
 	hash_seq_init(&seq, keys);
 	while ((entry = hash_seq_search(&seq)) != NULL)
@@ -113,10 +114,13 @@ sweep(void)
 		{
 			let_go(entry);
 			entry->expired = true;
+			expired++;
 		}
 		else if (left > 0 && (soonest < 0 || left < soonest))
 			soonest = left;
 	}
+	if (expired > 0)
+		elog(DEBUG1, "%d cached encryption key(s) expired", expired);
 	if (soonest > 0)
 		sdes_expiry_set(soonest);
 }

@@ -23,6 +23,8 @@
 /* A slow HSM must be done with a batch before anybody loses patience. */
 #define BATCH_VALUES 128
 
+StaticAssertDecl(SDES_VALUE_OVERHEAD == SDES_ENVELOPE_HSM_OVERHEAD,
+                 "the agent's idea of a sealed value is another");
 StaticAssertDecl(SDES_VALUE_MAX + SDES_ENVELOPE_AAD_MAX + SDES_ENVELOPE_HSM_OVERHEAD + 5 +
                          BODY_OVERHEAD <=
                      SDES_VALUES_MAX,
@@ -41,12 +43,6 @@ make_varlena(size_t payload)
 
 	SET_VARSIZE(value, VARHDRSZ + payload);
 	return value;
-}
-
-static struct varlena *
-make_value(const SdesSealing *item)
-{
-	return make_varlena(sdes_envelope_size(item->spec.ntokens, item->plaintext.size));
 }
 
 /* ---- in the HSM ---- */
@@ -130,7 +126,8 @@ take_sealed(SdesSealing *item, SdesReader *results)
 
 	if (status != SDES_OK)
 		return status;
-	item->value = make_value(item);
+	item->value =
+	    make_varlena(sdes_envelope_hsm_size(item->spec.ntokens, item->plaintext.size));
 	status = sdes_envelope_hsm_write(&item->spec, item->plaintext.size, sealed,
 	                                 (uint8 *) VARDATA(item->value));
 	return status == SDES_ERR_FORMAT ? SDES_ERR_AGENT_PROTOCOL : status;
@@ -205,7 +202,7 @@ seal_in_hsm(const SdesKey *key, SdesSealing *items, int n)
 static void
 take_opened(SdesOpening *item, SdesReader *results)
 {
-	size_t size = item->envelope->sealed.ciphertext.size;
+	size_t size = sdes_envelope_hsm_plaintext_size(item->envelope);
 	SdesBytes plain;
 
 	item->status = sdes_result_read(results, &plain);
@@ -245,14 +242,18 @@ open_batch(Batch *batch, SdesOpening *items, int n)
 static bool
 add_opening(Batch *batch, SdesOpening *item, uint8 *sealed)
 {
-	size_t size = item->envelope->sealed.ciphertext.size;
 	SdesEnvelopeAad aad;
+	size_t size;
 
 	item->status = sdes_envelope_hsm_open_aad(item->envelope, &item->context, &aad);
-	if (item->status == SDES_OK && size > SDES_VALUE_MAX)
-		item->status = SDES_ERR_FORMAT;
 	if (item->status != SDES_OK)
 		return true;
+	size = sdes_envelope_hsm_plaintext_size(item->envelope);
+	if (size > SDES_VALUE_MAX)
+	{
+		item->status = SDES_ERR_FORMAT;
+		return true;
+	}
 	sdes_envelope_hsm_sealed(item->envelope, sealed);
 	return add(batch, &aad, sdes_bytes(sealed, size + SDES_ENVELOPE_HSM_OVERHEAD));
 }
@@ -316,7 +317,8 @@ open_in_hsm(const SdesKey *key, SdesOpening *items, int n, SdesPatience patience
 static void
 seal_here(const SdesKey *key, SdesSealing *item)
 {
-	item->value = make_value(item);
+	item->value =
+	    make_varlena(sdes_envelope_size(item->spec.ntokens, item->plaintext.size));
 	sdes_check(sdes_envelope_seal(key->aead, &item->spec, item->plaintext,
 	                              (uint8 *) VARDATA(item->value)));
 }

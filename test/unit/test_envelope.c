@@ -9,6 +9,7 @@
  */
 #include "envelope/armor.h"
 #include "envelope/envelope.h"
+#include "crypto/mac.h"
 #include "hex.h"
 #include "kat.h"
 #include "tap.h"
@@ -17,30 +18,36 @@
 
 #define ENVELOPES 1000
 #define MAX_PLAIN 1000
-#define MAX_SIZE  (MAX_PLAIN + SDES_ENVELOPE_MAX_OVERHEAD)
+#define MAX_SIZE  (MAX_PLAIN + SDES_ENVELOPE_MAX_OVERHEAD + SDES_ENVELOPE_CHECK_SIZE)
 
 static const uint8_t key[SDES_AEAD_KEY_SIZE] = {7, 7, 7};
 static SdesAead *aead;
 
-/* What an HSM does with a value of suite 2, its nonce apart. */
+/* What agent and HSM do with a value of suite 2, its nonce apart. */
 static SdesStatus
 hsm_seal(SdesAead *kek, const SdesSealSpec *spec, const uint8_t nonce[SDES_NONCE_SIZE],
          SdesBytes plaintext, uint8_t *out)
 {
-	uint8_t *sealed = malloc(plaintext.size + SDES_ENVELOPE_HSM_OVERHEAD);
-	uint8_t *ciphertext = sealed + SDES_NONCE_SIZE;
+	size_t size = plaintext.size + 8;
+	uint8_t *checked = malloc(size), *sealed = malloc(12 + size + 16);
+	uint8_t digest[SDES_DIGEST_SIZE];
 	SdesEnvelopeAad aad;
 	SdesStatus status = sdes_envelope_hsm_seal_aad(spec, &aad);
 	SdesBytes piece = {aad.data, aad.size};
 
-	memcpy(sealed, nonce, SDES_NONCE_SIZE);
+	if (plaintext.size > 0)
+		memcpy(checked, plaintext.data, plaintext.size);
 	if (status == SDES_OK)
-		status = sdes_aead_seal(kek, nonce, &piece, 1, plaintext, ciphertext,
-		                        ciphertext + plaintext.size);
+		status = sdes_sha256(&plaintext, 1, digest);
+	memcpy(checked + plaintext.size, digest, 8);
+	memcpy(sealed, nonce, 12);
 	if (status == SDES_OK)
-		status = sdes_envelope_hsm_write(
-		    spec, plaintext.size,
-		    sdes_bytes(sealed, plaintext.size + SDES_ENVELOPE_HSM_OVERHEAD), out);
+		status = sdes_aead_seal(kek, nonce, &piece, 1, sdes_bytes(checked, size),
+		                        sealed + 12, sealed + 12 + size);
+	if (status == SDES_OK)
+		status = sdes_envelope_hsm_write(spec, plaintext.size,
+		                                 sdes_bytes(sealed, 12 + size + 16), out);
+	free(checked);
 	free(sealed);
 	return status;
 }
@@ -49,10 +56,9 @@ static SdesStatus
 hsm_open(SdesAead *kek, const SdesEnvelope *envelope, const SdesValueContext *context,
          uint8_t *out)
 {
-	size_t size = envelope->sealed.ciphertext.size;
-	uint8_t *sealed = malloc(size + SDES_ENVELOPE_HSM_OVERHEAD);
-	uint8_t *ciphertext = sealed + SDES_NONCE_SIZE;
-	SdesSealed parts = {sealed, ciphertext + size, {ciphertext, size}};
+	size_t plain = sdes_envelope_hsm_plaintext_size(envelope), size = plain + 8;
+	uint8_t *sealed = malloc(12 + size + 16), *checked = malloc(size);
+	SdesSealed parts = {sealed, sealed + 12 + size, {sealed + 12, size}};
 	SdesEnvelopeAad aad;
 	SdesStatus status = sdes_envelope_hsm_open_aad(envelope, context, &aad);
 	SdesBytes piece = {aad.data, aad.size};
@@ -60,10 +66,28 @@ hsm_open(SdesAead *kek, const SdesEnvelope *envelope, const SdesValueContext *co
 	if (status == SDES_OK)
 	{
 		sdes_envelope_hsm_sealed(envelope, sealed);
-		status = sdes_aead_open(kek, &piece, 1, &parts, out);
+		status = sdes_aead_open(kek, &piece, 1, &parts, checked);
+		memcpy(out, checked, plain);
 	}
 	free(sealed);
+	free(checked);
 	return status;
+}
+
+static size_t
+size_as(int suite, int ntokens, size_t plain)
+{
+	return suite == SDES_SUITE_AES_256_GCM ? sdes_envelope_size(ntokens, plain)
+	                                       : sdes_envelope_hsm_size(ntokens, plain);
+}
+
+/* How long what an envelope holds is. */
+static size_t
+plain_size(const SdesEnvelope *envelope)
+{
+	return envelope->suite == SDES_SUITE_AES_256_GCM
+	           ? envelope->sealed.ciphertext.size
+	           : sdes_envelope_hsm_plaintext_size(envelope);
 }
 
 /* Opens as the suite says, and not as the other. */
@@ -94,7 +118,7 @@ parse_and_open(SdesBytes bytes, const SdesValueContext *context, uint8_t *out, s
 	*size = 0;
 	if (status != SDES_OK)
 		return status;
-	*size = envelope.sealed.ciphertext.size;
+	*size = plain_size(&envelope);
 	return open_either(aead, &envelope, context, out);
 }
 
@@ -182,7 +206,7 @@ read_case(const Kat *kat, int suite, EnvelopeCase *c)
 static bool
 seals_to(const EnvelopeCase *c)
 {
-	size_t size = sdes_envelope_size(c->spec.ntokens, c->plaintext_size);
+	size_t size = size_as(c->suite, c->spec.ntokens, c->plaintext_size);
 	uint8_t *out = malloc(size);
 	SdesBytes plaintext = {c->plaintext, c->plaintext_size};
 	SdesStatus status =
@@ -206,7 +230,7 @@ opens_to(const EnvelopeCase *c)
 	            e.ntokens == c->spec.ntokens &&
 	            memcmp(e.key_id, c->spec.key_id, SDES_KEY_ID_SIZE) == 0 &&
 	            ((e.flags & SDES_ENVELOPE_BYTES) != 0) == c->spec.bytes &&
-	            e.sealed.ciphertext.size == c->plaintext_size &&
+	            plain_size(&e) == c->plaintext_size &&
 	            open_either(aead, &e, &c->spec.context, out) == SDES_OK &&
 	            same_bytes(sdes_bytes(out, c->plaintext_size),
 	                       sdes_bytes(c->plaintext, c->plaintext_size));
@@ -321,14 +345,14 @@ test_tampering(void)
 		SdesSealSpec spec = make_spec(combinations[i % 6]);
 		size_t plain = i % 100 == 99 ? MAX_PLAIN : (size_t) i % 41, back_size;
 		uint8_t text[MAX_PLAIN], sealed[MAX_SIZE], back[MAX_SIZE];
-		SdesBytes good = {sealed, sdes_envelope_size(spec.ntokens, plain)};
+		int suite = 1 + i / 6 % 2;
+		SdesBytes good = {sealed, size_as(suite, spec.ntokens, plain)};
 
 		for (size_t j = 0; j < plain; j++)
 			text[j] = (uint8_t) (i + (int) j);
-		broken +=
-		    seal_as(1 + i / 6 % 2, &spec, sdes_bytes(text, plain), sealed) != SDES_OK ||
-		    parse_and_open(good, &spec.context, back, &back_size) != SDES_OK ||
-		    back_size != plain || memcmp(text, back, plain) != 0;
+		broken += seal_as(suite, &spec, sdes_bytes(text, plain), sealed) != SDES_OK ||
+		          parse_and_open(good, &spec.context, back, &back_size) != SDES_OK ||
+		          back_size != plain || memcmp(text, back, plain) != 0;
 		accepted += tampered_accepted(good, &spec.context, &total);
 	}
 	none_failed(broken, ENVELOPES, "round trips");
@@ -345,11 +369,11 @@ test_armor_tampering(void)
 	{
 		SdesSealSpec spec = make_spec(combinations[i % 6]);
 		uint8_t text[60] = {0}, sealed[MAX_SIZE], back[MAX_SIZE], out[MAX_SIZE];
-		size_t size = sdes_envelope_size(spec.ntokens, (size_t) i), got, plain;
+		int suite = 1 + i / 6 % 2;
+		size_t size = size_as(suite, spec.ntokens, (size_t) i), got, plain;
 		char armor[2 * MAX_SIZE];
 
-		accepted +=
-		    seal_as(1 + i / 6 % 2, &spec, sdes_bytes(text, (size_t) i), sealed) != SDES_OK;
+		accepted += seal_as(suite, &spec, sdes_bytes(text, (size_t) i), sealed) != SDES_OK;
 		sdes_armor_encode(sdes_bytes(sealed, size), armor);
 		for (size_t chars = 0; chars < sdes_armor_size(size); chars++, total++)
 			accepted +=
@@ -377,7 +401,7 @@ test_context(int suite)
 {
 	SdesSealSpec spec = make_spec(SDES_ENVELOPE_TOKEN);
 	uint8_t sealed[MAX_SIZE], out[8];
-	SdesBytes bytes = {sealed, sdes_envelope_size(1, 5)};
+	SdesBytes bytes = {sealed, size_as(suite, 1, 5)};
 	SdesValueContext context = spec.context;
 	static const uint8_t other_key[SDES_AEAD_KEY_SIZE] = {7, 7, 8};
 	SdesAead *own = aead;
@@ -403,13 +427,15 @@ static void
 test_suites_do_not_mix(void)
 {
 	SdesSealSpec spec = make_spec(0);
-	uint8_t sealed[MAX_SIZE], out[8];
-	SdesBytes bytes = {sealed, sdes_envelope_size(0, 5)};
+	uint8_t sealed[MAX_SIZE], out[32];
 	size_t size;
 
 	for (int suite = 1; suite <= 2; suite++)
 	{
-		is_status(seal_as(suite, &spec, sdes_bytes("hello", 5), sealed), SDES_OK, "seal");
+		SdesBytes bytes = {sealed, size_as(suite, 0, 12)};
+
+		is_status(seal_as(suite, &spec, sdes_bytes("hello, world", 12), sealed), SDES_OK,
+		          "seal");
 		sealed[1] = (uint8_t) (3 - suite);
 		is_status(parse_and_open(bytes, &spec.context, out, &size), SDES_ERR_TAG,
 		          "a value of the other suite");
@@ -427,14 +453,14 @@ test_hsm_refusals(void)
 
 	memset(out, 0xa5, sizeof(out));
 	for (size_t size = 0; size <= sizeof(sealed); size++)
-		failed += size != 5 + 28 &&
+		failed += size != 5 + 36 &&
 		          sdes_envelope_hsm_write(&spec, 5, sdes_bytes(sealed, size), out) !=
 		              SDES_ERR_FORMAT;
 	none_failed(failed, sizeof(sealed) + 1, "a sealed value of another length");
 	spec.tokens[1].search_key = spec.tokens[0].search_key;
 	is_status(sdes_envelope_hsm_seal_aad(&spec, &aad), SDES_ERR_FORMAT,
 	          "two tokens of one search key");
-	is_status(sdes_envelope_hsm_write(&spec, 5, sdes_bytes(sealed, 33), out),
+	is_status(sdes_envelope_hsm_write(&spec, 5, sdes_bytes(sealed, 5 + 36), out),
 	          SDES_ERR_FORMAT, "nor are they written");
 	spec.ntokens = 3;
 	is_status(sdes_envelope_hsm_seal_aad(&spec, &aad), SDES_ERR_FORMAT, "three tokens");
@@ -471,7 +497,7 @@ flags_status(int flags)
 static void
 test_suites_and_flags(void)
 {
-	const size_t size = SDES_ENVELOPE_MAX_OVERHEAD;
+	const size_t size = SDES_ENVELOPE_MAX_OVERHEAD + SDES_ENVELOPE_CHECK_SIZE;
 	long failed = 0;
 
 	for (int i = 0; i < 256; i++)
@@ -512,28 +538,29 @@ test_equal_search_keys(void)
 }
 
 static void
-test_lengths(void)
+test_lengths(int suite)
 {
-	static const int bases[] = {39, 57, 75};
+	static const int bases[2][3] = {{39, 57, 75}, {47, 65, 83}};
 	long failed = 0;
 
 	for (int ntokens = 0; ntokens <= 2; ntokens++)
 	{
-		uint8_t bytes[MAX_SIZE] = {0x00, 0x01, (uint8_t) ((1 << ntokens) - 1)};
+		uint8_t bytes[MAX_SIZE] = {0x00, (uint8_t) suite, (uint8_t) ((1 << ntokens) - 1)};
+		size_t base = (size_t) bases[suite - 1][ntokens];
 		SdesEnvelope e;
 
 		bytes[SEARCH_KEY1_AT] = 1;
-		failed += sdes_envelope_size(ntokens, 0) != (size_t) bases[ntokens];
+		failed += size_as(suite, ntokens, 0) != base;
 		for (size_t size = 0; size < 100; size++)
 		{
 			uint8_t *exact = malloc(size);
 
 			memcpy(exact, bytes, size);
 			failed += (sdes_envelope_parse(sdes_bytes(exact, size), &e) == SDES_OK) !=
-			          (size >= (size_t) bases[ntokens]);
-			failed += size >= (size_t) bases[ntokens] &&
-			          (e.header.size != (size_t) bases[ntokens] - SDES_AEAD_TAG_SIZE ||
-			           e.sealed.ciphertext.size != size - (size_t) bases[ntokens] ||
+			          (size >= base);
+			failed += size >= base &&
+			          (e.header.size != (size_t) bases[0][ntokens] - SDES_AEAD_TAG_SIZE ||
+			           plain_size(&e) != size - base ||
 			           e.sealed.tag != exact + size - SDES_AEAD_TAG_SIZE ||
 			           e.sealed.nonce != exact + 11 || e.ntokens != ntokens);
 			free(exact);
@@ -602,7 +629,8 @@ main(void)
 	test_hsm_refusals();
 	test_suites_and_flags();
 	test_equal_search_keys();
-	test_lengths();
+	test_lengths(SDES_SUITE_AES_256_GCM);
+	test_lengths(SDES_SUITE_AES_256_GCM_HSM);
 	test_seal_refusals();
 	test_marker();
 	test_nonces_differ();
