@@ -13,6 +13,7 @@ typedef struct SdesOps
 {
 	const SdesHsmProvider *provider;
 	SdesHsm *hsm;
+	const char *serial;      /* of the token that was logged in to */
 	SdesHsmSession *session; /* NULL when none is open; kept from call to call */
 	/*
 	 * Called between the values of a batch, which may take long: false when

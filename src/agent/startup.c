@@ -89,7 +89,9 @@ try_pin(SdesStartup *startup, SdesPinSource *source, const char *key, SdesHsmFau
 	{
 		startup->logins++;
 		startup->pin_retry = false;
-		sdes_agent_log("logging in to token \"%s\"", startup->token.label);
+		/* A later one belongs to an outage, which has its own lines. */
+		if (startup->logins == 1)
+			sdes_agent_log("logging in to token \"%s\"", startup->token.label);
 		status = startup->provider->login(startup->hsm, pin, fault);
 		if (status == SDES_ERR_HSM_PIN || status == SDES_ERR_HSM_PIN_LOCKED)
 			sdes_latch_write(directory, SDES_LATCH_REFUSED, key, &ignored);
