@@ -57,6 +57,8 @@ typedef struct SdesPool
 
 	SdesAgentState state;
 	int64_t state_since;
+	int64_t doubted_at;   /* when the module was last started to see about a missing key */
+	bool told_ready;      /* the log has its line */
 	int64_t outage_since; /* 0: none that was told */
 	bool stalled;         /* all workers hang: requests fail at once */
 	SdesStatus status;

@@ -20,6 +20,8 @@
 #include <string.h>
 #include <time.h>
 
+#define DOUBT_INTERVAL_MS 5000
+
 /* Under the lock: the oldest job that somebody waits for, NULL when there is none. */
 static SdesJob *
 wanted_job(void)
@@ -49,6 +51,35 @@ next_job(int worker)
 	return job;
 }
 
+/* Under the lock: the workers end, and the module is started anew. */
+static void
+restart_module(void)
+{
+	sdes_pool.restart = true;
+	sdes_pool.stop = true;
+	pthread_cond_broadcast(&sdes_pool.work);
+	pthread_cond_signal(&sdes_pool.manager);
+}
+
+/*
+ * Under the lock: a key is missing, and nothing but a start of the module can
+ * tell whether the token is still the same. Now and then that is worth it; who
+ * waits meanwhile is served after it.
+ */
+static void
+doubt_token(void)
+{
+	int64_t now = sdes_agent_now();
+
+	if (sdes_pool.restart ||
+	    (sdes_pool.doubted_at != 0 && now - sdes_pool.doubted_at < DOUBT_INTERVAL_MS))
+		return;
+	sdes_pool.doubted_at = now;
+	sdes_pool.lost = true;
+	sdes_pool_state(SDES_AGENT_STARTING, SDES_ERR_HSM_STARTING, NULL);
+	restart_module();
+}
+
 /* Under the lock: what a request has failed with is why nobody is served now. */
 static void
 open_breaker(const SdesReply *reply)
@@ -57,11 +88,8 @@ open_breaker(const SdesReply *reply)
 
 	strcpy(fault.detail, reply->detail);
 	sdes_pool_state(SDES_AGENT_FAILED, reply->status, &fault);
-	sdes_pool.restart = true;
-	sdes_pool.stop = true;
 	sdes_pool_fail_queue();
-	pthread_cond_broadcast(&sdes_pool.work);
-	pthread_cond_signal(&sdes_pool.manager);
+	restart_module();
 }
 
 /* Under the lock: the breaker learns what came of a job. True when that closed it. */
@@ -78,6 +106,9 @@ judge(const SdesJob *job, SdesOpsOutcome outcome)
 				return false;
 			sdes_pool_state(SDES_AGENT_READY, SDES_OK, NULL);
 			return true;
+		case SDES_OPS_MISSING:
+			doubt_token();
+			/* fall through */
 		case SDES_OPS_NEUTRAL:
 			sdes_breaker_undecided(&sdes_pool.breaker);
 			return false;
@@ -110,24 +141,27 @@ finish_job(int worker, SdesJob *job)
 		pthread_cond_wait(&sdes_pool.room, &sdes_pool.lock);
 }
 
-/* Back in service: says so if it was said that it was out of it. */
+/* In service, for the first time or again. */
 static void
 tell_available(void)
 {
 	SdesHsmTokenInfo token;
 	int64_t since;
+	bool told;
 
 	pthread_mutex_lock(&sdes_pool.lock);
 	since = sdes_pool.outage_since;
 	sdes_pool.outage_since = 0;
 	token = sdes_pool.token;
+	told = sdes_pool.told_ready;
+	sdes_pool.told_ready = true;
 	pthread_mutex_unlock(&sdes_pool.lock);
 	if (since != 0)
 		sdes_agent_log("available again after %.1f s: token \"%s\", serial \"%s\", module "
 		               "\"%s\"",
 		               (double) (sdes_agent_now() - since) / 1000, token.label,
 		               token.serial, token.module);
-	else
+	else if (!told)
 		sdes_agent_log("ready: token \"%s\", serial \"%s\", module \"%s\"", token.label,
 		               token.serial, token.module);
 }
@@ -241,7 +275,8 @@ make_ops(const SdesStartup *startup)
 	return (SdesOps){
 	    .provider = startup->provider,
 	    .hsm = startup->hsm,
-	    .serial = startup->token.serial,
+	    .token = &startup->token,
+	    .mute = startup->mute,
 	};
 }
 
@@ -427,10 +462,13 @@ serve(SdesStartup *startup, Outage *outage)
 	steady = sdes_pool.breaker.steady;
 	strcpy(detail, sdes_pool.fault.detail);
 	pthread_mutex_unlock(&sdes_pool.lock);
-	tell_unavailable(since, outage->status, detail);
+	if (outage->status != SDES_ERR_HSM_STARTING) /* see doubt_token() */
+		tell_unavailable(since, outage->status, detail);
 	close_module(startup);
 	/* A module that has served is taken again at once. */
-	outage->wait_ms = steady ? 0 : sdes_backoff_next(outage->wait_ms);
+	outage->wait_ms = steady || outage->status == SDES_ERR_HSM_STARTING
+	                      ? 0
+	                      : sdes_backoff_next(outage->wait_ms);
 }
 
 /* Nothing more can be tried here: the main thread ends the process. */

@@ -18,6 +18,7 @@ typedef enum SdesOpsOutcome
 {
 	SDES_OPS_SERVED,  /* and a key in the token was used */
 	SDES_OPS_NEUTRAL, /* refused for the sake of key, blob or value; or no key was used */
+	SDES_OPS_MISSING, /* the key is not there, or the token is another one: who knows */
 	SDES_OPS_FAILED,  /* for other reasons, and again on a new session */
 	SDES_OPS_LOST     /* and the token does not answer at all, or is another one */
 } SdesOpsOutcome;

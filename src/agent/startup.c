@@ -140,6 +140,8 @@ sdes_startup(SdesStartup *startup, SdesHsmFault *fault)
 	const SdesAgentConfig *config = startup->config;
 	SdesHsmTarget target = {config->module, config->init_args, config->token};
 	SdesStatus status = check_settings(config, fault);
+	SdesHsmTokenInfo again;
+	SdesHsmFault ignored;
 
 	startup->hsm = NULL;
 	if (status == SDES_OK)
@@ -148,7 +150,10 @@ sdes_startup(SdesStartup *startup, SdesHsmFault *fault)
 		status = startup->provider->token_info(startup->hsm, &startup->token, fault);
 	if (status == SDES_OK)
 		status = login(startup, fault);
-	if (status != SDES_OK)
+	if (status == SDES_OK)
+		startup->mute =
+		    startup->provider->token_info(startup->hsm, &again, &ignored) != SDES_OK;
+	else
 	{
 		startup->provider->close(startup->hsm);
 		startup->hsm = NULL;

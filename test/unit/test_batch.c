@@ -136,6 +136,8 @@ draw(SdesHsmSession *session, uint8_t *out, size_t size, SdesHsmFault *fault)
 	return SDES_OK;
 }
 
+static const SdesHsmTokenInfo first_token = {.label = "label", .serial = "1"};
+
 static const SdesHsmProvider provider = {
     .token_info = token_info,
     .random = draw,
@@ -164,7 +166,7 @@ talk_new(SdesAgentOp op)
 
 	memset(&store, 0, sizeof(store));
 	t->ops.provider = &provider;
-	t->ops.serial = "1";
+	t->ops.token = &first_token;
 	t->request.op = op;
 	t->request.kek_id[0] = 9;
 	t->values = calloc(1, MAX_BATCH);
@@ -365,6 +367,15 @@ test_outcomes(void)
 	is_status(run(t), SDES_ERR_HSM_TOKEN, "a missing key in another token");
 	ok(t->outcome == SDES_OPS_LOST && strstr(t->reply.detail, "replaced") != NULL,
 	   "means that the token was replaced");
+	talk_free(t);
+
+	t = sealed_texts();
+	store.fail_at = 1;
+	store.with = SDES_ERR_HSM_KEY_MISSING;
+	store.other_token = true;
+	t->ops.mute = true;
+	is_status(run(t), SDES_ERR_HSM_KEY_MISSING, "in a token that does not describe itself");
+	ok(t->outcome == SDES_OPS_MISSING, "it may mean either");
 	talk_free(t);
 }
 
