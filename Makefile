@@ -5,6 +5,7 @@
 #   make setup           installs the Debian packages that building needs
 #   make demo            a throw-away server with an encrypted order stream; make demo-stop
 #   make check           every test; ends with "N passed, N failed"
+#   make check-modules   a small check on each PKCS#11 module that Debian has
 #   make format          clang-format over the C sources
 #
 # Another compiler or server: make CC=clang PG_CONFIG=/path/to/pg_config
@@ -48,7 +49,7 @@ ISOLATION_OPTS = --inputdir=test/isolation
 override with_llvm = no
 
 # These need nothing of PGXS, and some run before it is installed.
-OWN_GOALS := setup check demo demo-stop soak format $(BUILD)/leaksearch
+OWN_GOALS := setup check check-modules demo demo-stop soak format $(BUILD)/leaksearch
 ifneq ($(filter-out $(OWN_GOALS),$(or $(MAKECMDGOALS),all)),)
 
 # What is missing on this machine, if anything; empty when it can build.
@@ -153,7 +154,7 @@ clean-build:
 
 endif # OWN_GOALS
 
-.PHONY: setup check demo demo-stop soak format
+.PHONY: setup check check-modules demo demo-stop soak format
 setup:
 	@scripts/setup demo
 
@@ -170,6 +171,10 @@ demo:
 
 demo-stop:
 	@demo/stop
+
+check-modules:
+	@scripts/setup modules
+	@test/modules/run $(MODULES)
 
 # The long tests: killed agents and servers, over and over.
 soak:

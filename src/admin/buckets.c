@@ -25,10 +25,6 @@
 SDES_SQL_FUNCTION(sdes_create_bucket);
 SDES_SQL_FUNCTION(sdes_retry_pin);
 
-/* Literals are sealed at parse time: that must not take a round trip for each. */
-static const SdesKeySpec system_spec = {SDES_KEK_AES_256, SDES_MODE_CACHED,
-                                        SDES_PURPOSE_LITERAL};
-
 /* RFC 4122, section 4.4: version 4, variant 1. */
 static void
 make_uuid(uint8 *uuid)
@@ -80,6 +76,19 @@ parse_mode(const char *mode)
 	         errhint("A bucket's mode is \"%s\" or \"%s\".",
 	                 sdes_mode_name(SDES_MODE_CACHED), sdes_mode_name(SDES_MODE_HSM))));
 	return 0;
+}
+
+/*
+ * Of the system bucket that comes with a first bucket. Literals are sealed at parse
+ * time, which must not take a round trip for each: mode cached. The kind is the same,
+ * since a token may have no other.
+ */
+static SdesKeySpec
+system_spec(const SdesKeySpec *first)
+{
+	SdesKeySpec spec = {first->kind, SDES_MODE_CACHED, SDES_PURPOSE_LITERAL};
+
+	return spec;
 }
 
 /* From the words of create_bucket(). */
@@ -143,6 +152,7 @@ sdes_create_bucket(PG_FUNCTION_ARGS)
 	SdesKeySpec spec = parse_spec(text_to_cstring(PG_GETARG_TEXT_PP(1)),
 	                              text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
+	SdesKeySpec literals = system_spec(&spec);
 	SdesBucketRow bucket;
 
 	PreventCommandIfReadOnly("sdes.create_bucket()");
@@ -154,7 +164,7 @@ sdes_create_bucket(PG_FUNCTION_ARGS)
 	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
 	check_free(name);
 	if (!sdes_store_bucket_by_name(SDES_SYSTEM_BUCKET, &bucket))
-		make_bucket(SDES_SYSTEM_BUCKET, &system_spec, &bucket);
+		make_bucket(SDES_SYSTEM_BUCKET, &literals, &bucket);
 	make_bucket(name, &spec, &bucket);
 	memcpy(uuid->data, bucket.uuid, SDES_UUID_SIZE);
 	PG_RETURN_UUID_P(uuid);

@@ -44,12 +44,13 @@ struct SdesHsm
 	/* Open from login to close: the login lasts as long as one session does. */
 	CK_SESSION_HANDLE anchor;
 	CK_INFO info;
+	CK_TOKEN_INFO token; /* what the token said of itself before the login */
 	bool offered[SDES_PKCS11_MECHANISMS_MAX]; /* by the token, in table order */
 	int gcm_iv;         /* SdesPkcs11Iv that worked last; atomic, many threads use it */
 	const char *module; /* its path, as long as the process lives */
 
 	pthread_mutex_t rsa_lock;
-	struct SdesPkcs11Rsa *rsa; /* under rsa_lock; NULL until there is an RSA key */
+	struct SdesPkcs11Rsa *rsa; /* under rsa_lock; see pkcs11_libp11.c */
 };
 
 /* A KEK that was found, and whose attributes were what they must be. */
@@ -265,6 +266,8 @@ extern SdesStatus sdes_pkcs11_rsa_open_key(SdesHsm *hsm, SdesPkcs11Key *key,
 extern SdesStatus sdes_pkcs11_openssl_failed(SdesHsmFault *fault, const char *call);
 /* Frees what libp11 made of a key; NULL is fine. */
 extern void sdes_pkcs11_rsa_free_key(struct evp_pkey_st *key);
+/* Has libp11 look up the token, before the login; what fails is tried again later. */
+extern void sdes_pkcs11_rsa_prepare(SdesHsm *hsm);
 /* Ends libp11's part; all sessions of the slot are closed then. */
 extern void sdes_pkcs11_rsa_close(SdesHsm *hsm);
 

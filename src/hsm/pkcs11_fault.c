@@ -26,6 +26,12 @@ status_of(CK_RV rv)
 			return SDES_ERR_HSM_PIN_LOCKED;
 		case CKR_MECHANISM_INVALID:
 		case CKR_MECHANISM_PARAM_INVALID:
+		/* Of a key that the token cannot make; asking again would not help. */
+		case CKR_FUNCTION_NOT_SUPPORTED:
+		case CKR_KEY_SIZE_RANGE:
+		case CKR_ATTRIBUTE_TYPE_INVALID:
+		case CKR_ATTRIBUTE_VALUE_INVALID:
+		case CKR_TEMPLATE_INCONSISTENT:
 			return SDES_ERR_HSM_MECHANISM;
 		default:
 			return SDES_ERR_HSM;

@@ -12,6 +12,9 @@
  *	- PKCS11_open_session() with another mode than the pool's closes all sessions
  *	  of the slot, which would log us out. It is never called.
  *	- So do the last references to a slot. They end in hsm_close only.
+ *	- So does PKCS11_update_slots(), which asks for the token's info, where that
+ *	  fails. It does fail on SoftHSM2 after a login that found its token.object
+ *	  read-only, as docs/hsm.md has it. So the token is looked up before the login.
  *	- PKCS11_CTX_unload() finalises the module. It is never called either:
  *	  hsm_close does that, and the module stays loaded anyway.
  *	- Its list of keys fails beside one of a type it does not know, see
@@ -108,6 +111,17 @@ rsa_open(SdesHsm *hsm, SdesHsmFault *fault)
 	if (status == SDES_OK && hsm->rsa->token == NULL)
 		status = find_slot(hsm, hsm->rsa, fault);
 	return status;
+}
+
+void
+sdes_pkcs11_rsa_prepare(SdesHsm *hsm)
+{
+	SdesHsmFault unused;
+
+	pthread_mutex_lock(&hsm->rsa_lock);
+	ERR_clear_error();
+	rsa_open(hsm, &unused);
+	pthread_mutex_unlock(&hsm->rsa_lock);
 }
 
 void

@@ -111,7 +111,10 @@ open_token(SdesHsm *hsm, const SdesHsmTarget *target, SdesHsmFault *fault)
 		return sdes_pkcs11_failed_as(fault, SDES_ERR_HSM_MODULE, "C_GetInfo", rv);
 	status = sdes_pkcs11_find_token(hsm, target->token, fault);
 	if (status == SDES_OK)
+	{
 		sdes_pkcs11_probe_mechanisms(hsm);
+		sdes_pkcs11_rsa_prepare(hsm);
+	}
 	return status;
 }
 

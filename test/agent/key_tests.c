@@ -360,6 +360,9 @@ test_mechanisms(Fixture *f)
 	fixture_rule(f, "C_GenerateKey 0x12 2\n"); /* CKR_ATTRIBUTE_TYPE_INVALID */
 	check_status(kek_create(f, "ladder", id), SDES_OK,
 	             "KEK_CREATE on a token without CKA_COPYABLE and CKA_MODIFIABLE");
+	fixture_rule(f, "C_GenerateKey 0x54\n"); /* CKR_FUNCTION_NOT_SUPPORTED, of a TPM */
+	check_status(kek_create(f, "refused", id), SDES_ERR_HSM_MECHANISM,
+	             "KEK_CREATE on a token that makes no such keys");
 	fixture_rule(f, "C_Decrypt 0x70\n"); /* CKR_MECHANISM_INVALID */
 	check_status(kek_create(f, "proof", id), SDES_OK,
 	             "KEK_CREATE when C_Decrypt fails: another mechanism");
