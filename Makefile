@@ -22,7 +22,7 @@ BELOW_WATERLINE := $(sort $(wildcard src/crypto/*.c src/envelope/*.c)) \
 	src/agent/protocol.c src/agent/config.c
 MODULE_SOURCES := $(BELOW_WATERLINE) src/agent/client.c \
 	$(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,\
-		agentlink store keyring policy value types redact reveal admin doctor worker))) \
+		pan agentlink store keyring policy value types redact reveal admin doctor worker))) \
 		$(wildcard src/sdes*.c))
 AGENT_SOURCES := $(BELOW_WATERLINE) $(sort $(wildcard src/hsm/*.c) \
 	$(filter-out src/agent/client.c src/agent/protocol.c src/agent/config.c,\
@@ -39,7 +39,7 @@ SHLIB_LINK = -lcrypto
 
 # "make installcheck" against a running server with a token; "make check" brings
 # its own. Scripts run in the order of their names, in one database.
-REGRESS        = install bucket enc_text guard access reveal input health
+REGRESS        = install bucket enc_text enc_pan guard access reveal input health
 ISOLATION      = $(sort $(patsubst test/isolation/specs/%.spec,%,\
 	$(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation
