@@ -45,6 +45,22 @@ set_lines(SdesAgentConfig *config, SdesBytes text, bool all)
 	}
 }
 
+/* Each setting's zero is in its own field. */
+static void
+check_fields(const SdesAgentConfig *config)
+{
+	const char *const fields[] = {config->module,
+	                              config->init_args,
+	                              config->token,
+	                              config->pin_source,
+	                              config->socket,
+	                              config->state_directory,
+	                              config->forbidden_directory};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		REQUIRE(memchr(fields[i], 0, SDES_CONFIG_VALUE_SIZE) != NULL);
+}
+
 static void
 check_print(const SdesAgentConfig *config)
 {
@@ -74,6 +90,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(&config, 0, sizeof(config));
 	set_lines(&config, sdes_bytes(data, size), false);
+	check_fields(&config);
 	check_print(&config);
 	return 0;
 }

@@ -2,16 +2,17 @@
  * fuzz_token.c
  *		The token's PKCS#11 URI (RFC 7512): what our check accepts, p11-kit's parser
  *		accepts too, and it chooses just the tokens that a matcher of our own
- *		chooses. The module has three tokens, of which two differ in one field.
+ *		chooses. The module has four tokens.
  */
 #include "fuzz.h"
 
 #include "hsm/pkcs11.h"
 
-#define TOKENS 3
+#define TOKENS 4
 
-static const char *const labels[TOKENS] = {"sdes", "sdes", "a b;c"};
-static const char *const serials[TOKENS] = {"1", "22", "1"};
+static const char *const labels[TOKENS] = {"sdes", "sdes", "a b;c",
+                                           "11111111111111111111111111111111"};
+static const char *const serials[TOKENS] = {"1", "22", "1", "1"};
 
 /* A blank-padded field of CK_UTF8CHARs, without a zero. */
 static void

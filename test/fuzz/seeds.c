@@ -93,6 +93,19 @@ framed(SdesBytes body, uint8_t out[4 + SDES_MESSAGE_MAX])
 	return sdes_bytes(out, 4 + body.size);
 }
 
+/* A text of that many characters between two others. */
+static void
+seed_long(const char *target, const char *before, size_t size, const char *after)
+{
+	char text[4096];
+	size_t used = strlen(before);
+
+	memcpy(text, before, used);
+	memset(text + used, '1', size);
+	strcpy(text + used + size, after);
+	seed_text(target, text);
+}
+
 /* To the agent, after a HELLO that the harness sends: whole, in pieces, answered late. */
 static void
 request(const SdesRequest *request)
@@ -114,12 +127,70 @@ reply(const SdesReply *reply)
 	uint8_t body[SDES_MESSAGE_MAX], message[4 + SDES_MESSAGE_MAX];
 	uint8_t whole[2] = {(uint8_t) (0x40 + reply->op - 1), 0};
 	uint8_t pieces[2] = {(uint8_t) (0xc0 + reply->op - 1), 3};
+	uint8_t welcome[2] = {SDES_OP_STATUS - 1, 0};
 	size_t used;
 
 	REQUIRE(sdes_reply_encode(reply, body, sizeof(body), &used) == SDES_OK);
 	seed("reply", sdes_bytes(body, used));
 	seed2("client", SDES_BYTES_OF(whole), framed(sdes_bytes(body, used), message));
 	seed2("client", SDES_BYTES_OF(pieces), framed(sdes_bytes(body, used), message));
+	if (reply->op == SDES_OP_HELLO)
+		seed2("client", SDES_BYTES_OF(welcome), framed(sdes_bytes(body, used), message));
+}
+
+/* Only the beginning of a message of that length, for both readers of a stream. */
+static void
+length(uint32_t size)
+{
+	uint8_t begun[] = {0x41, 0, 0, 0, 0, 0, SDES_OP_KEK_CHECK};
+	SdesWriter w = sdes_writer(begun + 2, 4);
+
+	sdes_write_u32(&w, size);
+	seed("clients", SDES_BYTES_OF(begun));
+	seed("client", SDES_BYTES_OF(begun));
+}
+
+/* A string of that many bytes in a request, and in the reply of a failure. */
+static void
+string(uint16_t size)
+{
+	uint8_t message[1024] = {0};
+	SdesWriter w = sdes_writer(message, sizeof(message));
+
+	sdes_write_u8(&w, SDES_OP_KEK_CREATE);
+	sdes_write_u16(&w, size);
+	memset(w.at, 'x', size);
+	w.at[size] = SDES_KEK_AES_256;
+	seed("request", sdes_bytes(message, 3U + size + 2U));
+
+	w = sdes_writer(message, sizeof(message));
+	sdes_write_u8(&w, SDES_OP_HELLO);
+	sdes_write_u16(&w, SDES_ERR_HSM);
+	sdes_write_u32(&w, 1);
+	sdes_write_u16(&w, size);
+	memset(w.at, 'x', size);
+	seed("reply", sdes_bytes(message, 9U + size));
+}
+
+/* A wrapped DEK of that many bytes, in a request and in a reply. */
+static void
+blob(uint16_t size)
+{
+	static const SdesDekBinding binding = {.purpose = SDES_PURPOSE_DATA,
+	                                       .mode = SDES_MODE_CACHED};
+	uint8_t message[2048] = {SDES_OP_DEK_UNWRAP};
+	SdesWriter w = sdes_writer(message + 1 + SDES_DEK_BINDING_SIZE, 2);
+
+	sdes_dek_binding_encode(&binding, message + 1);
+	sdes_write_u16(&w, size);
+	seed("request", sdes_bytes(message, 1U + SDES_DEK_BINDING_SIZE + 2U + size));
+
+	memset(message, 0, sizeof(message));
+	w = sdes_writer(message, sizeof(message));
+	sdes_write_u8(&w, SDES_OP_DEK_CREATE);
+	sdes_write_u16(&w, SDES_OK);
+	sdes_write_u16(&w, size);
+	seed("reply", sdes_bytes(message, 5U + size + SDES_COMMITMENT_SIZE));
 }
 
 static SdesBytes
@@ -142,6 +213,25 @@ results(uint8_t *out, size_t size)
 	sdes_result_write(&w, SDES_ERR_TAG, sdes_bytes(out, 0));
 	REQUIRE(!w.failed);
 	return sdes_bytes(out, size - w.left);
+}
+
+/* To an agent with a secret: right, of another version, with another secret. */
+static void
+hellos(void)
+{
+	for (int i = 0; i < 3; i++)
+	{
+		static const uint8_t way[] = {0x02, 0};
+		SdesRequest r = {.op = SDES_OP_HELLO, .version = SDES_PROTOCOL_VERSION};
+		uint8_t body[64], message[4 + SDES_MESSAGE_MAX];
+		size_t used;
+
+		memset(r.secret, FUZZ_BYTE, sizeof(r.secret));
+		r.version = (uint16_t) (r.version + (i == 1));
+		r.secret[SDES_AGENT_SECRET_SIZE - 1] ^= i == 2;
+		REQUIRE(sdes_request_encode(&r, body, sizeof(body), &used) == SDES_OK);
+		seed2("clients", SDES_BYTES_OF(way), framed(sdes_bytes(body, used), message));
+	}
 }
 
 static void
@@ -196,6 +286,9 @@ replies(void)
 
 		reply(&good);
 		reply(&bad);
+		memcpy(good.keks[1], good.keks[0], SDES_KEK_ID_SIZE);
+		if (op == SDES_OP_KEK_LIST)
+			reply(&good); /* one id twice: refused */
 	}
 }
 
@@ -223,6 +316,16 @@ settings(void)
 	          "pkcs11:token=sdes;library-version=2.40;library-description=library");
 	seed_text("token", "pkcs11:slot-description=slot;slot-manufacturer=maker;serial=1");
 
+	/* None of these chooses a token. */
+	seed_text("token", "pkcs11:token=%00;serial=22");
+	seed_text("token", "pkcs11:serial=22;library-version=255");
+	seed_text("token", "pkcs11:serial=22;library-version=2.255");
+	seed_text("token", "pkcs11:serial=22;library-version=2");
+	seed_text("token", "pkcs11:serial=22;library-description=another");
+	seed_text("token", "pkcs11:serial=22;slot-description=another");
+	seed_text("token", "pkcs11:serial=22;model=another");
+	seed_text("token", "pkcs11:serial=22;pin-value=1");
+
 	seed("pin", SDES_BYTES_OF("file:/etc/sdes/pin\0001234"));
 	seed("pin", SDES_BYTES_OF("credential:pin\0001234\n"));
 	seed("pin", SDES_BYTES_OF("|cat /etc/pin\0001234\r\n"));
@@ -246,6 +349,49 @@ pans(void)
 	seed_text("pan", "2200770212727079");
 }
 
+/* A PIN file of that many characters, without a line end and with either one. */
+static void
+pin(size_t size)
+{
+	static const char *const ends[] = {"", "\n", "\r\n"};
+	char text[512] = "|a"; /* and its zero: the setting */
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+	{
+		memset(text + 3, '1', size);
+		strcpy(text + 3 + size, ends[i]);
+		seed("pin", sdes_bytes(text, 3 + size + strlen(ends[i])));
+	}
+}
+
+/* The longest that is taken of everything, and one more. */
+static void
+limits(void)
+{
+	static const uint32_t lengths[] = {0, SDES_MESSAGE_MAX, SDES_VALUES_MAX,
+	                                   UINT32_MAX - 4};
+	static const uint16_t strings[] = {SDES_LABEL_MAX, SDES_DETAIL_MAX};
+
+	for (size_t more = 0; more < 2; more++)
+	{
+		for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++)
+			length(lengths[i] + (uint32_t) more);
+		for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
+			string((uint16_t) (strings[i] + more));
+		blob((uint16_t) (SDES_WRAPPED_MAX + more));
+		seed_long("settings",
+		          "token=pkcs11:token=a\ninit_args = ", SDES_CONFIG_VALUE_SIZE - 1 + more,
+		          "");
+		seed_long("settings", "socket=", 107 + more, "");
+		seed_long("settings", "secret=", 2 * SDES_AGENT_SECRET_SIZE + more, "");
+		seed_long("token", "pkcs11:token=", 32 + more, "");
+		seed_long("pan", "", 19 + more, "");
+		seed_long("pan", "1 ", 10 + more, "-1");
+	}
+	for (size_t size = 254; size <= 258; size++)
+		pin(size);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -253,9 +399,11 @@ main(int argc, char **argv)
 		return EXIT_FAILURE;
 	base = argv[1];
 	envelopes();
+	hellos();
 	requests();
 	replies();
 	settings();
 	pans();
+	limits();
 	return EXIT_SUCCESS;
 }
