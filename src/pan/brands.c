@@ -2,20 +2,20 @@
  * brands.c
  *		The one table of brands.
  *
- * ISO/IEC 7812-1 gives issuers their numbers, but the register is not public:
- * ranges are from what brands and processors publish.
+ * ISO/IEC 7812-1 has issuers registered, but the register is not public: ranges
+ * and lengths are from what processors publish, in 2024 and later.
  *
- *	[V]	Visa, BIN rules; Cybersource (Visa), "Testing Credit Card Services"
- *	[M]	Mastercard, "2-Series BIN Expansion"; Maestro: 50, 56 to 58, 63, 67
- *	[D]	Discover Network (Diners Club International, PULSE), IIN ranges
- *	[B]	Braintree (PayPal), credit-card-type: JCB, Mir, UnionPay, Elo, Hiper, Verve
- *	[W]	Wikipedia, "Payment card number", July 2024: Mir, Dankort, Troy, UATP, GPN
- *	[N]	NPCI, RuPay BIN ranges
+ *	[B]	Braintree (PayPal), credit-card-type, src/lib/card-types.ts
+ *	[C]	Cybersource (Visa), "Testing Credit Card Services"
+ *	[O]	Oracle Retail, "List of Standard U.S. Credit Card Preambles"
+ *	[R]	Razorpay, checkout
+ *	[W]	Wikipedia, "Payment card number"
  *
  * The first range that fits counts, so what lies within another stands before
- * it. A range that is missing here refuses nobody: PANs of unknown issuers may
- * have any length. One that is too strict would; where sources differ the union
- * of their lengths stands.
+ * it. Where sources give a brand different lengths, it has all of them (but for
+ * Visa's 18, which [B] alone has): to refuse somebody's card is worse than to take
+ * a mistyped one. For the same reason an issuer that is missing here may have PANs
+ * of any length.
  */
 #include "pan/brands.h"
 
@@ -62,27 +62,27 @@ static const SdesPanRange ranges[] = {
     {507865, 507964, SDES_PAN_VERVE, N(16) | N(18) | N(19)},
     {650002, 650027, SDES_PAN_VERVE, N(16) | N(18) | N(19)},
 
-    /* [N] RuPay: within Maestro and Discover */
+    /* [R], [W] RuPay: within Maestro and Discover; with GPN, within 60 */
     {508500, 508999, SDES_PAN_RUPAY, N(16)},
-    {606985, 607984, SDES_PAN_RUPAY, N(16)},
-    {608001, 608500, SDES_PAN_RUPAY, N(16)},
+    {606985, 607984, SDES_PAN_RUPAY, N(16) | N(18) | N(19)},
+    {608001, 608500, SDES_PAN_RUPAY, N(16) | N(18) | N(19)},
     {652150, 653149, SDES_PAN_RUPAY, N(16)},
     {817200, 820199, SDES_PAN_RUPAY, N(16)},
 
-    /* [W] */
+    /* [W]; UATP also [C] */
     {501900, 501999, SDES_PAN_DANKORT, N(16)},
     {194600, 194699, SDES_PAN_UNKNOWN, ANY_LENGTH}, /* GPN, within UATP */
     {100000, 199999, SDES_PAN_UATP, N(15)},
     {220000, 220499, SDES_PAN_MIR, FROM_TO(16, 19)},
     {979200, 979299, SDES_PAN_TROY, N(16)},
 
-    {222100, 272099, SDES_PAN_MASTERCARD, N(16)}, /* [M] */
+    {222100, 272099, SDES_PAN_MASTERCARD, N(16)}, /* [B], [O], [W] */
     {510000, 559999, SDES_PAN_MASTERCARD, N(16)},
     {340000, 349999, SDES_PAN_AMEX, N(15)},
     {370000, 379999, SDES_PAN_AMEX, N(15)},
-    {352800, 358999, SDES_PAN_JCB, FROM_TO(16, 19)}, /* [B] */
+    {352800, 358999, SDES_PAN_JCB, FROM_TO(16, 19)},
 
-    /* [D] */
+    /* [B], [O], [W] */
     {300000, 305999, SDES_PAN_DINERS, FROM_TO(14, 19)},
     {309000, 309999, SDES_PAN_DINERS, FROM_TO(14, 19)},
     {360000, 369999, SDES_PAN_DINERS, FROM_TO(14, 19)},
@@ -90,13 +90,13 @@ static const SdesPanRange ranges[] = {
     {601100, 601199, SDES_PAN_DISCOVER, FROM_TO(16, 19)},
     {644000, 659999, SDES_PAN_DISCOVER, FROM_TO(16, 19)},
 
-    {400000, 499999, SDES_PAN_VISA, N(13) | N(16) | N(19)}, /* [V] */
+    {400000, 499999, SDES_PAN_VISA, N(13) | N(16) | N(19)}, /* [C], [W] */
 
     /* [B], [W]; those that Discover takes abroad (622126 to 622925) are here, too */
     {620000, 629999, SDES_PAN_UNIONPAY, FROM_TO(14, 19)},
     {810000, 817199, SDES_PAN_UNIONPAY, FROM_TO(14, 19)},
 
-    /* [M] */
+    /* [B], [C], [W] */
     {500000, 509999, SDES_PAN_MAESTRO, ANY_LENGTH},
     {560000, 589999, SDES_PAN_MAESTRO, ANY_LENGTH},
     {630000, 639999, SDES_PAN_MAESTRO, ANY_LENGTH},
@@ -120,9 +120,8 @@ sdes_pan_range(const char *digits)
 
 /*
  * UnionPay issued numbers without one, and they are still about: Braintree's
- * card-validator does not check them by default (its issue 112), and of
- * Cybersource's public test numbers 6222040000030012 has none. To refuse such a
- * card would be worse than to take a mistyped one.
+ * card-validator does not check them unless told to (its issue 112), and [C] has
+ * a domestic card without one, 6222040000030012.
  */
 bool
 sdes_pan_has_check_digit(SdesPanBrand brand)
@@ -131,9 +130,9 @@ sdes_pan_has_check_digit(SdesPanBrand brand)
 }
 
 /*
- * PCI SSC FAQ 1091 (June 2022 and later) for 16 digits; Cybersource hands out
- * 8-digit prefixes for the same brands. It has "first 6, last 4" for American
- * Express, and that is its baseline for every other brand and length.
+ * PCI SSC FAQ 1091 (of June 2022) for 16 digits, "first 8, any other 4";
+ * Cybersource's includeCardPrefix names the same brands. "First 6, last 4" is what
+ * the FAQ has for American Express and as the baseline for all else.
  */
 bool
 sdes_pan_has_long_bin(SdesPanBrand brand)
