@@ -76,7 +76,8 @@ fuzz_take_byte(SdesBytes *input)
 
 /*
  * How many of the bytes that are left come next: all for seed 0, else a number
- * from 1 on that looks random and depends on the seed alone.
+ * from 1 on that looks random and depends on the seed alone. Larger ones when much
+ * is left, which would only take time.
  */
 static inline size_t
 fuzz_chunk(uint32_t *seed, size_t left)
@@ -86,7 +87,7 @@ fuzz_chunk(uint32_t *seed, size_t left)
 	if (*seed == 0)
 		return left;
 	*seed = *seed * 1664525 + 1013904223; /* Numerical Recipes, "quick and dirty" */
-	size = 1 + (*seed >> 16) % 24;
+	size = 1 + (*seed >> 16) % (24 + left / 4);
 	return size < left ? size : left;
 }
 

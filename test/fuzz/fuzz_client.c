@@ -9,7 +9,8 @@
  *
  * A second reader that has the whole answer at once says what must come of it.
  * HELLO and request are sent once each, and the request only after HELLO was
- * answered well. The linker wraps connect(), which gives the client one end of
+ * answered well; over a connection that served before, and then is lost, the same
+ * request goes out again unless it must not be done twice. The linker wraps connect(), which gives the client one end of
  * a pair of sockets.
  */
 #include "fuzz.h"
@@ -20,11 +21,12 @@
 #include <unistd.h>
 
 #define OPS          11   /* SDES_OP_HELLO is asked for by hand, too */
+#define LARGE        0x20 /* a large reply to SEAL comes before the input */
 #define WITH_WELCOME 0x40 /* a good reply to HELLO comes before the input */
 #define WITH_SECRET  0x80
 
 #define LENGTH_SIZE 4
-#define STREAM_MAX  (SDES_VALUES_MAX + 256)
+#define STREAM_MAX  (SDES_RESULTS_MAX + 256)
 
 extern int __wrap_connect(int fd, const void *address, unsigned size);
 
@@ -72,9 +74,9 @@ the_request(SdesAgentOp op)
 	return &request;
 }
 
-/* What comes of the next message: its body, or why there is none. */
+/* What comes of the next message: its body, of max bytes, or why there is none. */
 static SdesStatus
-next_body(SdesBytes *body)
+next_body(SdesBytes *body, size_t max)
 {
 	SdesReader r =
 	    sdes_reader(sdes_bytes(stream.bytes + stream.at, stream.size - stream.at));
@@ -82,7 +84,7 @@ next_body(SdesBytes *body)
 
 	if (r.failed)
 		return SDES_ERR_AGENT_LOST;
-	if (size == 0 || size > SDES_MESSAGE_MAX)
+	if (size == 0 || size > max)
 		return SDES_ERR_AGENT_PROTOCOL;
 	*body = sdes_read_bytes(&r, size);
 	if (r.failed)
@@ -96,7 +98,7 @@ static SdesStatus
 expect(SdesAgentOp op, SdesBytes *body, bool *greeted)
 {
 	static SdesReply reply;
-	SdesStatus status = next_body(body);
+	SdesStatus status = next_body(body, SDES_MESSAGE_MAX);
 
 	*greeted = false;
 	if (status != SDES_OK)
@@ -106,20 +108,34 @@ expect(SdesAgentOp op, SdesBytes *body, bool *greeted)
 	if (reply.status != SDES_OK)
 		return reply.status;
 	*greeted = true;
-	status = next_body(body);
+	status = next_body(body, sdes_op_has_values(op) ? SDES_RESULTS_MAX : SDES_MESSAGE_MAX);
 	if (status == SDES_OK && sdes_reply_decode(*body, op, &reply) != SDES_OK)
 		return SDES_ERR_AGENT_PROTOCOL;
 	return status;
 }
 
 static void
-make_stream(SdesBytes input, bool welcome)
+write_results(SdesWriter *w)
+{
+	static uint8_t sealed[SDES_VALUES_MAX];
+
+	sdes_write_u32(w, 1 + 2 + 2 + 2 + 4 + sizeof(sealed));
+	sdes_write_u8(w, SDES_OP_SEAL);
+	sdes_write_u16(w, SDES_OK);
+	sdes_write_u16(w, 1);
+	sdes_result_write(w, SDES_OK, SDES_BYTES_OF(sealed));
+}
+
+static void
+make_stream(SdesBytes input, uint8_t flags)
 {
 	static const uint8_t hello[] = {0, 0, 0, 3, SDES_OP_HELLO, 0, 0};
 	SdesWriter w = sdes_writer(stream.bytes, sizeof(stream.bytes));
 
-	if (welcome)
+	if (flags & WITH_WELCOME)
 		sdes_write_bytes(&w, SDES_BYTES_OF(hello));
+	if (flags & LARGE)
+		write_results(&w);
 	sdes_write_bytes(&w, input);
 	stream.size = sizeof(stream.bytes) - w.left;
 	stream.at = 0;
@@ -175,7 +191,7 @@ check_sent(const SdesRequest *request, const uint8_t *secret, bool greeted)
 static void
 check_reply(const SdesClient *client, SdesBytes body)
 {
-	static uint8_t again[SDES_VALUES_MAX];
+	static uint8_t again[SDES_RESULTS_MAX];
 	const SdesReply *reply = sdes_client_reply(client);
 	size_t used = 0;
 
@@ -184,17 +200,28 @@ check_reply(const SdesClient *client, SdesBytes body)
 	REQUIRE(fuzz_same(sdes_bytes(again, used), body));
 }
 
-/* A connection is used again only when the agent has said nothing unasked. */
+/*
+ * A connection is used again only when the agent has said nothing unasked. Lost
+ * before a reply, it is replaced once.
+ */
 static void
-check_reuse(SdesClient *client, const uint8_t *secret)
+check_reuse(SdesClient *client, const uint8_t *secret, const SdesRequest *request)
 {
 	bool unasked = stream.at < stream.size;
+	bool once_only = request->op == SDES_OP_KEK_CREATE || request->op == SDES_OP_PIN_RETRY;
+	SdesClientWant want;
 
 	sdes_client_finish(client);
 	REQUIRE(sdes_client_reply(client) == NULL && sdes_client_fd(client) >= 0);
-	REQUIRE(sdes_client_begin(client, "socket", secret, the_request(SDES_OP_STATUS)) ==
-	        SDES_CLIENT_READ);
+	REQUIRE(sdes_client_begin(client, "socket", secret, request) == SDES_CLIENT_READ);
 	REQUIRE(connections == (unasked ? 2 : 1));
+	shutdown(ours, SHUT_WR);
+	want = sdes_client_step(client);
+	if (unasked || once_only)
+		REQUIRE(want == SDES_CLIENT_FAILED &&
+		        sdes_client_status(client) == SDES_ERR_AGENT_LOST);
+	else
+		REQUIRE(want == SDES_CLIENT_READ && connections == 2);
 }
 
 int
@@ -205,7 +232,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	SdesBytes input = sdes_bytes(data, size), body;
 	uint8_t flags = fuzz_take_byte(&input);
 	uint32_t seed = fuzz_take_byte(&input);
-	SdesRequest *request = the_request((SdesAgentOp) (1 + (flags & 0x3f) % OPS));
+	SdesRequest *request = the_request((SdesAgentOp) (1 + (flags & 0x1f) % OPS));
 	bool with_secret = (flags & WITH_SECRET) != 0, greeted;
 	SdesClientWant want;
 	SdesStatus expected;
@@ -215,7 +242,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	REQUIRE(client != NULL);
 	if (with_secret)
 		memset(secret, FUZZ_BYTE, sizeof(secret));
-	make_stream(input, (flags & WITH_WELCOME) != 0);
+	make_stream(input, flags);
 	expected = expect(request->op, &body, &greeted);
 	connections = 0;
 	want = sdes_client_begin(client, "socket", with_secret ? secret : NULL, request);
@@ -226,7 +253,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	{
 		REQUIRE(want == SDES_CLIENT_DONE);
 		check_reply(client, body);
-		check_reuse(client, with_secret ? secret : NULL);
+		check_reuse(client, with_secret ? secret : NULL, request);
 	}
 	else
 	{

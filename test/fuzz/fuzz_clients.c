@@ -25,9 +25,16 @@
 #define WITH_SECRET 0x02 /* the agent has a secret */
 #define LATE        0x04 /* replies are not sent before the stream has ended */
 #define SLOW        0x08 /* at the end, time passes */
+#define LARGE       0x10 /* replies with values are larger than what the socket takes */
+#define WITH_VALUES 0x20 /* a large SEAL comes before the input */
 
 #define LENGTH_SIZE 4
 #define STREAM_MAX  (SDES_VALUES_MAX + 256)
+#define LARGE_VALUE 60000
+#define ROUNDS      1000 /* of serving at the most, between two pieces */
+
+#define HELLO_REPLY   (LENGTH_SIZE + 1 + 2)
+#define FAILURE_REPLY (LENGTH_SIZE + 1 + 2 + 4 + 2) /* without words */
 
 extern int __wrap_accept4(int fd, void *address, void *size, int flags);
 
@@ -46,6 +53,9 @@ static struct
 	SdesAgentOp op;
 	int gone;
 	bool late;
+	bool large;
+	size_t replies; /* bytes of replies that must have come */
+	size_t came;
 } run;
 
 int
@@ -91,7 +101,7 @@ next_body(SdesBytes *body)
 	if (r.left < LENGTH_SIZE)
 		return false;
 	size = sdes_read_u32(&r);
-	if (size == 0 || size > SDES_MESSAGE_MAX)
+	if (size == 0 || size > (run.at > 0 ? SDES_VALUES_MAX : SDES_MESSAGE_MAX))
 	{
 		run.stays = false;
 		return false;
@@ -114,10 +124,13 @@ expect_hello(void)
 	run.stays = true;
 	if (!next_body(&body))
 		return;
-	run.stays = sdes_request_decode(body, &hello) == SDES_OK && hello.op == SDES_OP_HELLO &&
-	            hello.version == SDES_PROTOCOL_VERSION &&
+	run.stays = false;
+	if (sdes_request_decode(body, &hello) != SDES_OK || hello.op != SDES_OP_HELLO)
+		return;
+	run.stays = hello.version == SDES_PROTOCOL_VERSION &&
 	            (!config.has_secret ||
 	             memcmp(hello.secret, config.secret, sizeof(config.secret)) == 0);
+	run.replies = run.stays ? HELLO_REPLY : FAILURE_REPLY;
 }
 
 /* The next request that must be handled; false when there is none. */
@@ -133,16 +146,40 @@ expect_request(SdesBytes *body)
 	return run.stays;
 }
 
+/* Two results, one of them of that size. */
+static SdesBytes
+results(size_t size)
+{
+	static uint8_t room[LARGE_VALUE + 64];
+	SdesWriter w = sdes_writer(room, sizeof(room));
+
+	sdes_result_write(&w, SDES_OK, sdes_bytes(run.stream, size));
+	sdes_result_write(&w, SDES_ERR_TAG, sdes_bytes(room, 0));
+	REQUIRE(!w.failed);
+	return sdes_bytes(room, sizeof(room) - w.left);
+}
+
 static void
 answer(void)
 {
 	static SdesReply reply;
+	uint64_t client = run.busy;
 
 	memset(&reply, 0, sizeof(reply));
 	reply.op = run.op;
-	reply.status = SDES_ERR_HSM_STARTING;
-	sdes_clients_reply(run.busy, &reply);
 	run.busy = 0;
+	if (sdes_op_has_values(run.op))
+	{
+		reply.nresults = 2;
+		reply.results = results(run.large ? LARGE_VALUE : 8);
+		run.replies += LENGTH_SIZE + 1 + 2 + 2 + reply.results.size;
+	}
+	else
+	{
+		reply.status = SDES_ERR_HSM_STARTING;
+		run.replies += FAILURE_REPLY;
+	}
+	sdes_clients_reply(client, &reply);
 }
 
 static void
@@ -179,39 +216,60 @@ start(void)
 	REQUIRE(sdes_clients_init(&setup));
 }
 
-/* Serves until nothing is left to do; takes the replies that come. */
+static void
+take_replies(int ours)
+{
+	static uint8_t replies[4096];
+	ssize_t n;
+
+	while ((n = recv(ours, replies, sizeof(replies), MSG_DONTWAIT)) > 0)
+		run.came += (size_t) n;
+}
+
+/* Serves until nothing is left to do, and takes the replies that come. */
 static int
 serve(int ours)
 {
-	static uint8_t replies[4096];
-	struct pollfd ready[2];
-	int count;
+	struct pollfd ready[1];
 
-	do
+	for (int round = 0;; round++)
 	{
-		while (recv(ours, replies, sizeof(replies), MSG_DONTWAIT) > 0)
-			;
-		count = sdes_clients_poll(ready);
-		REQUIRE(count <= 1);
+		int count = sdes_clients_poll(ready);
+
+		REQUIRE(count <= 1 && round < ROUNDS);
+		take_replies(ours);
 		if (count == 0 || poll(ready, 1, 0) <= 0)
-			break;
+			return count;
 		sdes_clients_serve(ready, count);
-	} while (true);
-	return sdes_clients_poll(ready);
+	}
 }
 
 static void
-make_stream(SdesBytes input, bool with_hello)
+write_seal(SdesWriter *w)
+{
+	static uint8_t value[LARGE_VALUE / 2];
+
+	sdes_write_u32(w, 1 + SDES_KEK_ID_SIZE + 2 + 1 + 4 + sizeof(value));
+	sdes_write_u8(w, SDES_OP_SEAL);
+	sdes_write_bytes(w, sdes_bytes(value, SDES_KEK_ID_SIZE));
+	sdes_write_u16(w, 1);
+	sdes_value_write(w, sdes_bytes(value, 0), SDES_BYTES_OF(value));
+}
+
+static void
+make_stream(SdesBytes input, uint8_t flags)
 {
 	SdesWriter w = sdes_writer(run.stream, sizeof(run.stream));
 
-	if (with_hello)
+	if (flags & WITH_HELLO)
 	{
 		sdes_write_u32(&w, 1 + 2 + SDES_AGENT_SECRET_SIZE);
 		sdes_write_u8(&w, SDES_OP_HELLO);
 		sdes_write_u16(&w, SDES_PROTOCOL_VERSION);
 		sdes_write_bytes(&w, SDES_BYTES_OF(config.secret));
 	}
+	if (flags & WITH_VALUES)
+		write_seal(&w);
 	sdes_write_bytes(&w, input);
 	run.size = sizeof(run.stream) - w.left;
 }
@@ -250,6 +308,7 @@ finish(int ours, bool slow)
 	}
 	REQUIRE(!expect_request(&body)); /* else one was passed over */
 	REQUIRE(serve(ours) == (run.stays ? 1 : 0));
+	REQUIRE(run.came == run.replies);
 	if (run.stays && slow)
 	{
 		now += SDES_CLIENT_SLOW_MS;
@@ -261,6 +320,20 @@ finish(int ours, bool slow)
 	close(ours);
 }
 
+/* A connection of its own, which the agent accepts; returns our end. */
+static int
+connect_client(void)
+{
+	int ends[2], small = 4096;
+
+	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+	if (run.large)
+		REQUIRE(setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)) == 0);
+	offered = ends[1];
+	REQUIRE(sdes_clients_accept(0));
+	return ends[0];
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -268,22 +341,22 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t flags = fuzz_take_byte(&input);
 	uint32_t seed = fuzz_take_byte(&input);
 	static bool started;
-	int ends[2];
+	int ours;
 
 	if (!started)
 		start();
 	started = true;
 	run.at = 0;
 	run.busy = 0;
+	run.replies = 0;
+	run.came = 0;
 	run.late = (flags & LATE) != 0;
+	run.large = (flags & LARGE) != 0;
 	config.has_secret = (flags & WITH_SECRET) != 0;
-	make_stream(input, (flags & WITH_HELLO) != 0);
+	make_stream(input, flags);
 	expect_hello();
-
-	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-	offered = ends[1];
-	REQUIRE(sdes_clients_accept(0));
-	send_stream(ends[0], seed);
-	finish(ends[0], (flags & SLOW) != 0);
+	ours = connect_client();
+	send_stream(ours, seed);
+	finish(ours, (flags & SLOW) != 0);
 	return 0;
 }

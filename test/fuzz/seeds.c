@@ -110,7 +110,7 @@ seed_long(const char *target, const char *before, size_t size, const char *after
 static void
 request(const SdesRequest *request)
 {
-	static const uint8_t ways[][2] = {{0x01, 0}, {0x03, 7}, {0x0d, 1}};
+	static const uint8_t ways[][2] = {{0x01, 0}, {0x03, 7}, {0x0d, 1}, {0x11, 0}};
 	uint8_t body[SDES_MESSAGE_MAX], message[4 + SDES_MESSAGE_MAX];
 	size_t used;
 
@@ -147,6 +147,8 @@ length(uint32_t size)
 
 	sdes_write_u32(&w, size);
 	seed("clients", SDES_BYTES_OF(begun));
+	seed("client", SDES_BYTES_OF(begun));
+	begun[0] = 0x40 + SDES_OP_SEAL - 1;
 	seed("client", SDES_BYTES_OF(begun));
 }
 
@@ -191,6 +193,20 @@ blob(uint16_t size)
 	sdes_write_u16(&w, SDES_OK);
 	sdes_write_u16(&w, size);
 	seed("reply", sdes_bytes(message, 5U + size + SDES_COMMITMENT_SIZE));
+}
+
+/* Large messages, which the harness writes itself, in pieces. */
+static void
+large(void)
+{
+	static const uint8_t seal[] = {0x21, 5}, late[] = {0x35, 1};
+	static const uint8_t results[] = {0x60 + SDES_OP_SEAL - 1, 5};
+	static const uint8_t unasked[] = {0xe0 + SDES_OP_SEAL - 1, 9, 0};
+
+	seed("clients", SDES_BYTES_OF(seal));
+	seed("clients", SDES_BYTES_OF(late));
+	seed("client", SDES_BYTES_OF(results));
+	seed("client", SDES_BYTES_OF(unasked));
 }
 
 static SdesBytes
@@ -400,6 +416,7 @@ main(int argc, char **argv)
 	base = argv[1];
 	envelopes();
 	hellos();
+	large();
 	requests();
 	replies();
 	settings();
