@@ -19,14 +19,13 @@ SDES_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sdes.con
 # The rooms of the house, see src/README.md. What both the server's module and
 # the agent need is compiled once (as position-independent code).
 BELOW_WATERLINE := $(sort $(wildcard src/crypto/*.c src/envelope/*.c)) \
-	src/agent/protocol.c src/agent/config.c
+	$(addprefix src/agent/,protocol.c config.c backoff.c)
 MODULE_SOURCES := $(BELOW_WATERLINE) src/agent/client.c \
 	$(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,\
 		pan agentlink store keyring policy value types redact reveal admin doctor worker))) \
 		$(wildcard src/sdes*.c))
 AGENT_SOURCES := $(BELOW_WATERLINE) $(sort $(wildcard src/hsm/*.c) \
-	$(filter-out src/agent/client.c src/agent/protocol.c src/agent/config.c,\
-		$(wildcard src/agent/*.c)))
+	$(filter-out src/agent/client.c $(BELOW_WATERLINE),$(wildcard src/agent/*.c)))
 
 AGENT         := $(BUILD)/sdes_agent
 AGENT_OBJECTS := $(AGENT_SOURCES:%.c=$(BUILD)/obj/%.o)
@@ -56,7 +55,8 @@ ifneq ($(filter-out $(OWN_GOALS),$(or $(MAKECMDGOALS),all)),)
 PGXS    := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 MISSING := $(strip $(if $(wildcard $(PGXS)),,PostgreSQL) \
 	$(shell pkg-config --exists libcrypto 2>/dev/null || echo OpenSSL) \
-	$(shell pkg-config --exists p11-kit-1 2>/dev/null || echo p11-kit))
+	$(shell pkg-config --exists p11-kit-1 2>/dev/null || echo p11-kit) \
+	$(shell pkg-config --exists libp11 2>/dev/null || echo libp11))
 
 .DEFAULT_GOAL := all
 
@@ -93,9 +93,9 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "$(CC) $<";) $(CC) $(CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
-# p11-kit's headers are for the rooms that speak PKCS#11 only.
+# p11-kit's and libp11's headers are for the rooms that speak PKCS#11 only.
 $(BUILD)/obj/src/hsm/%.o $(BUILD)/obj/src/agent/%.o: \
-	override CPPFLAGS += $(shell pkg-config --cflags p11-kit-1)
+	override CPPFLAGS += $(shell pkg-config --cflags p11-kit-1 libp11)
 
 # A file that is gone from a room must leave the library, too.
 $(BUILD)/objects: FORCE
@@ -106,7 +106,7 @@ sdes.so: $(BUILD)/objects
 
 $(AGENT): $(AGENT_OBJECTS) $(BUILD)/objects
 	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) -pie $(AGENT_OBJECTS) $(LDFLAGS) -o $@ \
-		$(shell pkg-config --libs p11-kit-1) -lcrypto -ldl -lpthread
+		$(shell pkg-config --libs p11-kit-1 libp11) -lcrypto -ldl -lpthread
 
 -include $(OBJS:.o=.d) $(AGENT_OBJECTS:.o=.d)
 

@@ -8,6 +8,8 @@
 extern void key_tests(void);
 extern void pin_tests(void);
 extern void fault_tests(void);
+extern void ladder_tests(void);
+extern void batch_tests(void);
 extern void client_tests(void);
 
 /* tap.h keeps its counters per file: these are agent_test.c's. */
