@@ -20,6 +20,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #define FAILURES_MAX 200 /* of one operation: more would be an endless loop */
 #define OUTPUT_MAX   256
 #define FILLER       0xa5
@@ -37,6 +41,16 @@ fails(void)
 	return true;
 }
 
+/* OpenSSL says why, as it does. */
+static bool
+openssl_fails(void)
+{
+	if (!fails())
+		return false;
+	ERR_raise(ERR_LIB_USER, ERR_R_INTERNAL_ERROR);
+	return true;
+}
+
 static void
 let_others_run(void)
 {
@@ -49,11 +63,15 @@ let_others_run(void)
 
 /* A wrapped function that fails with a value when it is its turn. */
 #define WRAP(type, name, failure, parameters, arguments)                                   \
+	WRAP_BY(openssl_fails, type, name, failure, parameters, arguments)
+#define WRAP_SYSTEM(type, name, failure, parameters, arguments)                            \
+	WRAP_BY(fails, type, name, failure, parameters, arguments)
+#define WRAP_BY(turn, type, name, failure, parameters, arguments)                          \
 	extern type __real_##name parameters;                                                  \
 	extern type __wrap_##name parameters;                                                  \
 	type __wrap_##name parameters                                                          \
 	{                                                                                      \
-		return fails() ? failure : __real_##name arguments;                                \
+		return turn() ? failure : __real_##name arguments;                                 \
 	}
 
 /* The same, before which others may have been here. */
@@ -63,7 +81,7 @@ let_others_run(void)
 	type *__wrap_##name(OSSL_LIB_CTX *library, const char *algorithm, const char *query)   \
 	{                                                                                      \
 		let_others_run();                                                                  \
-		return fails() ? NULL : __real_##name(library, algorithm, query);                  \
+		return openssl_fails() ? NULL : __real_##name(library, algorithm, query);          \
 	}
 
 WRAP_FETCH(EVP_CIPHER, EVP_CIPHER_fetch)
@@ -110,11 +128,11 @@ WRAP(void *, CRYPTO_zalloc, NULL, (size_t size, const char *file, int line),
      (size, file, line))
 WRAP(void *, CRYPTO_secure_zalloc, NULL, (size_t size, const char *file, int line),
      (size, file, line))
-WRAP(void *, mmap, MAP_FAILED,
-     (void *at, size_t size, int protection, int flags, int fd, off_t offset),
-     (at, size, protection, flags, fd, offset))
-WRAP(int, madvise, -1, (void *at, size_t size, int advice), (at, size, advice))
-WRAP(int, pthread_mutex_lock, 1, (pthread_mutex_t * lock), (lock))
+WRAP_SYSTEM(void *, mmap, MAP_FAILED,
+            (void *at, size_t size, int protection, int flags, int fd, off_t offset),
+            (at, size, protection, flags, fd, offset))
+WRAP_SYSTEM(int, madvise, -1, (void *at, size_t size, int advice), (at, size, advice))
+WRAP_SYSTEM(int, pthread_mutex_lock, 1, (pthread_mutex_t * lock), (lock))
 
 /* What operations work on. */
 static const uint8_t key[SDES_DEK_SIZE] = {1, 2, 3};
@@ -232,6 +250,21 @@ open_dek(uint8_t *out)
 	return status;
 }
 
+static SdesStatus
+derive_sealing_key(uint8_t *out)
+{
+	SdesSecret derived;
+	SdesStatus status = sdes_dek_sealing_key(SDES_BYTES_OF(key), &derived);
+
+	if (status != SDES_OK && (derived.data != NULL || (CRYPTO_secure_malloc_initialized() &&
+	                                                   CRYPTO_secure_used() != 0)))
+		return SDES_OK;
+	if (status == SDES_OK)
+		memcpy(out, derived.data, derived.size);
+	sdes_secret_free(&derived);
+	return status;
+}
+
 typedef struct Operation
 {
 	const char *name;
@@ -247,6 +280,7 @@ static const Operation operations[] = {
     {"HKDF", expand_three_blocks},
     {"random bytes", random_bytes},
     {"commitment", commit},
+    {"sealing key", derive_sealing_key},
     {"open a data key", open_dek},
 };
 #define OPERATIONS (sizeof(operations) / sizeof(operations[0]))
@@ -352,6 +386,16 @@ run_current(void)
 	current->run(out);
 }
 
+static bool
+leaks(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	return __lsan_do_recoverable_leak_check() != 0;
+#else
+	return false; /* this is gcc's to find */
+#endif
+}
+
 /* Another thread has fetched, while this one was about to. */
 static bool
 second_to_fetch(void)
@@ -362,7 +406,8 @@ second_to_fetch(void)
 	memset(good, FILLER, sizeof(good));
 	meanwhile = run_current;
 	return current->run(out) == SDES_OK && meanwhile == NULL &&
-	       current->run(good) == SDES_OK && memcmp(out, good, sizeof(good)) == 0;
+	       current->run(good) == SDES_OK && memcmp(out, good, sizeof(good)) == 0 &&
+	       !leaks();
 }
 
 /* In a child, so that this process has still everything to fetch. */
