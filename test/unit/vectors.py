@@ -1,5 +1,8 @@
 #!/usr/bin/python3
-"""Turns published test vectors into plain lines for test_vectors.c.
+"""Turns published test vectors into plain lines: those of the ciphers for
+test_vectors.c, those of what the token does for test/agent/vector_tests.c.
+
+    vectors.py {host | token} DIRECTORY
 
 Each line is one vector: the operation, the file it came from, its number, its
 fields in hexadecimal ("-" for none), and "valid" or "invalid". The vectors of
@@ -13,10 +16,15 @@ import json
 import os
 import sys
 
+# Of an RSA key, in the order of PKCS #1.
+RSA_PARTS = ("modulus", "publicExponent", "privateExponent", "prime1", "prime2",
+             "exponent1", "exponent2", "coefficient")
+
 WYCHEPROOF = ("aes_gcm_test.json", "hmac_sha256_test.json", "hkdf_sha256_test.json")
 
 
 def emit(operation, source, number, fields, result):
+    assert result in ("valid", "invalid"), result
     fields = [field or "-" for field in fields]
     print(operation, os.path.basename(source), number, *fields, result)
 
@@ -90,7 +98,6 @@ def wycheproof_tests(path):
     with open(path, encoding="utf-8") as text:
         for group in json.load(text)["testGroups"]:
             for test in group["tests"]:
-                assert test["result"] in ("valid", "invalid"), test["result"]
                 yield group, test
 
 
@@ -113,11 +120,44 @@ def wycheproof_hkdf(path):
         emit("hkdf", path, t["tcId"], (t["ikm"], t["salt"], t["info"], output), t["result"])
 
 
-def main(wycheproof):
+def nist_keywrap(operation, path):
+    for number, r in enumerate(r for r in records(path) if "k" in r):
+        result = "invalid" if "FAIL" in r else "valid"
+        emit(operation, path, number, (r["k"], r.get("p", ""), r["c"]), result)
+
+
+def wycheproof_keywrap(operation, path):
+    for group, t in wycheproof_tests(path):
+        # "acceptable" is a key shorter than the standard wraps: a token may do either.
+        if group["keySize"] == 256 and t["result"] != "acceptable":
+            emit(operation, path, t["tcId"], (t["key"], t["msg"], t["ct"]), t["result"])
+
+
+def wycheproof_oaep(path):
+    for group, t in wycheproof_tests(path):
+        key = group["privateKey"]
+        # Without the zero that stands before a number whose first bit is set.
+        parts = [key[name][2:] if key[name].startswith("00") else key[name]
+                 for name in RSA_PARTS]
+        operation = "oaep-label" if t["label"] else "oaep"
+        emit(operation, path, t["tcId"], (*parts, t["msg"], t["ct"]), t["result"])
+
+
+def package_directory():
     package = importlib.util.find_spec("cryptography_vectors")
     if package is None:
         sys.exit("vectors.py: the package python3-cryptography-vectors is not installed")
-    top = package.submodule_search_locations[0]
+    return package.submodule_search_locations[0]
+
+
+def there(wycheproof):
+    if os.path.isdir(wycheproof):
+        return True
+    print("# the Wycheproof vectors are not there:", wycheproof)
+    return False
+
+
+def host(top, wycheproof):
     gcm = os.path.join(top, "ciphers", "AES", "GCM")
     sha2 = os.path.join(top, "hashes", "SHA2")
     nist_gcm(os.path.join(gcm, "gcmDecrypt256.rsp"))
@@ -128,13 +168,23 @@ def main(wycheproof):
     rfc_hmac(os.path.join(top, "HMAC", "rfc-4231-sha256.txt"))
     rfc_hkdf(os.path.join(top, "KDF", "rfc-5869-HKDF-SHA256.txt"))
     rfc_hkdf(os.path.join(top, "KDF", "hkdf-generated.txt"))
+    if there(wycheproof):
+        for name, convert in zip(WYCHEPROOF, (wycheproof_gcm, wycheproof_hmac, wycheproof_hkdf)):
+            convert(os.path.join(wycheproof, name))
 
-    if not os.path.isdir(wycheproof):
-        print("# the Wycheproof vectors are not there:", wycheproof)
-        return
-    for name, convert in zip(WYCHEPROOF, (wycheproof_gcm, wycheproof_hmac, wycheproof_hkdf)):
-        convert(os.path.join(wycheproof, name))
+
+def token(top, wycheproof):
+    keywrap = os.path.join(top, "keywrap", "kwtestvectors")
+    nist_gcm(os.path.join(top, "ciphers", "AES", "GCM", "gcmDecrypt256.rsp"))
+    nist_keywrap("kw", os.path.join(keywrap, "KW_AD_256.txt"))
+    nist_keywrap("kwp", os.path.join(keywrap, "KWP_AD_256.txt"))
+    if there(wycheproof):
+        wycheproof_gcm(os.path.join(wycheproof, "aes_gcm_test.json"))
+        wycheproof_keywrap("kw", os.path.join(wycheproof, "aes_wrap_test.json"))
+        wycheproof_keywrap("kwp", os.path.join(wycheproof, "aes_kwp_test.json"))
+        wycheproof_oaep(
+            os.path.join(wycheproof, "rsa_oaep_4096_sha256_mgf1sha256_test.json"))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    {"host": host, "token": token}[sys.argv[1]](package_directory(), sys.argv[2])
