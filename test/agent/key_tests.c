@@ -252,6 +252,8 @@ test_unsafe_keys(Fixture *f)
 	    {"CKA_NEVER_EXTRACTABLE", 0x164},
 	    {"CKA_ALWAYS_SENSITIVE", 0x165},
 	    {"CKA_PRIVATE", 0x2},
+	    {"CKA_DECRYPT", 0x105},
+	    {"CKA_UNWRAP", 0x107},
 	};
 	uint8_t id[SDES_KEK_ID_SIZE], none[SDES_KEK_ID_SIZE] = {0};
 	char rule[64];

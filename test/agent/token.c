@@ -172,6 +172,19 @@ token_import_rsa(Token *t, const uint8_t id[SDES_KEK_ID_SIZE], const RsaParts *p
 }
 
 bool
+token_generate_aes(Token *t, const uint8_t id[SDES_KEK_ID_SIZE], CK_FLAGS usage)
+{
+	SdesPkcs11Mechanism like = {.kind = SDES_HSM_AES_256, .usage = usage};
+	CK_SESSION_HANDLE handle;
+	SdesStatus status;
+
+	must(t, sdes_pkcs11_session(t->hsm, true, &handle, &t->fault), "session");
+	status = sdes_pkcs11_generate(t->hsm, handle, &like, "usages", id, &t->fault);
+	t->hsm->p11->C_CloseSession(handle);
+	return status == SDES_OK;
+}
+
+bool
 token_plant_public(Token *t, const uint8_t id[SDES_KEK_ID_SIZE], SdesBytes modulus)
 {
 	static const uint8_t exponent[] = {1, 0, 1};

@@ -42,6 +42,9 @@ typedef struct RsaParts
 } RsaParts;
 extern bool token_import_rsa(Token *t, const uint8_t id[SDES_KEK_ID_SIZE],
                              const RsaParts *parts, CK_OBJECT_HANDLE *out);
+/* A KEK as it must be, but for its usages. */
+extern bool token_generate_aes(Token *t, const uint8_t id[SDES_KEK_ID_SIZE],
+                               CK_FLAGS usage);
 /* A public RSA key with that id; any modulus. */
 extern bool token_plant_public(Token *t, const uint8_t id[SDES_KEK_ID_SIZE],
                                SdesBytes modulus);

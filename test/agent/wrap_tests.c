@@ -252,6 +252,37 @@ test_planted(void)
 	token_free(t);
 }
 
+/* A key that wraps and decrypts could bring another key into the open. */
+static void
+test_usages(void)
+{
+	static const CK_FLAGS crypts = CKF_ENCRYPT | CKF_DECRYPT, wraps = CKF_WRAP | CKF_UNWRAP;
+	const struct
+	{
+		CK_FLAGS usage;
+		const char *name;
+	} usages[] = {
+	    {crypts | wraps, "CKA_WRAP"},
+	    {0, "CKA_WRAP"},
+	    {wraps | CKF_DECRYPT, "CKA_DECRYPT"},
+	    {crypts | CKF_UNWRAP, "CKA_UNWRAP"},
+	};
+	Token *t = token_new();
+	const char *name;
+
+	for (size_t i = 0; i < sizeof(usages) / sizeof(usages[0]); i++)
+	{
+		uint8_t id[SDES_KEK_ID_SIZE] = {9, (uint8_t) i};
+
+		check(token_generate_aes(t, id, usages[i].usage) &&
+		          t->provider->kek_check(t->session, id, &name, &t->fault) ==
+		              SDES_ERR_HSM_KEY_UNSAFE &&
+		          strstr(t->fault.detail, usages[i].name) != NULL,
+		      "usages 0x%lx: no KEK, for its %s", usages[i].usage, usages[i].name);
+	}
+	token_free(t);
+}
+
 /* NSS writes the second over the first. */
 static void
 test_softhsm_twice(void)
@@ -322,6 +353,7 @@ wrap_tests(void)
 	test_cbc_uniform();
 	test_seals();
 	test_planted();
+	test_usages();
 	if (!fixture_is_nss())
 		test_softhsm_twice();
 	test_planted_public();
