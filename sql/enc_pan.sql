@@ -8,6 +8,22 @@ INSERT INTO wallet VALUES (1, '4111111111111111'), (2, '5555-5555-5555-4444'), (
 SELECT id, card FROM wallet ORDER BY id;
 SELECT id, octet_length(sdes.enc_pan_send(card)) - octet_length(card::text) AS overhead FROM wallet ORDER BY id;
 SELECT count(*) FROM wallet WHERE sdes.enc_pan_out(card)::text !~ '^sdes1:[A-Za-z0-9_-]+$';
+-- its functions, casts and type are labelled as enc_text's are
+WITH f AS (SELECT oid::regprocedure::text AS name, provolatile, proparallel, proisstrict, proleakproof, prosecdef
+           FROM pg_proc WHERE pronamespace = 'sdes'::regnamespace)
+SELECT count(*) AS functions, count(t.name) AS alike
+FROM f p LEFT JOIN f t ON t.name = replace(p.name, 'enc_pan', 'enc_text')
+    AND (p.provolatile, p.proparallel, p.proisstrict, p.proleakproof, p.prosecdef)
+      = (t.provolatile, t.proparallel, t.proisstrict, t.proleakproof, t.prosecdef)
+WHERE p.name LIKE '%enc_pan%';
+WITH c AS (SELECT castsource::regtype::text AS source, casttarget::regtype::text AS target, castcontext, castmethod FROM pg_cast)
+SELECT count(*) AS casts, count(t.source) AS alike
+FROM c p LEFT JOIN c t ON t.source = replace(p.source, 'enc_pan', 'enc_text')
+    AND t.target = replace(p.target, 'enc_pan', 'enc_text')
+    AND (p.castcontext, p.castmethod) = (t.castcontext, t.castmethod)
+WHERE 'sdes.enc_pan' IN (p.source, p.target);
+SELECT count(DISTINCT (typcategory, typispreferred, typcollation, typstorage, typlen, typmodin, typmodout)) AS kinds, count(*)
+FROM pg_type WHERE oid IN ('sdes.enc_text'::regtype, 'sdes.enc_pan'::regtype);
 -- what is none: the rule, and nothing of the value
 INSERT INTO wallet VALUES (10, '4111111111111112');
 INSERT INTO wallet VALUES (10, '411111111111111');
