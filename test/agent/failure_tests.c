@@ -59,8 +59,26 @@ WRAP(C_DestroyObject, (Session s, Object object), (s, object))
 WRAP(C_FindObjectsInit, (Session s, CK_ATTRIBUTE *list, CK_ULONG n), (s, list, n))
 WRAP(C_FindObjects, (Session s, Object *out, CK_ULONG room, CK_ULONG *n), (s, out, room, n))
 WRAP(C_FindObjectsFinal, (Session s), (s))
-WRAP(C_GetAttributeValue, (Session s, Object object, CK_ATTRIBUTE *list, CK_ULONG n),
-     (s, object, list, n))
+
+/* Boolean attributes that are read as what they are not: this one, from 1 on. */
+static int lie;
+static CK_ATTRIBUTE_TYPE lied_about;
+
+static CK_RV
+failing_C_GetAttributeValue(Session s, Object object, CK_ATTRIBUTE *list, CK_ULONG n)
+{
+	CK_RV rv = fails() ? failure : module->C_GetAttributeValue(s, object, list, n);
+
+	for (CK_ULONG i = 0; rv == CKR_OK && lie > 0 && i < n; i++)
+	{
+		if (list[i].pValue == NULL || list[i].ulValueLen != sizeof(CK_BBOOL) || --lie > 0)
+			continue;
+		*(CK_BBOOL *) list[i].pValue ^= CK_TRUE;
+		lied_about = list[i].type;
+	}
+	return rv;
+}
+
 WRAP(C_GenerateKey,
      (Session s, CK_MECHANISM *mechanism, CK_ATTRIBUTE *list, CK_ULONG n, Object *out),
      (s, mechanism, list, n, out))
@@ -341,9 +359,41 @@ test_operation(Token *t, const Operation *operation, CK_RV rv)
 	      "%s with each of %d calls failing by 0x%lx", operation->name, nth - 1, rv);
 }
 
+/* A key of which one attribute is not what it must be is not used. */
+static void
+test_attributes(Token *t, const SdesHsmNewKek *spec)
+{
+	uint8_t id[SDES_HSM_KEY_ID_SIZE];
+	const char *mechanism;
+	int nth = 0, bad = 0;
+
+	check_status(t->provider->kek_create(t->session, spec, id, &mechanism, &t->fault),
+	             SDES_OK, "a KEK to lie about");
+	for (;;)
+	{
+		SdesStatus status;
+
+		lie = ++nth;
+		status = t->provider->kek_check(t->session, id, &mechanism, &t->fault);
+		if (lie > 0)
+			break;
+		if (status == SDES_ERR_HSM_KEY_UNSAFE)
+			continue;
+		printf("# attribute 0x%lx is wrong: %s\n", lied_about, sdes_status_name(status));
+		bad++;
+	}
+	lie = 0;
+	check(bad == 0 && nth > 5, "each of %d attributes of %s key counts", nth - 1,
+	      spec->kind == SDES_HSM_AES_256 ? "an AES" : "an RSA");
+	check_status(t->provider->kek_destroy(t->session, id, &t->fault), SDES_OK,
+	             "it is destroyed");
+}
+
 void
 failure_tests(void)
 {
+	static const SdesHsmNewKek kinds[] = {{"aes", SDES_HSM_AES_256, false},
+	                                      {"rsa", SDES_HSM_RSA_4096, false}};
 	static const CK_RV failures[] = {CKR_GENERAL_ERROR, CKR_DEVICE_ERROR, CKR_HOST_MEMORY,
 	                                 CKR_MECHANISM_INVALID};
 	static const uint8_t aad[] = {7, 8, 9};
@@ -363,6 +413,8 @@ failure_tests(void)
 		for (size_t j = 0; j < sizeof(failures) / sizeof(failures[0]); j++)
 			test_operation(t, &operations[i], failures[j]);
 	}
+	test_attributes(t, &kinds[0]);
+	test_attributes(t, &kinds[1]);
 	t->hsm->p11 = module;
 	token_free(t);
 }

@@ -29,6 +29,7 @@
 static int countdown; /* the call to fail: 1 is the next one; 0 for none */
 static int failure;   /* errno of it */
 static bool failed;
+static bool strangers;      /* who connects is another user */
 static bool transfers_only; /* count no other calls */
 
 static int offered = -1; /* the connection that accept4() gives next */
@@ -71,14 +72,27 @@ WRAP_TRANSFER(send, (int fd, const void *data, size_t size, int flags),
               (fd, data, size, flags))
 WRAP_TRANSFER(sendmsg, (int fd, const struct msghdr *message, int flags),
               (fd, message, flags))
-WRAP(int, getsockopt, -1, (int fd, int level, int name, void *value, socklen_t *size),
-     (fd, level, name, value, size))
 WRAP(int, getrlimit, -1, (int resource, struct rlimit *limit), (resource, limit))
 WRAP(SdesStatus, sdes_secret_new, SDES_ERR_LOCKED_MEMORY, (SdesSecret * out, size_t size),
      (out, size))
 
+extern int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
+extern int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
 extern int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size);
 extern int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+
+/* SO_PEERCRED, from us or from somebody else. */
+int
+__wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+{
+	int result = __real_getsockopt(fd, level, name, value, size);
+
+	if (!transfers_only && fails())
+		return -1;
+	if (strangers)
+		((struct ucred *) value)->uid++;
+	return result;
+}
 
 /* Makes fd one end of a pair, of which accept4() gives the other. */
 int
@@ -298,6 +312,46 @@ few_descriptors(void)
 
 static SdesClientsSetup the_setup;
 
+/* Whoever shows the secret, when the supervisor started the agent. */
+static bool
+strangers_are_refused(void)
+{
+	bool answered, refused;
+
+	strangers = true;
+	refused = sdes_clients_init(&the_setup) && converse(&answered) && !answered;
+	the_setup.same_user = false;
+	refused = refused && sdes_clients_init(&the_setup) && converse(&answered) && answered;
+	return refused;
+}
+
+/* What a caller may do in no state, or not with these paths. */
+static bool
+misuse_is_harmless(void)
+{
+	char path[SDES_CONFIG_VALUE_SIZE + 1];
+	SdesRequest request = {.op = SDES_OP_STATUS};
+	SdesClient *client = sdes_client_new();
+	bool good = sdes_client_step(client) == SDES_CLIENT_FAILED;
+
+	sdes_client_finish(client);
+	memset(path, 'x', sizeof(path));
+	for (size_t size = 107; size < sizeof(path) && good; size++)
+	{
+		SdesClientWant want;
+
+		path[size] = '\0';
+		want = sdes_client_begin(client, path, NULL, &request);
+		path[size] = 'x';
+		good = size == 107 ? want == SDES_CLIENT_READ
+		                   : want == SDES_CLIENT_FAILED &&
+		                         sdes_client_status(client) == SDES_ERR_AGENT_ABSENT;
+	}
+	sdes_client_free(client);
+	sdes_client_free(NULL);
+	return good;
+}
+
 static bool
 no_start_without_memory(void)
 {
@@ -343,6 +397,8 @@ main(void)
 	the_setup = (SdesClientsSetup){&config, true, handle, client_gone};
 	ok(child_passes(few_descriptors), "no more clients than descriptors allow");
 	ok(child_passes(no_start_without_memory), "no start without memory");
+	ok(child_passes(strangers_are_refused), "another user is refused, but by a service");
+	ok(child_passes(misuse_is_harmless), "paths that are too long, calls out of turn");
 	ok(sdes_clients_init(&the_setup), "the agent's end starts");
 	ok(converse(&answered) && answered, "a conversation");
 	transfers_only = true;
