@@ -38,17 +38,17 @@ asan_install()
     chmod 0711 "$root$(pg_bindir)/sdes_agent"
 }
 
-# Starts the server of <dir>/data from the copy in <dir>/root. Not by pg_ctl, which
+# Starts the server of <dir>/data from the copy in <dir>/installed. Not by pg_ctl, which
 # would run under the sanitizer, too.
 asan_start()
 {
     local dir=$1 preload
-    preload=$(gcc -print-file-name=libasan.so):$dir/root/first.so
+    preload=$(gcc -print-file-name=libasan.so):$dir/installed/first.so
     (
-        cd "$dir"
+        cd "$dir" || exit
         as_server env SOFTHSM2_CONF="$dir/hsm/softhsm2.conf" LD_PRELOAD="$preload" \
             ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-            "$dir/root$(pg_bindir)/postgres" -D "$dir/data" >>"$dir/server.log" 2>&1 </dev/null
+            "$dir/installed$(pg_bindir)/postgres" -D "$dir/data" >>"$dir/server.log" 2>&1 </dev/null
     ) &
     for _ in $(seq 300); do
         if asan_query "$dir" "SELECT 1" >/dev/null 2>&1; then
@@ -70,10 +70,10 @@ asan_query()
 asan_is_used()
 {
     local dir=$1
-    nm -D "$dir/root$("$PG_CONFIG" --pkglibdir)/sdes.so" | grep __asan_init >/dev/null &&
-        nm -D "$dir/root$(pg_bindir)/sdes_agent" | grep __asan_init >/dev/null &&
+    nm -D "$dir/installed$("$PG_CONFIG" --pkglibdir)/sdes.so" | grep __asan_init >/dev/null &&
+        nm -D "$dir/installed$(pg_bindir)/sdes_agent" | grep __asan_init >/dev/null &&
         [ "$(asan_query "$dir" "SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'")" = \
-            "$dir/root$("$PG_CONFIG" --pkglibdir)" ]
+            "$dir/installed$("$PG_CONFIG" --pkglibdir)" ]
 }
 
 # The reports of server and agent, which both write to the server's log.
