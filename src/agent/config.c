@@ -13,6 +13,7 @@
 
 #define SOCKET_PATH_MAX 107 /* sun_path of unix(7) without its zero */
 #define PERCENT_TRIPLE  3   /* "%41" */
+#define VERSION_MAX     254 /* of either number of a library's version */
 
 static bool
 refuse(const char **why, const char *reason)
@@ -171,23 +172,30 @@ decoded_length(const char *value, size_t size)
 	return length;
 }
 
+/* One number of a CK_VERSION, a byte of which p11-kit keeps 255 for "any". */
+static bool
+is_version_number(const char *digits, size_t size)
+{
+	int value = 0;
+
+	for (size_t i = 0; i < size && value <= VERSION_MAX; i++)
+	{
+		if (!is_digit(digits[i]))
+			return false;
+		value = 10 * value + (digits[i] - '0');
+	}
+	return size > 0 && value <= VERSION_MAX;
+}
+
 /* library-version: 1*DIGIT [ "." 1*DIGIT ] */
 static bool
 is_version(const char *value, size_t size)
 {
-	size_t i = 0;
+	const char *dot = memchr(value, '.', size);
+	size_t major = dot != NULL ? (size_t) (dot - value) : size;
 
-	while (i < size && is_digit(value[i]))
-		i++;
-	if (i == 0)
-		return false;
-	if (i == size)
-		return true;
-	if (value[i++] != '.' || i == size)
-		return false;
-	while (i < size && is_digit(value[i]))
-		i++;
-	return i == size;
+	return is_version_number(value, major) &&
+	       (dot == NULL || is_version_number(dot + 1, size - major - 1));
 }
 
 /* The attribute's index in uri_attributes, or -1. */
@@ -303,17 +311,13 @@ static const Setting settings[] = {
 static bool
 set_secret(SdesAgentConfig *config, const char *value, const char **why)
 {
-	if (strlen(value) != 2 * SDES_AGENT_SECRET_SIZE)
+	/* Looked at as a whole first: a line that is refused sets nothing. */
+	if (strlen(value) != 2 * SDES_AGENT_SECRET_SIZE ||
+	    strspn(value, "0123456789abcdefABCDEF") != 2 * SDES_AGENT_SECRET_SIZE)
 		return refuse(why, "be 64 hexadecimal digits");
 	for (size_t i = 0; i < SDES_AGENT_SECRET_SIZE; i++)
-	{
-		int high = hex_value(value[2 * i]);
-		int low = hex_value(value[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return refuse(why, "be 64 hexadecimal digits");
-		config->secret[i] = (uint8_t) (high << 4 | low);
-	}
+		config->secret[i] =
+		    (uint8_t) (hex_value(value[2 * i]) << 4 | hex_value(value[2 * i + 1]));
 	config->has_secret = true;
 	return true;
 }

@@ -50,10 +50,16 @@ sdes_aead_new(SdesAead **out, SdesBytes key)
 
 	*out = NULL;
 	if (cipher == NULL || key.size != SDES_AEAD_KEY_SIZE)
+	{
+		ERR_clear_error();
 		return SDES_ERR_CRYPTO;
+	}
 	aead = OPENSSL_zalloc(sizeof(*aead));
 	if (aead == NULL)
+	{
+		ERR_clear_error();
 		return SDES_ERR_MEMORY;
+	}
 
 	aead->sealer = EVP_CIPHER_CTX_new();
 	aead->opener = EVP_CIPHER_CTX_new();

@@ -14,6 +14,7 @@
 #include "crypto/nonce.h"
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/rand.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -64,6 +65,7 @@ pool_fill(void)
 	if (RAND_bytes((unsigned char *) pool->nonces, sizeof(pool->nonces)) != 1)
 	{
 		OPENSSL_cleanse(pool->nonces, sizeof(pool->nonces));
+		ERR_clear_error();
 		return SDES_ERR_RANDOM;
 	}
 	pool->owner = self;

@@ -15,6 +15,7 @@
 #include "crypto/secret.h"
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -89,7 +90,10 @@ sdes_secret_new(SdesSecret *out, size_t size)
 
 	data = OPENSSL_secure_zalloc(size);
 	if (data == NULL)
+	{
+		ERR_clear_error(); /* TLS code must not find it, see aead.c */
 		return SDES_ERR_LOCKED_MEMORY;
+	}
 	if (!CRYPTO_secure_allocated(data) || (foreign && !pages_lock(data, size)))
 	{
 		OPENSSL_secure_clear_free(data, size);

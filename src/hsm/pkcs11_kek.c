@@ -32,13 +32,24 @@ open_and_prove(SdesHsm *hsm, CK_SESSION_HANDLE handle,
 	return status;
 }
 
-/* In a session of its own, since a failed call may leave an operation active in it. */
+/* In a session of its own, since a failed call may leave an operation active in one. */
+static void
+destroy_failed(SdesHsm *hsm, const uint8_t id[SDES_HSM_KEY_ID_SIZE])
+{
+	CK_SESSION_HANDLE handle;
+	SdesHsmFault unused;
+
+	if (sdes_pkcs11_session(hsm, true, &handle, &unused) != SDES_OK)
+		return;
+	sdes_pkcs11_key_destroy(hsm, handle, id, &unused);
+	hsm->p11->C_CloseSession(handle);
+}
+
 static SdesStatus
 create_with(SdesHsm *hsm, const SdesPkcs11Mechanism *mechanism, const char *label,
             const uint8_t id[SDES_HSM_KEY_ID_SIZE], const char **name, SdesHsmFault *fault)
 {
 	CK_SESSION_HANDLE handle;
-	SdesHsmFault unused;
 	SdesStatus status = sdes_pkcs11_session(hsm, true, &handle, fault);
 
 	if (status != SDES_OK)
@@ -46,9 +57,9 @@ create_with(SdesHsm *hsm, const SdesPkcs11Mechanism *mechanism, const char *labe
 	status = sdes_pkcs11_generate(hsm, handle, mechanism, label, id, fault);
 	if (status == SDES_OK)
 		status = open_and_prove(hsm, handle, id, mechanism, name, fault);
-	if (status != SDES_OK)
-		sdes_pkcs11_key_destroy(hsm, handle, id, &unused);
 	hsm->p11->C_CloseSession(handle);
+	if (status != SDES_OK)
+		destroy_failed(hsm, id);
 	return status;
 }
 

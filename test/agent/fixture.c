@@ -318,6 +318,11 @@ agent_kill(Fixture *f)
 {
 	if (f->agent == 0)
 		return;
+#ifdef SDES_COUNTS_LINES
+	/* What it counted would be lost. */
+	if (f->to_agent >= 0 && (agent_orphan(f, 2000) || f->agent == 0))
+		return;
+#endif
 	kill(f->agent, SIGKILL);
 	waitpid(f->agent, NULL, 0);
 	agent_reaped(f);

@@ -18,6 +18,7 @@ extern void client_tests(void);
 extern void wrap_tests(void);
 extern void value_tests(void);
 extern void vector_tests(void);
+extern void failure_tests(void);
 
 /* tap.h keeps its counters per file: these are agent_test.c's. */
 extern bool check(bool passed, const char *format, ...)

@@ -33,7 +33,7 @@ for my $source (@sources)
 }
 is("@unformatted", '', "every C file is as clang-format writes it ('make format' does that)");
 
-my @text = grep { !m{^expected/|^test/isolation/expected/|\.patch$|^LICENSE$} && -T "$ROOT/$_" } @files;
+my @text = grep { !m{^expected/|^test/fuzz/regressions/\w+/|^test/isolation/expected/|\.patch$|^LICENSE$} && -T "$ROOT/$_" } @files;
 is(join(' ', grep { read_text($_) =~ /[ \t]$/m } @text), '', 'no blanks at the end of a line');
 is(join(' ', grep { my $t = read_text($_); $t ne '' && $t !~ /[^\n]\n\z/ } @text),
     '', 'every file ends with one newline');

@@ -46,6 +46,7 @@ static const char *const good_tokens[] = {
     "pkcs11:token=%31%32%33%34%35678901234567890123456789012",
     "pkcs11:token=a;library-version=2",
     "pkcs11:token=a;library-version=2.40;slot-description=x;slot-manufacturer=y",
+    "pkcs11:token=a;library-version=254.254",
     "pkcs11:library-manufacturer=x;library-description=y;token=z",
     NULL,
 };
@@ -89,6 +90,9 @@ static const char *const bad_tokens[] = {
     "pkcs11:token=a;library-version=.2",
     "pkcs11:token=a;library-version=2.4.0",
     "pkcs11:token=a;library-version=x",
+    "pkcs11:token=a;library-version=255",
+    "pkcs11:token=a;library-version=2.255",
+    "pkcs11:token=a;library-version=99999999999999999999",
     "pkcs11:token=a\nsecret = 00",
     NULL,
 };
@@ -262,6 +266,11 @@ test_lines(void)
 	   "a secret of 64 hexadecimal digits");
 	strcat(secret, "0");
 	ok(!sdes_config_set_line(&config, secret, &why), "a secret of 65");
+	memset(secret + strlen("secret = "), '0', 64);
+	strcpy(secret + strlen("secret = ") + 63, "g");
+	ok(!sdes_config_set_line(&config, secret, &why) &&
+	       all_bytes(config.secret, sizeof(config.secret), 0xff),
+	   "a refused secret leaves the one before as it is");
 }
 
 int

@@ -191,7 +191,7 @@ test_requests(void)
 
 	for (int op = SDES_OP_HELLO; op <= OPS; op++)
 	{
-		uint8_t body[SDES_MESSAGE_MAX + 1], *copy;
+		uint8_t body[SDES_MESSAGE_MAX + 1], *copy = NULL;
 		SdesRequest request, back;
 		size_t used = 0, ignored;
 

@@ -10,12 +10,12 @@
 #include "child.h"
 #include "tap.h"
 
+#include <linux/capability.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-
-#define NOBODY 65534
+#include <sys/syscall.h>
 
 extern int __real_mlock(const void *address, size_t size);
 extern int __wrap_mlock(const void *address, size_t size);
@@ -169,14 +169,24 @@ fork_before_first_use(void)
 	return child_passes(child_starts_its_own) && child_passes(child_starts_its_own);
 }
 
+/* CAP_IPC_LOCK among them, see mlock(2). */
+static bool
+drop_privileges(void)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
+
+	memset(none, 0, sizeof(none));
+	return syscall(SYS_capset, &header, none) == 0;
+}
+
 /* No lockable memory, and no privilege that would override the limit. */
 static bool
 drop_lock_limit(rlim_t hard)
 {
 	struct rlimit limit = {0, hard};
 
-	return setrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
-	       (geteuid() != 0 || setuid(NOBODY) == 0);
+	return setrlimit(RLIMIT_MEMLOCK, &limit) == 0 && drop_privileges();
 }
 
 static bool
