@@ -153,6 +153,29 @@ softhsm_module()
     die "SoftHSM2 is not installed, 'make setup' does that"
 }
 
+# NSS's softokn: the second module that everything has to run on.
+nss_module()
+{
+    local path
+    for path in /usr/lib/*/libsoftokn3.so /usr/lib/*/nss/libsoftokn3.so \
+        /usr/lib64/libsoftokn3.so /usr/lib/libsoftokn3.so; do
+        if [ -e "$path" ]; then
+            echo "$path"
+            return
+        fi
+    done
+    die "NSS is not installed, 'scripts/setup' does that"
+}
+
+# What C_Initialize of that module wants to be told: the folder of make_nss_token,
+# and the label, which its token does not keep.
+nss_init_args()
+{
+    local dir=$1 label=$2
+    echo "configdir='sql:$dir/nss' certPrefix='' keyPrefix='' secmod='secmod.db'" \
+        "dbTokenDescription='$label' flags=optimizeSpace updatedir=''"
+}
+
 # A SoftHSM2 token with that label in a new folder: softhsm2.conf, tokens/, the
 # user's PIN in the file pin, the security officer's in so-pin.
 #
@@ -191,6 +214,19 @@ export SDES_PIN SDES_SO_PIN SOFTHSM2_CONF=$dir/softhsm2.conf
 } >"$dir/init.log" 2>&1 || { cat "$dir/init.log" >&2; exit 1; }
 rm "$dir/init.log"
 chmod 400 "$dir"/tokens/*/token.object
+SCRIPT
+}
+
+# A token of NSS in a new folder: its database in nss/, the user's PIN in the file pin.
+make_nss_token()
+{
+    local dir=$1
+    as_server bash -euo pipefail -s "$dir" <<'SCRIPT'
+umask 077
+dir=$1
+mkdir -p "$dir/nss"
+od -An -N8 -tx1 /dev/urandom | tr -d ' \n' >"$dir/pin"
+certutil -N -d "sql:$dir/nss" -f "$dir/pin"
 SCRIPT
 }
 

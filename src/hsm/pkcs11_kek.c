@@ -63,6 +63,13 @@ typedef struct Demand
 	const char *name;
 } Demand;
 
+/*
+ * A key that was imported, by C_CreateObject or C_UnwrapKey, never has
+ * CKA_ALWAYS_SENSITIVE and CKA_NEVER_EXTRACTABLE (PKCS#11 v2.40, sections 5.7
+ * and 5.14), so the two together say that this one was born in the token and
+ * has not left it. CKA_LOCAL would add nothing: NSS reports it false for the
+ * keys it generated, and true for imported ones whose template says so.
+ */
 static const Demand demands[] = {
     {CKA_TOKEN, CK_TRUE, "CKA_TOKEN"},
     {CKA_PRIVATE, CK_TRUE, "CKA_PRIVATE"},
@@ -70,7 +77,6 @@ static const Demand demands[] = {
     {CKA_EXTRACTABLE, CK_FALSE, "CKA_EXTRACTABLE"},
     {CKA_ALWAYS_SENSITIVE, CK_TRUE, "CKA_ALWAYS_SENSITIVE"},
     {CKA_NEVER_EXTRACTABLE, CK_TRUE, "CKA_NEVER_EXTRACTABLE"},
-    {CKA_LOCAL, CK_TRUE, "CKA_LOCAL"},
 };
 #define DEMANDS (sizeof(demands) / sizeof(demands[0]))
 

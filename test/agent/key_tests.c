@@ -246,7 +246,6 @@ test_unsafe_keys(Fixture *f)
 	} flips[] = {
 	    {"CKA_SENSITIVE", 0x103},
 	    {"CKA_EXTRACTABLE", 0x162},
-	    {"CKA_LOCAL", 0x163},
 	    {"CKA_NEVER_EXTRACTABLE", 0x164},
 	    {"CKA_ALWAYS_SENSITIVE", 0x165},
 	    {"CKA_PRIVATE", 0x2},

@@ -1,6 +1,6 @@
 # SdesTest.pm
 #     What sdes adds to PostgreSQL::Test::Cluster: servers with an HSM token
-#     (SoftHSM2, made for the test), the agent's process, and the search for
+#     (SoftHSM2's or NSS's, made for the test), the agent's process, and the search for
 #     plaintext. The runner test/run sets the environment that this needs.
 
 package SdesTest;
@@ -23,22 +23,43 @@ our @EXPORT = qw(new_hsm new_cluster new_extension create_bucket query_as
 
 my $ROOT = abs_path(dirname(__FILE__) . '/../..');
 
-# A new token: { dir, conf, module, label, pin_file }. Clusters may share one.
+# A new token: { kind, dir, conf, module, init_args, label, pin_file }. Clusters may
+# share one. Options:
+#   label => its label, else made of the name
+#   kind  => 'softhsm' or 'nss'; conf is of the first only, init_args of the second
 sub new_hsm
 {
     my ($name, %opts) = @_;
+    my $kind = $opts{kind} // 'softhsm';
     my $label = $opts{label} // "sdes-$name";
     my $dir = "$PostgreSQL::Test::Utils::tmp_check/hsm_$name";
-    system_or_bail('bash', '-euo', 'pipefail', '-c',
-        'source "$1/scripts/lib.sh"; make_token "$2" "$3"', 'bash', $ROOT, $dir, $label);
-    chomp(my $module = `bash -c 'source "$ROOT/scripts/lib.sh"; softhsm_module'`);
-    return {
-        dir => $dir,
-        conf => "$dir/softhsm2.conf",
-        module => $module,
-        label => $label,
-        pin_file => "$dir/pin",
-    };
+    my %hsm = (kind => $kind, dir => $dir, label => $label, pin_file => "$dir/pin");
+    if ($kind eq 'nss')
+    {
+        _lib('make_nss_token "$@"', $dir);
+        $hsm{module} = _lib('nss_module');
+        $hsm{init_args} = _lib('nss_init_args "$@"', $dir, $label);
+    }
+    else
+    {
+        _lib('make_token "$@"', $dir, $label);
+        $hsm{module} = _lib('softhsm_module');
+        $hsm{conf} = "$dir/softhsm2.conf";
+    }
+    return \%hsm;
+}
+
+# Runs a line of bash that knows scripts/lib.sh; returns what it printed.
+sub _lib
+{
+    my ($line, @arguments) = @_;
+    open my $pipe, '-|', 'bash', '-euo', 'pipefail', '-c',
+        "source '$ROOT/scripts/lib.sh'; $line", 'bash', @arguments
+        or die "could not run bash: $!";
+    my $printed = join '', <$pipe>;
+    close $pipe or die "failed: $line";
+    chomp $printed;
+    return $printed;
 }
 
 # A server with sdes, started. Options:
@@ -70,6 +91,8 @@ sdes.pkcs11_module = '$hsm->{module}'
 sdes.pkcs11_token = 'pkcs11:token=$hsm->{label}'
 sdes.pin_source = 'file:$hsm->{pin_file}'
 CONF
+    (my $init_args = $hsm->{init_args} // '') =~ s/'/''/g;
+    $node->append_conf('postgresql.conf', "sdes.pkcs11_init_args = '$init_args'");
     $node->append_conf('postgresql.conf', "shared_preload_libraries = ''")
         if exists $opts{preload} && !$opts{preload};
     $node->append_conf('postgresql.conf', $opts{conf}) if $opts{conf};
@@ -222,7 +245,8 @@ use parent -norequire, 'PostgreSQL::Test::Cluster';
 sub _get_env
 {
     my ($self, @mods) = @_;
-    return $self->SUPER::_get_env(SOFTHSM2_CONF => $self->{hsm}{conf}, @mods);
+    my $conf = $self->{hsm}{conf};
+    return $self->SUPER::_get_env(defined $conf ? (SOFTHSM2_CONF => $conf) : (), @mods);
 }
 
 1;
