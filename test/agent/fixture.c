@@ -86,6 +86,20 @@ run(const char *format, const char *a, const char *b)
 		die(command);
 }
 
+bool
+fixture_is_nss(void)
+{
+	return strstr(setting("SDES_TEST_MODULE"), "softokn") != NULL;
+}
+
+static void
+make_nss_token(const Fixture *f)
+{
+	if (mkdir(fixture_path(f, "nss"), 0700) != 0)
+		die("mkdir");
+	run("certutil -N -d 'sql:%s' -f '%s'", fixture_path(f, "nss"), fixture_path(f, "pin"));
+}
+
 void
 fixture_make_token(const Fixture *f, const char *label)
 {
@@ -96,10 +110,26 @@ fixture_make_token(const Fixture *f, const char *label)
 }
 
 static void
+make_softhsm_token(const Fixture *f)
+{
+	char conf[256];
+
+	if (mkdir(fixture_path(f, "tokens"), 0700) != 0)
+		die("mkdir");
+	snprintf(conf, sizeof(conf),
+	         "directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n",
+	         fixture_path(f, "tokens"));
+	fixture_write(f, "softhsm2.conf", conf, 0600);
+	fixture_make_token(f, "sdes");
+}
+
+static void
 set_environment(const Fixture *f)
 {
 	setenv("SOFTHSM2_CONF", fixture_path(f, "softhsm2.conf"), 1);
 	setenv("SDES_PROXY_MODULE", setting("SDES_TEST_MODULE"), 1);
+	if (fixture_is_nss())
+		setenv("SDES_PROXY_INIT_ARGS", "yes", 1);
 	setenv("SDES_PROXY_LOG", fixture_path(f, "calls"), 1);
 	setenv("SDES_PROXY_CONTROL", fixture_path(f, "rules"), 1);
 }
@@ -110,6 +140,11 @@ set_config(Fixture *f)
 	SdesAgentConfig *c = &f->config;
 
 	snprintf(c->module, sizeof(c->module), "%s", setting("SDES_TEST_PROXY"));
+	if (fixture_is_nss())
+		snprintf(c->init_args, sizeof(c->init_args),
+		         "configdir='sql:%s' certPrefix='' keyPrefix='' secmod='secmod.db' "
+		         "dbTokenDescription='sdes' flags=optimizeSpace updatedir=''",
+		         fixture_path(f, "nss"));
 	snprintf(c->token, sizeof(c->token), "pkcs11:token=sdes");
 	snprintf(c->pin_source, sizeof(c->pin_source), "file:%s", fixture_path(f, "pin"));
 	snprintf(c->socket, sizeof(c->socket), "%s", fixture_path(f, "socket"));
@@ -127,23 +162,20 @@ Fixture *
 fixture_new(void)
 {
 	Fixture *f = calloc(1, sizeof(*f));
-	char conf[256];
 
 	if (f == NULL)
 		die("memory");
 	snprintf(f->dir, sizeof(f->dir), "/tmp/sdes_agent_XXXXXX");
 	if (mkdtemp(f->dir) == NULL)
 		die("mkdtemp");
-	if (mkdir(fixture_path(f, "tokens"), 0700) != 0 ||
-	    mkdir(fixture_path(f, "state"), 0700) != 0 ||
+	if (mkdir(fixture_path(f, "state"), 0700) != 0 ||
 	    mkdir(fixture_path(f, "data"), 0700) != 0)
 		die("mkdir");
-	snprintf(conf, sizeof(conf),
-	         "directories.tokendir = %s\nobjectstore.backend = file\nlog.level = ERROR\n",
-	         fixture_path(f, "tokens"));
-	fixture_write(f, "softhsm2.conf", conf, 0600);
 	fixture_write(f, "pin", TEST_PIN "\n", 0600);
-	fixture_make_token(f, "sdes");
+	if (fixture_is_nss())
+		make_nss_token(f);
+	else
+		make_softhsm_token(f);
 	set_environment(f);
 	set_config(f);
 	f->to_agent = f->from_agent = -1;

@@ -26,6 +26,12 @@ typedef struct Fixture
 	uint8_t dek[SDES_DEK_SIZE];
 } Fixture;
 
+/*
+ * The module under test: SoftHSM2, or NSS's softokn, whose one token has no
+ * serial number, keeps its label nowhere, and counts no wrong PINs.
+ */
+extern bool fixture_is_nss(void);
+
 /* A directory with a token "sdes", its PIN file, and settings for them. */
 extern Fixture *fixture_new(void);
 /* Kills the agent and removes the directory. */

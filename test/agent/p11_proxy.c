@@ -4,6 +4,7 @@
  *		with its result, and misbehaves when told to.
  *
  *		SDES_PROXY_MODULE	the module behind
+ *		SDES_PROXY_INIT_ARGS	if it is set, that module gets pReserved, too
  *		SDES_PROXY_LOG		file that gets a line "C_Login 0xa0" per call
  *		SDES_PROXY_CONTROL	file of rules, read at each call; none without it:
  *			C_Decrypt hang			until the rule is gone
@@ -193,18 +194,26 @@ WRAP(C_Decrypt,
 WRAP(C_GenerateRandom, (CK_SESSION_HANDLE s, CK_BYTE_PTR out, CK_ULONG size),
      (s, out, size))
 
-/* The argument is written down and kept from the module behind, which has no use for it. */
+/*
+ * The argument is written down, and passed on only to a module that wants one.
+ * NSS's has a pointer more than the standard's, see sdes_pkcs11_initialize().
+ */
 static CK_RV
 proxy_C_Initialize(void *arguments)
 {
-	CK_C_INITIALIZE_ARGS args = *(CK_C_INITIALIZE_ARGS *) arguments;
-	const char *reserved = args.pReserved != NULL ? args.pReserved : "";
+	struct
+	{
+		CK_C_INITIALIZE_ARGS standard;
+		void *beyond;
+	} args = {*(CK_C_INITIALIZE_ARGS *) arguments, NULL};
+	const char *reserved = args.standard.pReserved;
 	CK_RV rv;
 
-	args.pReserved = NULL;
+	if (getenv("SDES_PROXY_INIT_ARGS") == NULL)
+		args.standard.pReserved = NULL;
 	if (!intervene("C_Initialize", &rv))
 		rv = real->C_Initialize(&args);
-	record("C_Initialize", rv, reserved);
+	record("C_Initialize", rv, reserved != NULL ? reserved : "");
 	return rv;
 }
 
