@@ -318,6 +318,8 @@ sub new_proxy
             . ' $(pkg-config --cflags p11-kit-1) -ldl -lpthread',
         'sh', $proxy{module}, "$ROOT/test/agent/p11_proxy.c");
     $ENV{SDES_PROXY_MODULE} = $hsm->{module};
+    delete $ENV{SDES_PROXY_INIT_ARGS};
+    $ENV{SDES_PROXY_INIT_ARGS} = 1 if defined $hsm->{init_args};
     $ENV{SDES_PROXY_LOG} = $proxy{log};
     $ENV{SDES_PROXY_CONTROL} = $proxy{control};
     append_to_file($proxy{log}, '');

@@ -20,41 +20,9 @@ use SdesMemory;
 use Test::More;
 
 my $READ = 'SELECT count(email::text) FROM orders';
+my ($node, %wanted);
 
-my $hsm = new_hsm('memory');
-# The processes map the shared memory, too: a small one is searched sooner.
-my $node = new_cluster('memory', hsm => $hsm, conf => <<'CONF');
-shared_buffers = 1MB
-wal_buffers = 64kB
-max_connections = 20
-restart_after_crash = on
-CONF
-new_shop($node);
-query_as($node, 'oms', orders('insert', 1, 50), 'shop');
-my $service = start_service($node);
-my $keys = data_keys($node, 'shop', $service);
-is(join(', ', sort keys %$keys), 'customer_pii data 1, payment data 1, system literal 1',
-    'the test got the data keys by an agent of its own');
-
-# What is looked for: "KEY: FORM" => bytes.
-my %wanted;
-for my $name (keys %$keys)
-{
-    my $forms = key_forms($keys->{$name});
-    (my $short = $name) =~ tr/ /-/;
-    $wanted{"$short:$_"} = $forms->{$_} for keys %$forms;
-}
-my $pin = slurp_file($hsm->{pin_file});
-is(length $pin, 16, 'a PIN is a pattern as good as a key');
-$wanted{pin} = $pin;
-
-# What a process holds, as "KEY:FORM ...".
-sub holds
-{
-    my ($pid) = @_;
-    return join ' ', sort keys %{ hunt(\%wanted, $pid)->{$pid} };
-}
-
+# A session of a role that has done these queries, and its pid.
 sub session
 {
     my ($role, @queries) = @_;
@@ -63,69 +31,131 @@ sub session
     return { psql => $session, pid => $session->query('SELECT pg_backend_pid()') };
 }
 
-# ---- the search finds what is there ----
-
-my $reader = session('oms', $READ);
-is(holds($reader->{pid}), 'customer_pii-data-1:schedule',
-    'a backend that opened values holds the expanded key, and nothing it was made of');
-my $payer = session('oms', 'SELECT count(card::text) FROM orders');
-is(holds($payer->{pid}), 'payment-data-1:schedule', 'each backend holds the keys that it used');
-my $writer = session('oms', orders('insert', 51, 1));
-is(holds($writer->{pid}),
-    'customer_pii-data-1:schedule payment-data-1:schedule system-literal-1:schedule',
-    'who inserts literals holds their key as well');
-is_deeply([ sort keys %{ hunt(\%wanted, $$)->{$$} } ], [ sort keys %wanted ],
-    'every form of every key, and the PIN, is found in this process, which has them all');
-
-# ---- and is nowhere else ----
-
-my $idle = session('oms', 'SELECT count(*) FROM orders');
-my $denied = session('stranger', $READ);
-my $masked = session('stranger', 'SELECT email FROM orders LIMIT 3');
-my %pids = (
-    postmaster => $node->{_pid},
-    supervisor => supervisor_pid($node),
-    'backend that opened nothing' => $idle->{pid},
-    'backend that was refused' => $denied->{pid},
-    'backend that saw ciphertext' => $masked->{pid},
-    agent => agent_pid($node),
-);
-for my $type ('checkpointer', 'background writer', 'walwriter', 'autovacuum launcher')
+# What a process holds, as "KEY:FORM ...".
+sub holds
 {
-    $pids{$type} = $node->safe_psql('postgres',
-        "SELECT pid FROM pg_stat_activity WHERE backend_type = '$type'");
+    my ($pid) = @_;
+    return join ' ', sort keys %{ hunt(\%wanted, $pid)->{$pid} };
 }
-$node->safe_psql('shop', 'CHECKPOINT');
-my $found = hunt(\%wanted, values %pids);
-is(join(' ', sort keys %{ $found->{ $pids{$_} } }), '', "nothing in the $_") for sort keys %pids;
 
-# The agent once more, after a good deal of work of each kind.
-query_as($node, 'oms', "$READ; SELECT count(card::text) FROM orders", 'shop') for 1 .. 20;
-create_bucket($node, 'more', 'shop');
-is(holds($pids{agent}), '', 'nothing in the agent, after many answers');
-is(holds($service->{pid}), '', 'nor in the agent that gave the test its keys');
+# A test: none of these processes, { who => pid }, holds anything.
+sub nothing_ok
+{
+    my ($pids, $name) = @_;
+    my $found = hunt(\%wanted, values %$pids);
+    for my $who (sort keys %$pids)
+    {
+        my $held = $found->{ $pids->{$who} };
+        is(join(' ', map { "$_ $held->{$_}[0]" } sort keys %$held), '', "$name: nothing in the $who");
+    }
+    return;
+}
 
-# ---- a key that went ----
+# A server with orders on a new token of that kind, and what to look for there:
+# "BUCKET-PURPOSE-VERSION:FORM" => bytes.
+sub new_server
+{
+    my ($kind) = @_;
+    my $hsm = new_hsm("memory_$kind", kind => $kind);
+    my $proxy = new_proxy($hsm);
+    append_to_file($proxy->{control}, "C_Login hang\n");
+    # The processes map the shared memory, too: a small one is searched sooner.
+    $node = new_cluster("memory_$kind", hsm => $hsm, conf => <<'CONF');
+shared_buffers = 1MB
+wal_buffers = 64kB
+max_connections = 20
+restart_after_crash = on
+CONF
+    %wanted = (pin => slurp_file($hsm->{pin_file}));
+    cmp_ok(length $wanted{pin}, '>=', 16, "$kind: a PIN is a pattern as good as a key");
+    wait_for(sub { slurp_file($proxy->{log}) =~ /C_Login .*hangs/ }, 10);
+    is(holds(agent_pid($node)), 'pin', "$kind: while the login runs, the agent holds the PIN");
+    unlink $proxy->{control} or die $!;
+    wait_for(sub { slurp_file($node->logfile) =~ /ready: token/ }, 10);
+    is(holds(agent_pid($node)), '', "$kind: and no longer");
 
-is(holds($reader->{pid}), 'customer_pii-data-1:schedule', 'an idle backend keeps its key');
-my $row = "WHERE purpose = 'data' AND bucket = (SELECT uuid FROM sdes.bucket WHERE name = 'customer_pii')";
-$node->safe_psql('shop', "UPDATE sdes.dek SET state = 'retired' $row");
-$reader->{psql}->query($READ);
-is(holds($reader->{pid}), '', 'key retired: the backend has wiped it');
-$node->safe_psql('shop', "UPDATE sdes.dek SET state = 'active' $row");
-$reader->{psql}->query($READ);
-is(holds($reader->{pid}), 'customer_pii-data-1:schedule', 'key active again: it is fetched');
-$node->safe_psql('shop', "CREATE TABLE kept AS SELECT * FROM sdes.dek $row; DELETE FROM sdes.dek $row");
-$reader->{psql}->query($READ);
-is(holds($reader->{pid}), '', "key's row gone: the backend has wiped it");
-$node->safe_psql('shop', 'INSERT INTO sdes.dek SELECT * FROM kept');
+    new_shop($node);
+    query_as($node, 'oms', orders('insert', 1, 50), 'shop');
+    my $service = start_service($node);
+    my $keys = data_keys($node, 'shop', $service);
+    is(join(', ', sort keys %$keys), 'customer_pii data 1, payment data 1, system literal 1',
+        "$kind: the test got the data keys by an agent of its own");
+    for my $name (keys %$keys)
+    {
+        my $forms = key_forms($keys->{$name});
+        (my $short = $name) =~ tr/ /-/;
+        $wanted{"$short:$_"} = $forms->{$_} for keys %$forms;
+    }
+    return $service;
+}
 
-# A process that ended has no memory, but what it leaves in shared memory stays.
-$_->{psql}->quit for $reader, $payer, $writer;
-$found = hunt(\%wanted, values %pids);
-is(join(' ', map { keys %{ $found->{$_} } } keys %$found), '', 'backends that ended leave nothing with the others');
-$_->{psql}->quit for $idle, $denied, $masked;
-stop_service($service);
+for my $kind ('softhsm', 'nss')
+{
+    my $service = new_server($kind);
+
+    # ---- the search finds what is there ----
+
+    my $reader = session('oms', $READ);
+    is(holds($reader->{pid}), 'customer_pii-data-1:schedule',
+        "$kind: a backend that opened values holds the expanded key, and nothing it was made of");
+    my $payer = session('oms', 'SELECT count(card::text) FROM orders');
+    is(holds($payer->{pid}), 'payment-data-1:schedule', "$kind: each backend holds the keys that it used");
+    my $writer = session('oms', orders('insert', 51, 1));
+    is(holds($writer->{pid}),
+        'customer_pii-data-1:schedule payment-data-1:schedule system-literal-1:schedule',
+        "$kind: who inserts literals holds their key as well");
+    is(holds($$), join(' ', sort keys %wanted),
+        "$kind: every form of every key, and the PIN, is found in this process, which has them all");
+
+    # ---- and is nowhere else ----
+
+    my $idle = session('oms', 'SELECT count(*) FROM orders');
+    my $denied = session('stranger', $READ);
+    my $ciphertext = session('stranger', 'SELECT email FROM orders LIMIT 3');
+    my %pids = (
+        postmaster => $node->{_pid},
+        supervisor => supervisor_pid($node),
+        'backend that opened nothing' => $idle->{pid},
+        'backend that was refused' => $denied->{pid},
+        'backend that saw ciphertext' => $ciphertext->{pid},
+        agent => agent_pid($node),
+    );
+    for my $type ('checkpointer', 'background writer', 'walwriter', 'autovacuum launcher')
+    {
+        $pids{$type} = $node->safe_psql('postgres',
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = '$type'");
+    }
+    $node->safe_psql('shop', 'CHECKPOINT');
+    nothing_ok(\%pids, $kind);
+
+    # The agents once more, after a good deal of work of each kind.
+    query_as($node, 'oms', "$READ; SELECT count(card::text) FROM orders", 'shop') for 1 .. 10;
+    create_bucket($node, 'more', 'shop');
+    nothing_ok({ agent => $pids{agent}, 'agent that gave the test its keys' => $service->{pid} },
+        "$kind, after many answers");
+
+    # ---- a key that went ----
+
+    is(holds($reader->{pid}), 'customer_pii-data-1:schedule', "$kind: an idle backend keeps its key");
+    my $row = "WHERE purpose = 'data' AND bucket = (SELECT uuid FROM sdes.bucket WHERE name = 'customer_pii')";
+    $node->safe_psql('shop', "UPDATE sdes.dek SET state = 'retired' $row");
+    $reader->{psql}->query($READ);
+    is(holds($reader->{pid}), '', "$kind: key retired: the backend has wiped it");
+    $node->safe_psql('shop', "UPDATE sdes.dek SET state = 'active' $row");
+    $reader->{psql}->query($READ);
+    is(holds($reader->{pid}), 'customer_pii-data-1:schedule', "$kind: key active again: it is fetched");
+    $node->safe_psql('shop', "CREATE TABLE kept AS SELECT * FROM sdes.dek $row; DELETE FROM sdes.dek $row");
+    $reader->{psql}->query($READ);
+    is(holds($reader->{pid}), '', "$kind: key's row gone: the backend has wiped it");
+    $node->safe_psql('shop', 'INSERT INTO sdes.dek SELECT * FROM kept');
+
+    # A process that ended has no memory, but shared memory stays.
+    $_->{psql}->quit for $reader, $payer, $writer;
+    nothing_ok(\%pids, "$kind, other backends ended");
+    $_->{psql}->quit for $idle, $denied, $ciphertext;
+    stop_service($service);
+    $node->stop if $kind ne 'nss';
+}
 
 # ---- no core for the server's own user ----
 
@@ -151,10 +181,10 @@ note("core_pattern is \"$pattern\"") if !$into_folder;
 unlink glob "$cores/*";
 
 $node->restart;
-$reader = session('oms', $READ);
+my $reader = session('oms', $READ);
 my @limits = map { slurp_file("/proc/$_/limits") =~ /^Max core file size\s+(\S+)/m } $node->{_pid};
 is("@limits", 'unlimited', 'the server may leave cores as large as they are');
-%pids = (
+my %pids = (
     agent => agent_pid($node),
     supervisor => supervisor_pid($node),
     'backend that holds a key' => $reader->{pid},
