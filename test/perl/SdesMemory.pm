@@ -15,7 +15,7 @@ use IPC::Run ();
 use PostgreSQL::Test::Utils;
 use SdesTest;
 
-our @EXPORT = qw(start_service stop_service unwrap data_keys key_forms hunt memory_of);
+our @EXPORT = qw(start_service stop_service greet unwrap data_keys key_forms hunt memory_of);
 
 # As in src/agent/protocol.h, src/envelope/dek.h and dek.c.
 my ($VERSION, $HELLO, $DEK_UNWRAP) = (2, 1, 8);
@@ -82,20 +82,21 @@ sub greet
 }
 
 # The data key of a row: { key_id, bucket, version, purpose, mode, kek, wrapped },
-# binary, as the columns of sdes.dek.
+# binary, as the columns of sdes.dek. Dies when the agent refuses.
 sub unwrap
 {
-    my ($service, $row) = @_;
+    my ($connection, $row) = @_;
     my $binding = $row->{key_id} . $row->{bucket}
         . pack('N C C', $row->{version}, $PURPOSE{ $row->{purpose} }, $MODE{ $row->{mode} }) . $row->{kek};
-    return say_and_hear(greet($service), pack 'C a* n/a*', $DEK_UNWRAP, $binding, $row->{wrapped});
+    return say_and_hear($connection, pack 'C a* n/a*', $DEK_UNWRAP, $binding, $row->{wrapped});
 }
 
-# All data keys of a database, by the name "BUCKET PURPOSE VERSION".
+# All data keys of a database, by the name "BUCKET PURPOSE VERSION": their rows
+# for unwrap(), and with { dek } what that gives.
 sub data_keys
 {
     my ($node, $database, $service) = @_;
-    my %keys;
+    my ($connection, %keys) = (greet($service));
     for my $line (split /\n/, $node->safe_psql($database, <<'SQL'))
 SELECT CASE WHEN b.system THEN 'system' ELSE b.name END, d.purpose, d.version, d.mode, encode(d.key_id, 'hex'),
     encode(uuid_send(d.bucket), 'hex'), encode(d.kek, 'hex'), encode(d.wrapped, 'hex')
@@ -105,7 +106,8 @@ SQL
         my %row;
         (my $name, @row{qw(purpose version mode)}, my @hex) = split /\|/, $line;
         @row{qw(key_id bucket kek wrapped)} = map { pack 'H*', $_ } @hex;
-        $keys{"$name $row{purpose} $row{version}"} = unwrap($service, \%row);
+        $row{dek} = unwrap($connection, \%row);
+        $keys{"$name $row{purpose} $row{version}"} = \%row;
     }
     return \%keys;
 }
@@ -204,11 +206,11 @@ sub hunt
     return \%found;
 }
 
-# Resident kilobytes of a process.
+# Resident kilobytes of a process that are its own.
 sub memory_of
 {
     my ($pid) = @_;
-    my ($kilobytes) = slurp_file("/proc/$pid/status") =~ /^VmRSS:\s+(\d+) kB/m;
+    my ($kilobytes) = slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m;
     return $kilobytes;
 }
 

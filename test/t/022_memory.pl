@@ -82,7 +82,7 @@ CONF
         "$kind: the test got the data keys by an agent of its own");
     for my $name (keys %$keys)
     {
-        my $forms = key_forms($keys->{$name});
+        my $forms = key_forms($keys->{$name}{dek});
         (my $short = $name) =~ tr/ /-/;
         $wanted{"$short:$_"} = $forms->{$_} for keys %$forms;
     }
