@@ -42,7 +42,8 @@ sub start_service
     $service->{handle} = IPC::Run::start([ $node->installed_command('sdes_agent'), '--config', "$dir/conf" ],
         '<', \undef, '>', \$service->{out}, '2>&1');
     ($service->{pid}) = map { $_->{PID} } @{ $service->{handle}{KIDS} };
-    wait_for(sub { -S $service->{socket} }, 10) or die "the agent did not start: $service->{out}";
+    # Its socket has a name before it listens.
+    wait_for(sub { IO::Socket::UNIX->new(Peer => $service->{socket}) }, 10) or die "the agent did not start: $service->{out}";
     return $service;
 }
 
