@@ -80,7 +80,7 @@ my $loads = 0;
 
 # Starts clients, each with its own orders; see test/programs/writer.py. Options:
 # clients, orders (for each), first (number of the first order), batch (orders
-# in a transaction), role, database.
+# in a transaction), pause (seconds after each), role, database.
 sub start_writers
 {
     my ($node, %opts) = @_;
@@ -96,7 +96,7 @@ sub start_writers
         my $conninfo = $node->connstr($load{database}) . ' user=' . ($opts{role} // 'oms');
         my $handle = IPC::Run::start(
             [ 'python3', "$ROOT/test/programs/writer.py", $conninfo, "$base.orders",
-                "$base.journal", "$base.errors", $opts{batch} // 1 ],
+                "$base.journal", "$base.errors", $opts{batch} // 1, $opts{pause} // 0 ],
             '<', \undef, '>', "$base.out", '2>&1');
         push @{ $load{writers} }, { base => $base, handle => $handle };
     }
