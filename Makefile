@@ -39,7 +39,7 @@ SHLIB_LINK = -lcrypto
 
 # "make installcheck" against a running server with a token; "make check" brings
 # its own. Scripts run in the order of their names, in one database.
-REGRESS        = install bucket enc_text guard access reveal input health
+REGRESS        = install bucket enc_text guard access reveal input health hsm_mode
 ISOLATION      = $(sort $(patsubst test/isolation/specs/%.spec,%,\
 	$(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation
@@ -56,7 +56,8 @@ ifneq ($(filter-out $(OWN_GOALS),$(or $(MAKECMDGOALS),all)),)
 PGXS    := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 MISSING := $(strip $(if $(wildcard $(PGXS)),,PostgreSQL) \
 	$(shell pkg-config --exists libcrypto 2>/dev/null || echo OpenSSL) \
-	$(shell pkg-config --exists p11-kit-1 2>/dev/null || echo p11-kit))
+	$(shell pkg-config --exists p11-kit-1 2>/dev/null || echo p11-kit) \
+	$(shell pkg-config --exists libp11 2>/dev/null || echo libp11))
 
 .DEFAULT_GOAL := all
 
@@ -93,9 +94,9 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "$(CC) $<";) $(CC) $(CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
-# p11-kit's headers are for the rooms that speak PKCS#11 only.
+# p11-kit's and libp11's headers are for the rooms that speak PKCS#11 only.
 $(BUILD)/obj/src/hsm/%.o $(BUILD)/obj/src/agent/%.o: \
-	override CPPFLAGS += $(shell pkg-config --cflags p11-kit-1)
+	override CPPFLAGS += $(shell pkg-config --cflags p11-kit-1 libp11)
 
 # A file that is gone from a room must leave the library, too.
 $(BUILD)/objects: FORCE
@@ -106,7 +107,7 @@ sdes.so: $(BUILD)/objects
 
 $(AGENT): $(AGENT_OBJECTS) $(BUILD)/objects
 	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) -pie $(AGENT_OBJECTS) $(LDFLAGS) -o $@ \
-		$(shell pkg-config --libs p11-kit-1) -lcrypto -ldl -lpthread
+		$(shell pkg-config --libs p11-kit-1 libp11) -lcrypto -ldl -lpthread
 
 -include $(OBJS:.o=.d) $(AGENT_OBJECTS:.o=.d)
 

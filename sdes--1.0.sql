@@ -80,7 +80,8 @@ CREATE TABLE sdes.kek (
     id bytea NOT NULL CONSTRAINT kek_pkey PRIMARY KEY
         CONSTRAINT kek_id_check CHECK (pg_catalog.octet_length(id) OPERATOR(pg_catalog.=) 16),
     bucket uuid NOT NULL,
-    kind text NOT NULL,
+    kind text NOT NULL CONSTRAINT kek_kind_check
+        CHECK (kind OPERATOR(pg_catalog.=) ANY ('{aes-256,rsa-4096}'::text[])),
     mechanism text NOT NULL,
     token_label text NOT NULL,
     token_serial text NOT NULL,
@@ -102,7 +103,8 @@ CREATE TABLE sdes.dek (
     version integer NOT NULL,
     purpose text COLLATE "C" NOT NULL CONSTRAINT dek_purpose_check
         CHECK (purpose OPERATOR(pg_catalog.=) ANY ('{data,literal,search,audit}'::text[])),
-    mode text NOT NULL CONSTRAINT dek_mode_check CHECK (mode OPERATOR(pg_catalog.=) 'cached'),
+    mode text NOT NULL CONSTRAINT dek_mode_check
+        CHECK (mode OPERATOR(pg_catalog.=) ANY ('{cached,hsm}'::text[])),
     state text NOT NULL CONSTRAINT dek_state_check
         CHECK (state OPERATOR(pg_catalog.=) ANY ('{active,decrypt-only,retired,destroyed}'::text[])),
     kek bytea NOT NULL,
@@ -119,10 +121,11 @@ COMMENT ON COLUMN sdes.dek.key_id IS 'random id that every value sealed under th
 COMMENT ON COLUMN sdes.dek.bucket IS 'the bucket it belongs to';
 COMMENT ON COLUMN sdes.dek.version IS 'counts the keys of a bucket and purpose';
 COMMENT ON COLUMN sdes.dek.purpose IS 'what it is for: data, literal, search or audit';
-COMMENT ON COLUMN sdes.dek.mode IS 'cached: unwrapped once per backend';
+COMMENT ON COLUMN sdes.dek.mode IS
+    'cached: unwrapped and kept by each backend; hsm: values are sealed inside the HSM, under the key encryption key';
 COMMENT ON COLUMN sdes.dek.state IS 'active (seals and opens), decrypt-only, retired or destroyed';
 COMMENT ON COLUMN sdes.dek.kek IS 'the key encryption key that wraps it';
-COMMENT ON COLUMN sdes.dek.wrapped IS 'the key, wrapped';
+COMMENT ON COLUMN sdes.dek.wrapped IS 'the key, wrapped; in mode hsm it seals nothing and only proves this row';
 COMMENT ON COLUMN sdes.dek.commitment IS 'HKDF output over the key and all that this row says of it';
 COMMENT ON COLUMN sdes.dek.created_at IS 'when it was made';
 COMMENT ON COLUMN sdes.dek.created_by IS 'the role that made it';
@@ -273,12 +276,13 @@ COMMENT ON FUNCTION sdes.reveal(sdes.enc_text) IS
 -- may call them says so in \df+ too.
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION sdes.create_bucket(name text) RETURNS uuid
+CREATE FUNCTION sdes.create_bucket(name text, kek text DEFAULT 'aes-256', mode text DEFAULT 'cached')
+    RETURNS uuid
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_create_bucket';
-COMMENT ON FUNCTION sdes.create_bucket(text) IS
-    'creates a bucket, its key encryption key in the HSM and its first data encryption key';
-REVOKE EXECUTE ON FUNCTION sdes.create_bucket(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION sdes.create_bucket(text) TO sdes_admin;
+COMMENT ON FUNCTION sdes.create_bucket(text, text, text) IS
+    'creates a bucket, its key encryption key in the HSM (kek aes-256 or rsa-4096) and its first data encryption key; mode cached: sessions keep that key, mode hsm: values are sealed inside the HSM';
+REVOKE EXECUTE ON FUNCTION sdes.create_bucket(text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.create_bucket(text, text, text) TO sdes_admin;
 
 CREATE FUNCTION sdes.grant_access(bucket text, role text, privileges text[]) RETURNS void
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_grant_access';

@@ -24,6 +24,10 @@ char *sdes_pkcs11_token;
 char *sdes_pin_source;
 char *sdes_agent_socket;
 bool sdes_accept_ciphertext;
+int sdes_key_cache_ttl;
+int sdes_key_cache_max_age;
+
+#define WEEK_S (7 * 24 * 60 * 60)
 
 static bool preloaded = false;
 
@@ -97,6 +101,14 @@ define_hsm_setting(const char *name, const char *what, const char *more, char **
 	                           NULL);
 }
 
+static void
+define_cache_setting(const char *name, const char *what, const char *more, int *value,
+                     int seconds)
+{
+	DefineCustomIntVariable(name, what, more, value, seconds, 1, WEEK_S, PGC_SIGHUP,
+	                        GUC_UNIT_S, NULL, NULL, NULL);
+}
+
 void
 sdes_guc_init(void)
 {
@@ -115,6 +127,18 @@ sdes_guc_init(void)
 	define_hsm_setting("sdes.pin_source", "Where the key agent gets the token's PIN from.",
 	                   "file:/path, |command, or credential:name (systemd).",
 	                   &sdes_pin_source, check_pin_source);
+
+	define_cache_setting("sdes.key_cache_ttl",
+	                     "Age at which a session fetches a key anew from the HSM.",
+	                     "So a key that was destroyed in the HSM is noticed. While the HSM "
+	                     "fails, the key is used on until sdes.key_cache_max_age.",
+	                     &sdes_key_cache_ttl, 5 * 60);
+	define_cache_setting("sdes.key_cache_max_age",
+	                     "Age at which a session forgets a key, whether the HSM can be "
+	                     "reached or not.",
+	                     "How long sessions get along without the HSM. Lower than "
+	                     "sdes.key_cache_ttl it stands for both.",
+	                     &sdes_key_cache_max_age, 60 * 60);
 
 	/* A postmaster setting can only be made while the postmaster starts. */
 	if (preloaded)

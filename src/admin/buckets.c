@@ -25,6 +25,10 @@
 SDES_SQL_FUNCTION(sdes_create_bucket);
 SDES_SQL_FUNCTION(sdes_retry_pin);
 
+/* Literals are sealed at parse time: that must not take a round trip for each. */
+static const SdesKeySpec system_spec = {SDES_KEK_AES_256, SDES_MODE_CACHED,
+                                        SDES_PURPOSE_LITERAL};
+
 /* RFC 4122, section 4.4: version 4, variant 1. */
 static void
 make_uuid(uint8 *uuid)
@@ -35,7 +39,7 @@ make_uuid(uint8 *uuid)
 }
 
 static void
-make_bucket(const char *name, bool system, SdesBucketRow *bucket)
+make_bucket(const char *name, const SdesKeySpec *spec, SdesBucketRow *bucket)
 {
 	SdesKekRow kek = {0};
 
@@ -43,10 +47,55 @@ make_bucket(const char *name, bool system, SdesBucketRow *bucket)
 	make_uuid(bucket->uuid);
 	strlcpy(bucket->name, name, sizeof(bucket->name));
 	bucket->hash = sdes_bucket_hash(name);
-	bucket->system = system;
+	bucket->system = spec->purpose == SDES_PURPOSE_LITERAL;
 	sdes_store_insert_bucket(bucket);
-	sdes_keyring_make_kek(bucket, &kek);
-	sdes_keyring_make_dek(&kek, system ? SDES_PURPOSE_LITERAL : SDES_PURPOSE_DATA);
+	sdes_keyring_make_kek(bucket, spec, &kek);
+	sdes_keyring_make_dek(&kek, spec);
+}
+
+static uint8
+parse_kind(const char *kek)
+{
+	for (uint8 kind = SDES_KEK_AES_256; sdes_kek_kind_name(kind) != NULL; kind++)
+		if (strcmp(kek, sdes_kek_kind_name(kind)) == 0)
+			return kind;
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+	                errmsg("unrecognized kind of key encryption key: \"%s\"", kek),
+	                errhint("A bucket's kek is \"%s\" or \"%s\".",
+	                        sdes_kek_kind_name(SDES_KEK_AES_256),
+	                        sdes_kek_kind_name(SDES_KEK_RSA_4096))));
+	return 0;
+}
+
+static SdesDekMode
+parse_mode(const char *mode)
+{
+	if (strcmp(mode, sdes_mode_name(SDES_MODE_CACHED)) == 0)
+		return SDES_MODE_CACHED;
+	if (strcmp(mode, sdes_mode_name(SDES_MODE_HSM)) == 0)
+		return SDES_MODE_HSM;
+	ereport(ERROR,
+	        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+	         errmsg("unrecognized mode of a bucket: \"%s\"", mode),
+	         errhint("A bucket's mode is \"%s\" or \"%s\".",
+	                 sdes_mode_name(SDES_MODE_CACHED), sdes_mode_name(SDES_MODE_HSM))));
+	return 0;
+}
+
+/* From the words of create_bucket(). */
+static SdesKeySpec
+parse_spec(const char *kek, const char *mode)
+{
+	SdesKeySpec spec = {parse_kind(kek), parse_mode(mode), SDES_PURPOSE_DATA};
+
+	if (spec.mode == SDES_MODE_HSM && spec.kind != SDES_KEK_AES_256)
+		ereport(ERROR,
+		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		         errmsg("a bucket of mode \"%s\" cannot have kek \"%s\"", mode, kek),
+		         errdetail("In that mode the key seals the values themselves, which an "
+		                   "RSA key cannot."),
+		         errhint("Use kek \"%s\".", sdes_kek_kind_name(SDES_KEK_AES_256))));
+	return spec;
 }
 
 static void
@@ -91,6 +140,8 @@ Datum
 sdes_create_bucket(PG_FUNCTION_ARGS)
 {
 	const char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	SdesKeySpec spec = parse_spec(text_to_cstring(PG_GETARG_TEXT_PP(1)),
+	                              text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
 	SdesBucketRow bucket;
 
@@ -103,8 +154,8 @@ sdes_create_bucket(PG_FUNCTION_ARGS)
 	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
 	check_free(name);
 	if (!sdes_store_bucket_by_name(SDES_SYSTEM_BUCKET, &bucket))
-		make_bucket(SDES_SYSTEM_BUCKET, true, &bucket);
-	make_bucket(name, false, &bucket);
+		make_bucket(SDES_SYSTEM_BUCKET, &system_spec, &bucket);
+	make_bucket(name, &spec, &bucket);
 	memcpy(uuid->data, bucket.uuid, SDES_UUID_SIZE);
 	PG_RETURN_UUID_P(uuid);
 }

@@ -3,9 +3,9 @@
  *		The non-blocking conversation of client.h.
  *
  * A connection goes HELLO out, HELLO reply in, then request out, reply in, as
- * often as wanted. Invariant: a request whose first byte was sent is never
- * sent again, since the agent may have done it (KEK_CREATE!); only a
- * connection found closed before that is replaced.
+ * often as wanted. Invariant: a request that must not be done twice (KEK_CREATE,
+ * PIN_RETRY) is not sent again once its first byte was sent. Any other is, once,
+ * when a connection that served before turns out to be closed.
  *
  * No signal, no wait: sockets are non-blocking, sends use MSG_NOSIGNAL.
  */
@@ -21,8 +21,10 @@
 
 #define LENGTH_SIZE 4 /* before each body */
 #define HELLO_SIZE  (1 + 2 + SDES_AGENT_SECRET_SIZE)
-/* The longest request, DEK_UNWRAP, fits with room; a power of 2 wastes no heap. */
+/* The longest without values, DEK_UNWRAP, fits with room; a power of 2 wastes no heap. */
 #define REQUEST_SIZE 2048
+/* Of SEAL and OPEN: op, KEK, number of values. */
+#define VALUES_HEADER_SIZE (1 + SDES_KEK_ID_SIZE + 2)
 
 typedef enum ClientPhase
 {
@@ -44,6 +46,12 @@ typedef struct Transfer
 	size_t done; /* of LENGTH_SIZE + size */
 } Transfer;
 
+typedef struct Buffer
+{
+	uint8_t *data;
+	size_t size;
+} Buffer;
+
 struct SdesClient
 {
 	int fd;
@@ -61,6 +69,11 @@ struct SdesClient
 	SdesSecret request;
 	SdesSecret incoming;
 
+	/* ordinary memory, for one conversation about values; NULL otherwise */
+	Buffer values;
+	Buffer results;
+
+	uint8_t *request_body;
 	size_t request_size;
 	Transfer transfer;
 	SdesAgentOp op;
@@ -102,13 +115,38 @@ wipe(SdesSecret *secret)
 		OPENSSL_cleanse(secret->data, secret->size);
 }
 
+static bool
+buffer_new(Buffer *buffer, size_t size)
+{
+	buffer->data = malloc(size);
+	buffer->size = buffer->data != NULL ? size : 0;
+	return buffer->data != NULL;
+}
+
+static void
+buffer_free(Buffer *buffer)
+{
+	if (buffer->data != NULL)
+		OPENSSL_cleanse(buffer->data, buffer->size);
+	free(buffer->data);
+	*buffer = (Buffer){NULL, 0};
+}
+
+static void
+wipe_request(SdesClient *client)
+{
+	wipe(&client->request);
+	buffer_free(&client->values);
+}
+
 /* Wipes what a conversation leaves behind. */
 static void
 wipe_conversation(SdesClient *client)
 {
 	wipe(&client->hello);
-	wipe(&client->request);
+	wipe_request(client);
 	wipe(&client->incoming);
+	buffer_free(&client->results);
 	OPENSSL_cleanse(&client->reply, sizeof(client->reply));
 }
 
@@ -169,12 +207,12 @@ open_connection(SdesClient *client)
 }
 
 static void
-start_send(SdesClient *client, ClientPhase phase, SdesSecret *body, size_t size)
+start_send(SdesClient *client, ClientPhase phase, uint8_t *body, size_t size)
 {
 	SdesWriter w = sdes_writer(client->transfer.length, LENGTH_SIZE);
 
 	sdes_write_u32(&w, (uint32_t) size);
-	client->transfer.body = body->data;
+	client->transfer.body = body;
 	client->transfer.size = size;
 	client->transfer.done = 0;
 	client->phase = phase;
@@ -192,7 +230,7 @@ start_read(SdesClient *client, ClientPhase phase)
 static void
 start_request(SdesClient *client)
 {
-	start_send(client, PHASE_SEND_REQUEST, &client->request, client->request_size);
+	start_send(client, PHASE_SEND_REQUEST, client->request_body, client->request_size);
 }
 
 /* Connects and makes ready to say HELLO. */
@@ -208,7 +246,7 @@ start_connection(SdesClient *client)
 	sdes_write_u8(&w, SDES_OP_HELLO);
 	sdes_write_u16(&w, SDES_PROTOCOL_VERSION);
 	sdes_write_bytes(&w, sdes_secret_bytes(&client->secret));
-	start_send(client, PHASE_SEND_HELLO, &client->hello, HELLO_SIZE);
+	start_send(client, PHASE_SEND_HELLO, client->hello.data, HELLO_SIZE);
 	return SDES_OK;
 }
 
@@ -242,6 +280,27 @@ take_address(SdesClient *client, const char *path, const uint8_t *secret)
 	return false;
 }
 
+/* Into locked memory, or, with values, into a buffer of the right size. */
+static SdesStatus
+encode_request(SdesClient *client, const SdesRequest *request)
+{
+	size_t size = client->request.size;
+
+	wipe_conversation(client);
+	client->op = request->op;
+	client->request_body = client->request.data;
+	if (sdes_op_has_values(request->op))
+	{
+		size = VALUES_HEADER_SIZE + request->values.size;
+		if (size > SDES_VALUES_MAX)
+			return SDES_ERR_TOO_LONG;
+		if (!buffer_new(&client->values, size))
+			return SDES_ERR_MEMORY;
+		client->request_body = client->values.data;
+	}
+	return sdes_request_encode(request, client->request_body, size, &client->request_size);
+}
+
 SdesClientWant
 sdes_client_begin(SdesClient *client, const char *socket_path, const uint8_t *secret,
                   const SdesRequest *request)
@@ -258,11 +317,9 @@ sdes_client_begin(SdesClient *client, const char *socket_path, const uint8_t *se
 	if (strlen(socket_path) >= sizeof(client->path))
 		return fail(client, SDES_ERR_AGENT_ABSENT);
 
-	status = sdes_request_encode(request, client->request.data, client->request.size,
-	                             &client->request_size);
+	status = encode_request(client, request);
 	if (status != SDES_OK)
 		return fail(client, status);
-	client->op = request->op;
 	same = take_address(client, socket_path, secret);
 	if (same && connection_alive(client))
 	{
@@ -280,7 +337,8 @@ typedef enum Moved
 	MOVED_ALL,
 	MOVED_WAIT,
 	MOVED_LOST,
-	MOVED_BAD /* the other side does not speak our protocol */
+	MOVED_BAD,      /* the other side does not speak our protocol */
+	MOVED_NO_MEMORY /* for the reply */
 } Moved;
 
 static Moved
@@ -328,6 +386,25 @@ send_some(SdesClient *client)
 	return MOVED_ALL;
 }
 
+/* The length has arrived: finds room for the body. */
+static Moved
+prepare_body(SdesClient *client)
+{
+	Transfer *t = &client->transfer;
+	SdesReader r = sdes_reader(SDES_BYTES_OF(t->length));
+	bool results = client->phase == PHASE_READ_REPLY && sdes_op_has_values(client->op);
+
+	t->size = sdes_read_u32(&r);
+	if (t->size == 0 || t->size > (results ? SDES_RESULTS_MAX : SDES_MESSAGE_MAX))
+		return MOVED_BAD;
+	if (!results)
+		return MOVED_ALL;
+	if (!buffer_new(&client->results, t->size))
+		return MOVED_NO_MEMORY;
+	t->body = client->results.data;
+	return MOVED_ALL;
+}
+
 static Moved
 read_some(SdesClient *client)
 {
@@ -348,11 +425,10 @@ read_some(SdesClient *client)
 		t->done += (size_t) n;
 		if (t->done == LENGTH_SIZE)
 		{
-			SdesReader r = sdes_reader(SDES_BYTES_OF(t->length));
+			Moved prepared = prepare_body(client);
 
-			t->size = sdes_read_u32(&r);
-			if (t->size == 0 || t->size > SDES_MESSAGE_MAX)
-				return MOVED_BAD;
+			if (prepared != MOVED_ALL)
+				return prepared;
 		}
 	}
 	return MOVED_ALL;
@@ -362,7 +438,7 @@ read_some(SdesClient *client)
 static SdesStatus
 next_phase(SdesClient *client)
 {
-	SdesBytes body = sdes_bytes(client->incoming.data, client->transfer.size);
+	SdesBytes body = sdes_bytes(client->transfer.body, client->transfer.size);
 
 	switch (client->phase)
 	{
@@ -376,7 +452,8 @@ next_phase(SdesClient *client)
 			start_request(client);
 			return client->reply.status;
 		case PHASE_SEND_REQUEST:
-			wipe(&client->request);
+			if (!client->reused) /* else it may have to be sent again */
+				wipe_request(client);
 			start_read(client, PHASE_READ_REPLY);
 			return SDES_OK;
 		default: /* PHASE_READ_REPLY: sdes_client_step() calls for no other */
@@ -387,13 +464,38 @@ next_phase(SdesClient *client)
 	}
 }
 
-/* The other side went away: lost, unless nothing of the request had been sent. */
+/*
+ * The other side went away: lost, unless the connection was an old one and the
+ * request can be sent over a new one.
+ */
 static SdesStatus
 after_loss(SdesClient *client)
 {
-	if (!client->reused || client->phase != PHASE_SEND_REQUEST || client->transfer.done > 0)
+	bool started = client->phase != PHASE_SEND_REQUEST || client->transfer.done > 0;
+	bool answered = client->phase == PHASE_READ_REPLY && client->transfer.done > 0;
+	bool once_only = client->op == SDES_OP_KEK_CREATE || client->op == SDES_OP_PIN_RETRY;
+	SdesStatus status;
+
+	if (!client->reused || answered || (started && once_only))
 		return SDES_ERR_AGENT_LOST;
-	return start_connection(client);
+	status = start_connection(client);
+	return status == SDES_ERR_AGENT_ABSENT && started ? SDES_ERR_AGENT_LOST : status;
+}
+
+static SdesStatus
+after_move(SdesClient *client, Moved moved)
+{
+	switch (moved)
+	{
+		case MOVED_ALL:
+			return next_phase(client);
+		case MOVED_NO_MEMORY:
+			return SDES_ERR_MEMORY;
+		case MOVED_LOST:
+			return after_loss(client);
+		default: /* MOVED_BAD; MOVED_WAIT is not passed on */
+			return SDES_ERR_AGENT_PROTOCOL;
+	}
 }
 
 SdesClientWant
@@ -410,10 +512,7 @@ sdes_client_step(SdesClient *client)
 
 		if (moved == MOVED_WAIT)
 			return sending ? SDES_CLIENT_WRITE : SDES_CLIENT_READ;
-		if (moved == MOVED_ALL)
-			status = next_phase(client);
-		else
-			status = moved == MOVED_BAD ? SDES_ERR_AGENT_PROTOCOL : after_loss(client);
+		status = after_move(client, moved);
 		if (status != SDES_OK)
 			return fail(client, status);
 	}
@@ -462,6 +561,7 @@ sdes_client_free(SdesClient *client)
 	if (client == NULL)
 		return;
 	disconnect(client);
+	wipe_conversation(client);
 	sdes_secret_free(&client->secret);
 	sdes_secret_free(&client->hello);
 	sdes_secret_free(&client->request);

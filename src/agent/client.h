@@ -10,7 +10,8 @@
  * next sdes_client_begin() resets.
  *
  * Message bodies live in locked memory, allocated at the first begin and
- * wiped after each conversation.
+ * wiped after each conversation; those with values (SEAL, OPEN) in ordinary
+ * memory, which is wiped and given back then.
  */
 #ifndef SDES_CLIENT_H
 #define SDES_CLIENT_H
@@ -34,7 +35,8 @@ extern SdesClient *sdes_client_new(void);
  * Starts a request. Reuses the open connection when it is idle and was made to
  * the same socket with the same secret, else connects anew (HELLO first).
  * secret may be NULL for an agent that runs as its own service. Never blocks.
- * A reused connection that turns out to be closed is replaced once, silently.
+ * A reused connection that turns out to be closed is replaced once, silently,
+ * unless the agent may have got a KEK_CREATE or PIN_RETRY by it.
  */
 extern SdesClientWant sdes_client_begin(SdesClient *client, const char *socket_path,
                                         const uint8_t *secret, const SdesRequest *request);

@@ -2,9 +2,11 @@
  * clients.c
  *		Connections of the agent.
  *
- * Invariant: messages are taken apart in locked memory. A message that arrives
- * in pieces is parked in the client's own plain buffer until the rest is
- * there; sdes_client sends HELLO, the only request with a secret, in one.
+ * Invariant: messages are taken apart in locked memory, but for those too large
+ * for it, which hold values. A message that arrives in pieces is parked in a
+ * plain buffer until the rest is there; sdes_client sends HELLO, the only
+ * request with a secret, in one. A client that is idle has no buffer, and one
+ * that announces a large message gets room as the message arrives.
  *
  * A client is known by a number that is never used twice, so that a late
  * result cannot reach the wrong one.
@@ -24,7 +26,16 @@
 
 #define LENGTH_SIZE  4
 #define ACCEPT_BATCH 64
-#define SPARE_FILES  64 /* for the module, logs and pipes */
+#define SPARE_FILES  64          /* for the module, logs and pipes */
+#define FIRST_ROOM   8192        /* of a large message; doubled as it fills */
+#define REPLY_HEADER (1 + 2 + 2) /* of SEAL and OPEN: op, status, number of results */
+
+/* Ordinary memory: wiped when it is given back. */
+typedef struct Buffer
+{
+	uint8_t *data; /* NULL when empty */
+	size_t size;
+} Buffer;
 
 typedef struct Client
 {
@@ -32,10 +43,12 @@ typedef struct Client
 	uint64_t number;
 	bool greeted;     /* HELLO was right */
 	bool busy;        /* a request is under way: read no further */
-	int64_t deadline; /* for HELLO or the rest of a message; 0 when none */
-	size_t have;      /* of length and body, parked below */
+	int64_t deadline; /* for HELLO or the rest of a message or reply; 0 when none */
+	size_t have;      /* of length and body */
 	uint8_t length[LENGTH_SIZE];
-	uint8_t parked[SDES_MESSAGE_MAX];
+	Buffer body; /* of a message not here whole, or too large for clients.in */
+	Buffer out;  /* a reply that the socket has not taken whole */
+	size_t sent; /* of it */
 } Client;
 
 static struct
@@ -45,10 +58,42 @@ static struct
 	int count;
 	int max;
 	uint64_t last_number;
-	SdesSecret in;      /* SDES_MESSAGE_MAX: the body at hand */
+	SdesSecret in;      /* SDES_MESSAGE_MAX: the body at hand, unless it is larger */
 	SdesSecret out;     /* SDES_MESSAGE_MAX: the reply at hand */
 	SdesSecret request; /* an SdesRequest: HELLO has the secret in it */
 } clients;
+
+static bool
+buffer_new(Buffer *buffer, size_t size)
+{
+	buffer->data = malloc(size);
+	buffer->size = buffer->data != NULL ? size : 0;
+	return buffer->data != NULL;
+}
+
+static void
+buffer_free(Buffer *buffer)
+{
+	if (buffer->data != NULL)
+		OPENSSL_cleanse(buffer->data, buffer->size);
+	free(buffer->data);
+	*buffer = (Buffer){NULL, 0};
+}
+
+/* Not realloc(), which might leave a copy of what was there. */
+static bool
+buffer_grow(Buffer *buffer, size_t size)
+{
+	Buffer larger;
+
+	if (!buffer_new(&larger, size))
+		return false;
+	if (buffer->size > 0)
+		memcpy(larger.data, buffer->data, buffer->size);
+	buffer_free(buffer);
+	*buffer = larger;
+	return true;
+}
 
 /* As many as descriptors allow, up to our own limit. */
 static int
@@ -93,6 +138,8 @@ drop(int at)
 	close(client->fd);
 	if (client->busy)
 		clients.setup.gone(client->number);
+	buffer_free(&client->body);
+	buffer_free(&client->out);
 	OPENSSL_cleanse(client, sizeof(*client));
 	free(client);
 }
@@ -162,13 +209,20 @@ sdes_clients_accept(int listener)
 	return true;
 }
 
+/* A busy client is watched for going away only, which needs no event. */
+static short
+events_of(const Client *client)
+{
+	if (client->out.data != NULL)
+		return POLLOUT;
+	return client->busy ? 0 : POLLIN;
+}
+
 int
 sdes_clients_poll(struct pollfd *out)
 {
-	/* A busy client is watched for going away only, which needs no event. */
 	for (int i = 0; i < clients.count; i++)
-		out[i] =
-		    (struct pollfd){clients.table[i]->fd, clients.table[i]->busy ? 0 : POLLIN, 0};
+		out[i] = (struct pollfd){clients.table[i]->fd, events_of(clients.table[i]), 0};
 	return clients.count;
 }
 
@@ -190,18 +244,62 @@ send_out(const Client *client, size_t size)
 	return n == (ssize_t) (LENGTH_SIZE + size);
 }
 
+/* Sends what the socket takes of client->out. False: drop the client. */
 static bool
-reply_to(const Client *client, const SdesReply *reply)
+send_more(Client *client)
+{
+	while (client->sent < client->out.size)
+	{
+		ssize_t n = send(client->fd, client->out.data + client->sent,
+		                 client->out.size - client->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n >= 0)
+			client->sent += (size_t) n;
+		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+		{
+			if (client->deadline == 0)
+				client->deadline = sdes_agent_now() + SDES_CLIENT_SLOW_MS;
+			return true;
+		}
+		else if (errno != EINTR)
+			return false;
+	}
+	buffer_free(&client->out);
+	client->deadline = 0;
+	return true;
+}
+
+/* A reply with values, which may be larger than what the socket takes at once. */
+static bool
+reply_values(Client *client, const SdesReply *reply)
+{
+	size_t size = REPLY_HEADER + reply->results.size, used;
+	SdesWriter w;
+
+	if (size > SDES_RESULTS_MAX || !buffer_new(&client->out, LENGTH_SIZE + size))
+		return false;
+	w = sdes_writer(client->out.data, LENGTH_SIZE);
+	sdes_write_u32(&w, (uint32_t) size);
+	client->sent = 0;
+	return sdes_reply_encode(reply, client->out.data + LENGTH_SIZE, size, &used) ==
+	           SDES_OK &&
+	       used == size && send_more(client);
+}
+
+static bool
+reply_to(Client *client, const SdesReply *reply)
 {
 	size_t used;
 
+	if (reply->status == SDES_OK && sdes_op_has_values(reply->op))
+		return reply_values(client, reply);
 	if (sdes_reply_encode(reply, clients.out.data, clients.out.size, &used) != SDES_OK)
 		return false;
 	return send_out(client, used);
 }
 
 static bool
-reply_hello(const Client *client, SdesStatus status)
+reply_hello(Client *client, SdesStatus status)
 {
 	SdesReply reply = {.op = SDES_OP_HELLO, .status = status};
 
@@ -231,7 +329,7 @@ greet(Client *client, const SdesRequest *hello)
 	return reply_hello(client, SDES_OK);
 }
 
-/* Takes a whole body in locked memory. False: drop the client. */
+/* Takes a whole body. False: drop the client. */
 static bool
 take_message(Client *client, SdesBytes body)
 {
@@ -259,31 +357,65 @@ typedef enum Received
 	RECEIVED_END
 } Received;
 
-/* Reads on until the message in clients.in is whole; *size is its body's. */
+/* Of the body that is announced; 0 when it cannot be. */
+static size_t
+announced(const Client *client)
+{
+	SdesReader r = sdes_reader(SDES_BYTES_OF(client->length));
+	size_t size = sdes_read_u32(&r);
+
+	return size <= (client->greeted ? SDES_VALUES_MAX : SDES_MESSAGE_MAX) ? size : 0;
+}
+
+/* Where the next bytes of a body of this size go, and how many; NULL without memory. */
+static uint8_t *
+next_room(Client *client, size_t size, size_t *room)
+{
+	size_t have = client->have - LENGTH_SIZE;
+
+	if (size <= SDES_MESSAGE_MAX)
+	{
+		*room = size - have;
+		return clients.in.data + have;
+	}
+	if (have == client->body.size)
+	{
+		size_t wanted = have == 0 ? FIRST_ROOM : 2 * have;
+
+		if (!buffer_grow(&client->body, wanted < size ? wanted : size))
+			return NULL;
+	}
+	*room = client->body.size - have;
+	return client->body.data + have;
+}
+
+/* Reads on until the message is whole; *size is its body's. */
 static Received
 receive(Client *client, size_t *size)
 {
-	size_t need = LENGTH_SIZE;
-
 	for (;;)
 	{
 		uint8_t *into;
+		size_t room;
 		ssize_t n;
 
-		if (client->have >= LENGTH_SIZE)
+		if (client->have < LENGTH_SIZE)
 		{
-			SdesReader r = sdes_reader(SDES_BYTES_OF(client->length));
-
-			*size = sdes_read_u32(&r);
-			if (*size == 0 || *size > SDES_MESSAGE_MAX)
-				return RECEIVED_END;
-			need = LENGTH_SIZE + *size;
+			into = client->length + client->have;
+			room = LENGTH_SIZE - client->have;
 		}
-		if (client->have >= LENGTH_SIZE && client->have == need)
-			return RECEIVED_ALL;
-		into = client->have < LENGTH_SIZE ? client->length + client->have
-		                                  : clients.in.data + client->have - LENGTH_SIZE;
-		n = recv(client->fd, into, need - client->have, MSG_DONTWAIT);
+		else
+		{
+			*size = announced(client);
+			if (*size == 0)
+				return RECEIVED_END;
+			if (client->have == LENGTH_SIZE + *size)
+				return RECEIVED_ALL;
+			into = next_room(client, *size, &room);
+			if (into == NULL)
+				return RECEIVED_END;
+		}
+		n = recv(client->fd, into, room, MSG_DONTWAIT);
 		if (n > 0)
 			client->have += (size_t) n;
 		else if (n == 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK))
@@ -293,21 +425,44 @@ receive(Client *client, size_t *size)
 	}
 }
 
-/* Moves a parked part into clients.in, or the part in clients.in out of it. */
+/* Takes a parked part of a small message into clients.in. */
 static void
-park(Client *client, bool out)
+unpark(Client *client)
+{
+	if (client->body.data == NULL || announced(client) > SDES_MESSAGE_MAX)
+		return;
+	memcpy(clients.in.data, client->body.data, client->body.size);
+	buffer_free(&client->body);
+}
+
+/* Takes a part of a small message out of clients.in. False without memory. */
+static bool
+park(Client *client)
 {
 	size_t size = client->have > LENGTH_SIZE ? client->have - LENGTH_SIZE : 0;
 
-	if (size == 0)
-		return;
-	if (out)
-		memcpy(client->parked, clients.in.data, size);
-	else
-	{
-		memcpy(clients.in.data, client->parked, size);
-		OPENSSL_cleanse(client->parked, size);
-	}
+	if (size == 0 || client->body.data != NULL)
+		return true;
+	if (!buffer_new(&client->body, size))
+		return false;
+	memcpy(client->body.data, clients.in.data, size);
+	return true;
+}
+
+/* The body at hand is whole. */
+static bool
+take_body(Client *client, size_t size)
+{
+	Buffer body = client->body;
+	bool stay;
+
+	client->body = (Buffer){NULL, 0};
+	client->have = 0;
+	client->deadline = 0;
+	stay = take_message(client,
+	                    sdes_bytes(body.data != NULL ? body.data : clients.in.data, size));
+	buffer_free(&body);
+	return stay;
 }
 
 /* Reads one message. False: drop the client. */
@@ -316,24 +471,33 @@ serve(Client *client)
 {
 	size_t size = 0;
 	Received received;
-	bool stay = true;
+	bool stay = false;
 
-	park(client, false);
+	unpark(client);
 	received = receive(client, &size);
 	if (received == RECEIVED_ALL)
-	{
-		client->have = 0;
-		client->deadline = 0;
-		stay = take_message(client, sdes_bytes(clients.in.data, size));
-	}
+		stay = take_body(client, size);
 	else if (received == RECEIVED_PART)
 	{
-		park(client, true);
+		stay = park(client);
 		if (client->deadline == 0 && client->have > 0)
 			client->deadline = sdes_agent_now() + SDES_CLIENT_SLOW_MS;
 	}
 	OPENSSL_cleanse(clients.in.data, clients.in.size);
-	return stay && received != RECEIVED_END;
+	return stay;
+}
+
+/* What poll() found. False: drop the client. */
+static bool
+attend(Client *client, short revents)
+{
+	if (client->busy || client->out.data != NULL)
+	{
+		if ((revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
+			return false;
+		return client->out.data == NULL || send_more(client);
+	}
+	return serve(client);
 }
 
 /* From the last to the first: drop() fills a gap from the end. */
@@ -342,12 +506,7 @@ sdes_clients_serve(const struct pollfd *ready, int count)
 {
 	for (int i = count - 1; i >= 0; i--)
 	{
-		Client *client = clients.table[i];
-		bool gone = (ready[i].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0;
-
-		if (ready[i].revents == 0)
-			continue;
-		if ((client->busy && gone) || (!client->busy && !serve(client)))
+		if (ready[i].revents != 0 && !attend(clients.table[i], ready[i].revents))
 			drop(i);
 	}
 }

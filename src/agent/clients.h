@@ -4,7 +4,8 @@
  *
  * Main thread only. Nothing here blocks: a client that does not take its reply
  * at once is dropped, since it never has more than one under way and the
- * socket's buffer holds many.
+ * socket's buffer holds many. A reply with values may be larger than that: its
+ * rest waits, for a bounded time.
  */
 #ifndef SDES_AGENT_CLIENTS_H
 #define SDES_AGENT_CLIENTS_H

@@ -52,7 +52,10 @@ sdes_job_free(SdesJob *job)
 {
 	if (job == NULL)
 		return;
-	sdes_secret_free(&job->dek);
+	sdes_ops_memory_free(&job->memory);
+	if (job->values != NULL)
+		OPENSSL_cleanse(job->values, job->request.values.size);
+	free(job->values);
 	OPENSSL_cleanse(job, sizeof(*job));
 	free(job);
 }
@@ -113,16 +116,38 @@ sdes_jobs_drain_fd(void)
 		;
 }
 
-bool
-sdes_jobs_submit(uint64_t client, const SdesRequest *request)
+/* A job with a copy of the request and its values; NULL without memory. */
+static SdesJob *
+job_new(uint64_t client, const SdesRequest *request)
 {
 	SdesJob *job = calloc(1, sizeof(*job));
 
 	if (job == NULL)
-		return false;
+		return NULL;
 	job->client = client;
 	job->queued_at = sdes_agent_now();
 	job->request = *request;
+	if (request->values.size == 0)
+		return job;
+	job->values = malloc(request->values.size);
+	if (job->values == NULL)
+	{
+		job->request.values = sdes_bytes(NULL, 0);
+		sdes_job_free(job);
+		return NULL;
+	}
+	memcpy(job->values, request->values.data, request->values.size);
+	job->request.values.data = job->values;
+	return job;
+}
+
+bool
+sdes_jobs_submit(uint64_t client, const SdesRequest *request)
+{
+	SdesJob *job = job_new(client, request);
+
+	if (job == NULL)
+		return false;
 
 	pthread_mutex_lock(&sdes_pool.lock);
 	if (sdes_pool.state == SDES_AGENT_FAILED)

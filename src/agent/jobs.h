@@ -13,8 +13,7 @@
 #ifndef SDES_AGENT_JOBS_H
 #define SDES_AGENT_JOBS_H
 
-#include "agent/protocol.h"
-#include "crypto/secret.h"
+#include "agent/ops.h"
 
 #define SDES_WORKERS         4
 #define SDES_JOB_DEADLINE_MS 10000 /* of a job, and of one start of the module */
@@ -25,8 +24,9 @@ typedef struct SdesJob
 	uint64_t client;   /* who waits for it; 0 when nobody does any more */
 	int64_t queued_at; /* sdes_agent_now() */
 	SdesRequest request;
+	uint8_t *values; /* what request.values points to */
 	SdesReply reply;
-	SdesSecret dek; /* what reply.dek points to */
+	SdesOpsMemory memory; /* what the reply points into */
 } SdesJob;
 
 /* Starts the manager thread. config must stay. */

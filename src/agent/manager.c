@@ -89,7 +89,7 @@ undo_if_abandoned(Worker *worker, SdesJob *job, bool token_held)
 		return token_held;
 	memcpy(request.kek_id, job->reply.kek_id, sizeof(request.kek_id));
 	pthread_mutex_unlock(&sdes_pool.lock);
-	token_held = sdes_ops_run(&worker->ops, &request, &job->reply, &job->dek);
+	token_held = sdes_ops_run(&worker->ops, &request, &job->reply, &job->memory);
 	pthread_mutex_lock(&sdes_pool.lock);
 	return token_held;
 }
@@ -106,7 +106,7 @@ worker_main(void *argument)
 		bool token_held;
 
 		pthread_mutex_unlock(&sdes_pool.lock);
-		token_held = sdes_ops_run(&worker->ops, &job->request, &job->reply, &job->dek);
+		token_held = sdes_ops_run(&worker->ops, &job->request, &job->reply, &job->memory);
 		pthread_mutex_lock(&sdes_pool.lock);
 		token_held = undo_if_abandoned(worker, job, token_held);
 		finish_job(worker->number, job, !token_held);

@@ -19,7 +19,7 @@ _Static_assert((int) SDES_HSM_AES_256 == (int) SDES_KEK_AES_256 &&
                "one numbering of kinds of KEKs");
 _Static_assert(SDES_HSM_DETAIL_MAX == SDES_DETAIL_MAX, "one size of details");
 
-#define LOST_RETRIES 1
+#define RETRIES 1 /* on a new session each */
 
 /* The binding's bytes and what the provider wants of it; aad points into it. */
 typedef struct Binding
@@ -129,7 +129,7 @@ kek_create(SdesOps *ops, const SdesRequest *request, SdesReply *reply,
 }
 
 static SdesStatus
-run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesSecret *dek,
+run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesOpsMemory *memory,
        SdesHsmFault *fault)
 {
 	const char *mechanism = "";
@@ -153,7 +153,10 @@ run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesSecret *d
 		case SDES_OP_DEK_CREATE:
 			return dek_create(ops, request, reply, fault);
 		case SDES_OP_DEK_UNWRAP:
-			return dek_unwrap(ops, request, reply, dek, fault);
+			return dek_unwrap(ops, request, reply, &memory->dek, fault);
+		case SDES_OP_SEAL:
+		case SDES_OP_OPEN:
+			return sdes_batch_run(&memory->batch, ops, request, reply, fault);
 		default: /* the main thread answers the others itself */
 			return sdes_hsm_fault(fault, SDES_ERR_FORMAT, "not an operation of a worker");
 	}
@@ -166,12 +169,36 @@ sdes_ops_close(SdesOps *ops)
 	ops->session = NULL;
 }
 
+/*
+ * Whether it is the token, its login or its session that is to blame, and not
+ * the key, the blob or the value: then a new session may do.
+ */
+static bool
+is_infrastructure(SdesStatus status, const SdesHsmFault *fault)
+{
+	switch (status)
+	{
+		case SDES_ERR_HSM:
+		case SDES_ERR_HSM_MODULE:
+		case SDES_ERR_HSM_TOKEN:
+		case SDES_ERR_HSM_PIN:
+		case SDES_ERR_HSM_PIN_LOCKED:
+			return true;
+		case SDES_ERR_MEMORY:
+			return fault->code != 0; /* CKR_HOST_MEMORY: the module's */
+		default:
+			return fault->lost;
+	}
+}
+
 bool
-sdes_ops_run(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesSecret *dek)
+sdes_ops_run(SdesOps *ops, const SdesRequest *request, SdesReply *reply,
+             SdesOpsMemory *memory)
 {
 	SdesHsmFault fault;
+	bool blamed = false;
 
-	for (int attempt = 0; attempt <= LOST_RETRIES; attempt++)
+	for (int attempt = 0; attempt <= RETRIES; attempt++)
 	{
 		memset(reply, 0, sizeof(*reply));
 		memset(&fault, 0, sizeof(fault));
@@ -179,15 +206,23 @@ sdes_ops_run(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesSec
 		if (ops->session == NULL)
 			reply->status = ops->provider->session_open(ops->hsm, &ops->session, &fault);
 		if (reply->status == SDES_OK)
-			reply->status = run_op(ops, request, reply, dek, &fault);
+			reply->status = run_op(ops, request, reply, memory, &fault);
 		if (reply->status == SDES_OK)
 			return true;
 		/* An operation may have stayed active in the session. */
 		sdes_ops_close(ops);
-		if (!fault.lost)
+		blamed = is_infrastructure(reply->status, &fault);
+		if (!blamed)
 			break;
 	}
 	reply->ckr = fault.code;
 	strcpy(reply->detail, fault.detail);
-	return !fault.lost;
+	return !blamed;
+}
+
+void
+sdes_ops_memory_free(SdesOpsMemory *memory)
+{
+	sdes_secret_free(&memory->dek);
+	sdes_batch_free(&memory->batch);
 }

@@ -5,23 +5,24 @@
 #ifndef SDES_AGENT_OPS_H
 #define SDES_AGENT_OPS_H
 
-#include "agent/protocol.h"
-#include "hsm/provider.h"
+#include "agent/batch.h"
 
-typedef struct SdesOps
+/* What a reply borrows from; zero it at first, and free it with the reply. */
+typedef struct SdesOpsMemory
 {
-	const SdesHsmProvider *provider;
-	SdesHsm *hsm;
-	SdesHsmSession *session; /* NULL when none is open; kept from call to call */
-} SdesOps;
+	SdesSecret dek;
+	SdesBatch batch;
+} SdesOpsMemory;
 
 /*
- * Fills the reply; a DEK it holds is in *dek, which the caller frees. A lost
- * session is replaced and the request tried once more. Returns false when the
- * token itself seems lost: log in anew.
+ * Fills the reply. A request that fails for other reasons than its own is tried
+ * once more on a new session. Returns false when it failed for such reasons
+ * then, too: the session, the token or the module is not well.
  */
 extern bool sdes_ops_run(SdesOps *ops, const SdesRequest *request, SdesReply *reply,
-                         SdesSecret *dek);
+                         SdesOpsMemory *memory);
+
+extern void sdes_ops_memory_free(SdesOpsMemory *memory);
 
 extern void sdes_ops_close(SdesOps *ops);
 

@@ -91,6 +91,12 @@ status_known(uint16_t status)
 	return strcmp(sdes_status_name((SdesStatus) status), "unknown status") != 0;
 }
 
+bool
+sdes_op_has_values(SdesAgentOp op)
+{
+	return op == SDES_OP_SEAL || op == SDES_OP_OPEN;
+}
+
 void
 sdes_value_write(SdesWriter *w, SdesBytes aad, SdesBytes data)
 {
@@ -295,6 +301,8 @@ write_info(SdesWriter *w, const SdesAgentInfo *info)
 	sdes_write_u16(w, info->status);
 	sdes_write_u32(w, info->pid);
 	sdes_write_u32(w, info->logins);
+	sdes_write_u32(w, info->seconds);
+	sdes_write_u32(w, info->failures);
 	write_string(w, info->module);
 	write_string(w, info->token_label);
 	write_string(w, info->token_serial);
@@ -309,6 +317,8 @@ read_info(SdesReader *r, SdesAgentInfo *info)
 	info->status = sdes_read_u16(r);
 	info->pid = sdes_read_u32(r);
 	info->logins = sdes_read_u32(r);
+	info->seconds = sdes_read_u32(r);
+	info->failures = sdes_read_u32(r);
 	read_string(r, info->module, sizeof(info->module));
 	read_string(r, info->token_label, sizeof(info->token_label));
 	read_string(r, info->token_serial, sizeof(info->token_serial));

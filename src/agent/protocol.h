@@ -11,7 +11,8 @@
  * The codec is strict on both sides: a body with anything missing, left over
  * or unknown is SDES_ERR_FORMAT and ends the connection. Encoded requests and
  * replies may hold a secret or a DEK, so they are built and read in locked
- * memory (client.c, server.c).
+ * memory (client.c, clients.c). Those that hold values are too large for that:
+ * they go through ordinary memory, taken for one message and wiped after it.
  */
 #ifndef SDES_PROTOCOL_H
 #define SDES_PROTOCOL_H
@@ -21,12 +22,15 @@
 
 #define SDES_PROTOCOL_VERSION 2
 #define SDES_MESSAGE_MAX      4096  /* of a body without values */
-#define SDES_VALUES_MAX       65536 /* of a body of SEAL or OPEN */
+#define SDES_VALUES_MAX       65536 /* of a request's body with values: SEAL, OPEN */
+#define SDES_RESULTS_MAX      (2 * SDES_VALUES_MAX) /* of the body of its reply */
 #define SDES_VALUE_MAX        32768 /* of one value sealed in the token: its plaintext */
-#define SDES_WRAPPED_MAX      1024  /* of a wrapped DEK */
-#define SDES_LABEL_MAX        200   /* of a key's label, UTF-8 */
-#define SDES_DETAIL_MAX       300   /* of a reply's text */
-#define SDES_KEK_LIST_MAX     200   /* ids in one KEK_LIST reply */
+#define SDES_VALUE_CHECK_SIZE 8     /* sealed along with a value, see batch.c */
+#define SDES_VALUE_OVERHEAD   (28 + SDES_VALUE_CHECK_SIZE) /* sealed - plaintext */
+#define SDES_WRAPPED_MAX      1024                         /* of a wrapped DEK */
+#define SDES_LABEL_MAX        200                          /* of a key's label, UTF-8 */
+#define SDES_DETAIL_MAX       300                          /* of a reply's text */
+#define SDES_KEK_LIST_MAX     200                          /* ids in one KEK_LIST reply */
 
 typedef enum SdesAgentOp
 {
@@ -47,7 +51,7 @@ typedef enum SdesAgentState
 {
 	SDES_AGENT_STARTING = 0, /* the module is being loaded, or the login runs */
 	SDES_AGENT_READY = 1,    /* logged in */
-	SDES_AGENT_FAILED = 2    /* see the status: unset, module, token, PIN ... */
+	SDES_AGENT_FAILED = 2    /* see the status; requests fail at once with it */
 } SdesAgentState;
 
 /* Numbers of SdesHsmKekKind, for those who may not include the HSM's room. */
@@ -81,6 +85,8 @@ typedef struct SdesAgentInfo
 	uint16_t status;      /* SdesStatus: why it is FAILED */
 	uint32_t pid;         /* of the agent */
 	uint32_t logins;      /* C_Login calls since this agent started */
+	uint32_t seconds;     /* in this state */
+	uint32_t failures;    /* of the HSM in a row, 0 when the last request went well */
 	char module[128];     /* CK_INFO libraryDescription and version */
 	char token_label[33]; /* CK_TOKEN_INFO, blanks trimmed */
 	char token_serial[17];
@@ -116,10 +122,15 @@ extern SdesStatus sdes_request_encode(const SdesRequest *request, uint8_t *out, 
 extern SdesStatus sdes_reply_encode(const SdesReply *reply, uint8_t *out, size_t size,
                                     size_t *used);
 
+/* Whether the messages of an op carry values. */
+extern bool sdes_op_has_values(SdesAgentOp op);
+
 /*
  * The values of SEAL and OPEN, one after the other. A value is what it is bound
- * to (aad, at most 255 bytes) and data: the plaintext for SEAL, nonce,
- * ciphertext and tag for OPEN. A batch that fits as a request fits as a reply.
+ * to (aad, at most 255 bytes) and data: the plaintext for SEAL, and for OPEN
+ * what SEAL answered (nonce, ciphertext, tag), SDES_VALUE_OVERHEAD bytes longer.
+ * A batch that fits as a request fits as a reply when each of its values has 16
+ * bytes of aad or more; another may be refused whole, as SDES_ERR_TOO_LONG.
  */
 extern void sdes_value_write(SdesWriter *w, SdesBytes aad, SdesBytes data);
 extern void sdes_value_read(SdesReader *r, SdesBytes *aad, SdesBytes *data);

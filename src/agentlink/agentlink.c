@@ -6,6 +6,7 @@
 
 #include "agentlink/agentlink.h"
 
+#include "access/xact.h"
 #include "agent/client.h"
 #include "agentlink/shared.h"
 #include "miscadmin.h"
@@ -16,16 +17,44 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "utils/memutils.h"
 #include "utils/wait_event.h"
 
 #define RETRY_PAUSE_MS 50
 
 static SdesClient *client = NULL;
+static bool connected = false;    /* with a reply to be used, or kept */
+static bool idle_noticed = false; /* hang_up_at_idle() will be called */
+
+static void
+hang_up(void)
+{
+	connected = false;
+	if (client)
+		sdes_client_close(client);
+}
+
+/* Also after an error between a reply and its use. */
+static void
+hang_up_at_end(XactEvent event, void *arg)
+{
+	if (connected)
+		hang_up();
+}
+
+static void
+hang_up_at_idle(void *arg)
+{
+	idle_noticed = false;
+	if (connected)
+		hang_up();
+}
 
 void
 sdes_agentlink_init(void)
 {
 	sdes_shared_init();
+	RegisterXactCallback(hang_up_at_end, NULL);
 }
 
 void
@@ -49,8 +78,26 @@ close_at_exit(int code, Datum arg)
 void
 sdes_agentlink_finish(void)
 {
-	if (client)
-		sdes_client_close(client);
+	hang_up();
+}
+
+/*
+ * Values of mode hsm are opened one by one. The server empties MessageContext
+ * before it waits for the client's next command; a process without a client has
+ * none, and waits for nobody within a transaction.
+ */
+void
+sdes_agentlink_finish_for_now(void)
+{
+	MemoryContextCallback *idle;
+
+	sdes_client_finish(client);
+	if (idle_noticed || MessageContext == NULL)
+		return;
+	idle = MemoryContextAllocZero(MessageContext, sizeof(*idle));
+	idle->func = hang_up_at_idle;
+	MemoryContextRegisterResetCallback(MessageContext, idle);
+	idle_noticed = true;
 }
 
 static int
@@ -88,14 +135,14 @@ wait_for(int events, pgsocket fd, int timeout_ms)
 
 /* Drives the client to an end. SDES_OK: a reply is there. */
 static SdesStatus
-converse(SdesClientWant want, SdesLinkFailure *failure)
+converse(SdesClientWant want, int timeout_ms, SdesLinkFailure *failure)
 {
 	instr_time start;
 
 	INSTR_TIME_SET_CURRENT(start);
 	while (want == SDES_CLIENT_READ || want == SDES_CLIENT_WRITE)
 	{
-		int left = SDES_LINK_TIMEOUT_MS - elapsed_ms(start);
+		int left = timeout_ms - elapsed_ms(start);
 
 		if (left <= 0)
 			return fail(failure, SDES_ERR_AGENT_TIMEOUT, "");
@@ -109,8 +156,9 @@ converse(SdesClientWant want, SdesLinkFailure *failure)
 }
 
 static SdesStatus
-attempt(const SdesRequest *request, SdesLinkFailure *failure)
+attempt(const SdesRequest *request, SdesPatience patience, SdesLinkFailure *failure)
 {
+	int timeout_ms = patience == SDES_BRIEF ? SDES_LINK_BRIEF_MS : SDES_LINK_TIMEOUT_MS;
 	bool service = sdes_agent_socket[0] != '\0';
 	uint8 secret[SDES_AGENT_SECRET_SIZE];
 	SdesStatus status;
@@ -122,7 +170,7 @@ attempt(const SdesRequest *request, SdesLinkFailure *failure)
 	status =
 	    converse(sdes_client_begin(client, service ? sdes_agent_socket : SDES_OWN_SOCKET,
 	                               service ? NULL : secret, request),
-	             failure);
+	             timeout_ms, failure);
 	sdes_wipe(secret, sizeof(secret));
 	if (status == SDES_OK && sdes_client_reply(client)->status != SDES_OK)
 		status = fail(failure, sdes_client_reply(client)->status,
@@ -146,18 +194,19 @@ worth_another(const SdesRequest *request, const SdesLinkFailure *failure, int wa
 
 /* Patience counts from the first failure: a long wait for an answer is no reason. */
 static SdesStatus
-ask_until_answered(const SdesRequest *request, bool patient, SdesLinkFailure *failure)
+ask_until_answered(const SdesRequest *request, SdesPatience patience,
+                   SdesLinkFailure *failure)
 {
-	SdesStatus status = attempt(request, failure);
+	SdesStatus status = attempt(request, patience, failure);
 	instr_time failed;
 
 	INSTR_TIME_SET_CURRENT(failed);
-	while (status != SDES_OK && patient &&
+	while (status != SDES_OK && patience == SDES_PATIENT &&
 	       worth_another(request, failure, elapsed_ms(failed)))
 	{
 		sdes_client_close(client);
 		wait_for(0, PGINVALID_SOCKET, RETRY_PAUSE_MS);
-		status = attempt(request, failure);
+		status = attempt(request, patience, failure);
 	}
 	return status;
 }
@@ -189,7 +238,8 @@ explain_absence(SdesLinkFailure *failure)
 }
 
 const SdesReply *
-sdes_agentlink_try(const SdesRequest *request, bool patient, SdesLinkFailure *failure)
+sdes_agentlink_try(const SdesRequest *request, SdesPatience patience,
+                   SdesLinkFailure *failure)
 {
 	volatile SdesStatus status = prepare(failure);
 
@@ -197,18 +247,21 @@ sdes_agentlink_try(const SdesRequest *request, bool patient, SdesLinkFailure *fa
 		return NULL;
 	PG_TRY();
 	{
-		status = ask_until_answered(request, patient, failure);
+		status = ask_until_answered(request, patience, failure);
 	}
 	PG_CATCH();
 	{
-		sdes_client_close(client);
+		hang_up();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 	if (status == SDES_OK)
+	{
+		connected = true;
 		return sdes_client_reply(client);
+	}
 	explain_absence(failure);
-	sdes_client_close(client);
+	hang_up();
 	return NULL;
 }
 
@@ -216,7 +269,7 @@ const SdesReply *
 sdes_agentlink_ask(const SdesRequest *request)
 {
 	SdesLinkFailure failure;
-	const SdesReply *reply = sdes_agentlink_try(request, true, &failure);
+	const SdesReply *reply = sdes_agentlink_try(request, SDES_PATIENT, &failure);
 
 	if (reply == NULL)
 		sdes_report(ERROR, failure.status, failure.detail);

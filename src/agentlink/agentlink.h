@@ -16,6 +16,8 @@
 
 /* Longest a backend waits for one answer; the agent gives up before that. */
 #define SDES_LINK_TIMEOUT_MS 12000
+/* Longest it waits where it can do without. */
+#define SDES_LINK_BRIEF_MS 300
 /* Longest a backend waits for an agent that is being restarted. */
 #define SDES_LINK_RESTART_MS 5000
 /* Socket of our own agent, relative to the data directory (107-byte limit). */
@@ -39,15 +41,25 @@ typedef struct SdesLinkFailure
  */
 extern const SdesReply *sdes_agentlink_ask(const SdesRequest *request);
 
-/*
- * The same, but returns NULL and fills *failure; it raises only for interrupts.
- * With patient false it does not wait for an agent that is being restarted.
- */
-extern const SdesReply *sdes_agentlink_try(const SdesRequest *request, bool patient,
-                                           SdesLinkFailure *failure);
+typedef enum SdesPatience
+{
+	SDES_ONCE = 0,    /* does not wait for an agent that is being restarted */
+	SDES_PATIENT = 1, /* does, up to SDES_LINK_RESTART_MS */
+	SDES_BRIEF = 2    /* once, and waits for the answer SDES_LINK_BRIEF_MS only */
+} SdesPatience;
+
+/* The same, but returns NULL and fills *failure; it raises only for interrupts. */
+extern const SdesReply *sdes_agentlink_try(const SdesRequest *request,
+                                           SdesPatience patience, SdesLinkFailure *failure);
 
 /* Wipes the reply and hangs up. Must be called once the reply was used. */
 extern void sdes_agentlink_finish(void);
+
+/*
+ * The same, but keeps the connection for who has more to ask at once: until the
+ * transaction ends, or the client's statement if the session then idles in it.
+ */
+extern void sdes_agentlink_finish_for_now(void);
 
 /* Forgets the connection and all that is buffered; at exit of the process. */
 extern void sdes_agentlink_close(void);

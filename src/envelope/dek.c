@@ -78,9 +78,9 @@ sdes_dek_sealing_key(SdesBytes dek, SdesSecret *out)
 	return status;
 }
 
-static SdesStatus
-check_commitment(SdesBytes dek, const SdesDekBinding *binding,
-                 const uint8_t expected[SDES_COMMITMENT_SIZE])
+SdesStatus
+sdes_dek_check(SdesBytes dek, const SdesDekBinding *binding,
+               const uint8_t commitment[SDES_COMMITMENT_SIZE])
 {
 	uint8_t actual[SDES_COMMITMENT_SIZE];
 	SdesStatus status;
@@ -89,7 +89,7 @@ check_commitment(SdesBytes dek, const SdesDekBinding *binding,
 	if (dek.size != SDES_DEK_SIZE)
 		return SDES_ERR_COMMITMENT;
 	status = sdes_dek_commitment(dek, binding, actual);
-	if (status == SDES_OK && !sdes_equal(actual, expected, SDES_COMMITMENT_SIZE))
+	if (status == SDES_OK && !sdes_equal(actual, commitment, SDES_COMMITMENT_SIZE))
 		status = SDES_ERR_COMMITMENT;
 
 	/* The row's commitment is public, that of a wrong key is not. */
@@ -105,7 +105,9 @@ sdes_dek_open(SdesBytes dek, const SdesDekBinding *binding,
 	SdesStatus status;
 
 	*out = NULL;
-	status = check_commitment(dek, binding, commitment);
+	status = sdes_dek_check(dek, binding, commitment);
+	if (status == SDES_OK && binding->mode != SDES_MODE_CACHED)
+		status = SDES_ERR_FORMAT;
 	if (status != SDES_OK)
 		return status;
 	status = sdes_dek_sealing_key(dek, &key);

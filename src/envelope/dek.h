@@ -8,6 +8,9 @@
  * commitment stands in the key's row in clear; it covers everything the row
  * says of the key, so that no field of the row can be changed, nor the key be
  * swapped, without notice. (AES-GCM itself does not commit to its key.)
+ *
+ * In mode hsm the values are sealed by the KEK itself, inside the HSM. The DEK
+ * seals nothing there: it is the proof of its row and no key.
  */
 #ifndef SDES_DEK_H
 #define SDES_DEK_H
@@ -32,7 +35,7 @@ typedef enum SdesDekPurpose
 typedef enum SdesDekMode
 {
 	SDES_MODE_CACHED = 1, /* the DEK is unwrapped once per backend */
-	SDES_MODE_HSM = 2     /* every value is sealed inside the HSM */
+	SDES_MODE_HSM = 2     /* values are sealed by the KEK; the DEK proves the row */
 } SdesDekMode;
 
 typedef struct SdesDekBinding
@@ -58,12 +61,16 @@ extern bool sdes_dek_binding_decode(SdesBytes bytes, SdesDekBinding *out);
 extern SdesStatus sdes_dek_commitment(SdesBytes dek, const SdesDekBinding *binding,
                                       uint8_t out[SDES_COMMITMENT_SIZE]);
 
+/* SDES_ERR_COMMITMENT unless dek is the one that the commitment was made of. */
+extern SdesStatus sdes_dek_check(SdesBytes dek, const SdesDekBinding *binding,
+                                 const uint8_t commitment[SDES_COMMITMENT_SIZE]);
+
 /* The key that seals values, in *out, which the caller frees. */
 extern SdesStatus sdes_dek_sealing_key(SdesBytes dek, SdesSecret *out);
 
 /*
- * Checks dek against the commitment (SDES_ERR_COMMITMENT) and expands its
- * sealing key into *out, which the caller frees.
+ * Checks dek against the commitment and expands its sealing key into *out, which
+ * the caller frees. SDES_ERR_FORMAT in mode hsm, where nothing is sealed by it.
  */
 extern SdesStatus sdes_dek_open(SdesBytes dek, const SdesDekBinding *binding,
                                 const uint8_t commitment[SDES_COMMITMENT_SIZE],

@@ -8,11 +8,14 @@
 #include "envelope/envelope.h"
 
 #include <openssl/crypto.h>
+#include <string.h>
 
 #define KNOWN_FLAGS (SDES_ENVELOPE_TOKEN | SDES_ENVELOPE_TOKEN2 | SDES_ENVELOPE_BYTES)
 
 /* Type tag and bucket, as they stand in the AAD. */
 #define CONTEXT_SIZE (4 + SDES_UUID_SIZE)
+
+#define NONCE_AT 11 /* in the header */
 
 bool
 sdes_envelope_marked(SdesBytes bytes)
@@ -42,6 +45,12 @@ tokens_canonical(const SdesToken *tokens, int ntokens)
 	return ntokens < 2 || tokens[0].search_key != tokens[1].search_key;
 }
 
+static bool
+suite_known(uint8_t suite)
+{
+	return suite == SDES_SUITE_AES_256_GCM || suite == SDES_SUITE_AES_256_GCM_HSM;
+}
+
 /* Suite and flags come before lengths: a later format may be of any length. */
 static SdesStatus
 parse_kind(SdesReader *r, SdesEnvelope *out)
@@ -52,11 +61,19 @@ parse_kind(SdesReader *r, SdesEnvelope *out)
 	out->flags = sdes_read_u8(r);
 	if (r->failed || marker != SDES_ENVELOPE_MARKER)
 		return SDES_ERR_FORMAT;
-	if (out->suite != SDES_SUITE_AES_256_GCM || (out->flags & ~KNOWN_FLAGS) != 0)
+	if (!suite_known(out->suite) || (out->flags & ~KNOWN_FLAGS) != 0)
 		return SDES_ERR_SUITE;
 	if ((out->flags & SDES_ENVELOPE_TOKEN2) && !(out->flags & SDES_ENVELOPE_TOKEN))
 		return SDES_ERR_FORMAT;
 	return SDES_OK;
+}
+
+/* What must follow the header: nothing sealed, and the tag. */
+static size_t
+shortest_rest(uint8_t suite)
+{
+	return SDES_AEAD_TAG_SIZE +
+	       (suite == SDES_SUITE_AES_256_GCM_HSM ? SDES_ENVELOPE_CHECK_SIZE : 0);
 }
 
 SdesStatus
@@ -78,7 +95,7 @@ sdes_envelope_parse(SdesBytes bytes, SdesEnvelope *out)
 		out->tokens[i].search_key = sdes_read_u16(&r);
 		sdes_read_into(&r, out->tokens[i].token, SDES_TOKEN_SIZE);
 	}
-	if (r.failed || r.left < SDES_AEAD_TAG_SIZE ||
+	if (r.failed || r.left < shortest_rest(out->suite) ||
 	    !tokens_canonical(out->tokens, out->ntokens))
 		return SDES_ERR_FORMAT;
 
@@ -89,7 +106,8 @@ sdes_envelope_parse(SdesBytes bytes, SdesEnvelope *out)
 }
 
 static void
-write_header(SdesWriter *w, const SdesSealSpec *spec, const uint8_t nonce[SDES_NONCE_SIZE])
+write_header(SdesWriter *w, uint8_t suite, const SdesSealSpec *spec,
+             const uint8_t nonce[SDES_NONCE_SIZE])
 {
 	uint8_t flags = 0;
 
@@ -101,7 +119,7 @@ write_header(SdesWriter *w, const SdesSealSpec *spec, const uint8_t nonce[SDES_N
 		flags |= SDES_ENVELOPE_BYTES;
 
 	sdes_write_u8(w, SDES_ENVELOPE_MARKER);
-	sdes_write_u8(w, SDES_SUITE_AES_256_GCM);
+	sdes_write_u8(w, suite);
 	sdes_write_u8(w, flags);
 	sdes_write_bytes(w, SDES_BYTES_OF(spec->key_id));
 	sdes_write_bytes(w, sdes_bytes(nonce, SDES_NONCE_SIZE));
@@ -121,6 +139,16 @@ write_context(const SdesValueContext *context, uint8_t out[CONTEXT_SIZE])
 	sdes_write_bytes(&w, SDES_BYTES_OF(context->bucket));
 }
 
+/* Whether an envelope can be written of that. */
+static SdesStatus
+check_spec(const SdesSealSpec *spec, size_t plaintext_size)
+{
+	if (spec->ntokens < 0 || spec->ntokens > 2 ||
+	    !tokens_canonical(spec->tokens, spec->ntokens))
+		return SDES_ERR_FORMAT;
+	return plaintext_size > SDES_AEAD_MAX_SIZE ? SDES_ERR_TOO_LONG : SDES_OK;
+}
+
 SdesStatus
 sdes_envelope_seal_with_nonce(SdesAead *aead, const SdesSealSpec *spec,
                               const uint8_t nonce[SDES_NONCE_SIZE], SdesBytes plaintext,
@@ -128,17 +156,13 @@ sdes_envelope_seal_with_nonce(SdesAead *aead, const SdesSealSpec *spec,
 {
 	uint8_t context[CONTEXT_SIZE];
 	SdesBytes aad[2];
+	SdesStatus status = check_spec(spec, plaintext.size);
 	SdesWriter w;
-	SdesStatus status;
 
-	if (spec->ntokens < 0 || spec->ntokens > 2 ||
-	    !tokens_canonical(spec->tokens, spec->ntokens))
-		return SDES_ERR_FORMAT;
-	if (plaintext.size > SDES_AEAD_MAX_SIZE)
-		return SDES_ERR_TOO_LONG;
-
+	if (status != SDES_OK)
+		return status;
 	w = sdes_writer(out, sdes_envelope_size(spec->ntokens, plaintext.size));
-	write_header(&w, spec, nonce);
+	write_header(&w, SDES_SUITE_AES_256_GCM, spec, nonce);
 	write_context(&spec->context, context);
 	aad[0] = sdes_bytes(out, (size_t) (w.at - out));
 	aad[1] = SDES_BYTES_OF(context);
@@ -169,6 +193,86 @@ sdes_envelope_open(SdesAead *aead, const SdesEnvelope *envelope,
 	uint8_t tail[CONTEXT_SIZE];
 	SdesBytes aad[2] = {envelope->header, SDES_BYTES_OF(tail)};
 
+	if (envelope->suite != SDES_SUITE_AES_256_GCM)
+		return SDES_ERR_FORMAT;
 	write_context(context, tail);
 	return sdes_aead_open(aead, aad, 2, &envelope->sealed, out);
+}
+
+/* ---- sealed inside an HSM ---- */
+
+static const uint8_t no_nonce[SDES_NONCE_SIZE];
+
+/* Ends an AAD that has a header. */
+static void
+finish_aad(SdesEnvelopeAad *aad, size_t header_size, const SdesValueContext *context)
+{
+	memcpy(aad->data + NONCE_AT, no_nonce, SDES_NONCE_SIZE);
+	write_context(context, aad->data + header_size);
+	aad->size = header_size + CONTEXT_SIZE;
+}
+
+SdesStatus
+sdes_envelope_hsm_seal_aad(const SdesSealSpec *spec, SdesEnvelopeAad *out)
+{
+	SdesWriter w = sdes_writer(out->data, sizeof(out->data));
+	SdesStatus status = check_spec(spec, 0);
+
+	out->size = 0;
+	if (status != SDES_OK)
+		return status;
+	write_header(&w, SDES_SUITE_AES_256_GCM_HSM, spec, no_nonce);
+	finish_aad(out, sizeof(out->data) - w.left, &spec->context);
+	return SDES_OK;
+}
+
+size_t
+sdes_envelope_hsm_size(int ntokens, size_t plaintext_size)
+{
+	return sdes_envelope_size(ntokens, plaintext_size) + SDES_ENVELOPE_CHECK_SIZE;
+}
+
+SdesStatus
+sdes_envelope_hsm_write(const SdesSealSpec *spec, size_t plaintext_size, SdesBytes sealed,
+                        uint8_t *out)
+{
+	SdesStatus status = check_spec(spec, plaintext_size);
+	SdesWriter w;
+
+	if (status != SDES_OK)
+		return status;
+	if (sealed.size != plaintext_size + SDES_ENVELOPE_HSM_OVERHEAD)
+		return SDES_ERR_FORMAT;
+	w = sdes_writer(out, sdes_envelope_hsm_size(spec->ntokens, plaintext_size));
+	write_header(&w, SDES_SUITE_AES_256_GCM_HSM, spec, sealed.data);
+	sdes_write_bytes(
+	    &w, sdes_bytes(sealed.data + SDES_NONCE_SIZE, sealed.size - SDES_NONCE_SIZE));
+	return SDES_OK;
+}
+
+SdesStatus
+sdes_envelope_hsm_open_aad(const SdesEnvelope *envelope, const SdesValueContext *context,
+                           SdesEnvelopeAad *out)
+{
+	out->size = 0;
+	if (envelope->suite != SDES_SUITE_AES_256_GCM_HSM)
+		return SDES_ERR_FORMAT;
+	memcpy(out->data, envelope->header.data, envelope->header.size);
+	finish_aad(out, envelope->header.size, context);
+	return SDES_OK;
+}
+
+size_t
+sdes_envelope_hsm_plaintext_size(const SdesEnvelope *envelope)
+{
+	return envelope->sealed.ciphertext.size - SDES_ENVELOPE_CHECK_SIZE;
+}
+
+void
+sdes_envelope_hsm_sealed(const SdesEnvelope *envelope, uint8_t *out)
+{
+	/* Ciphertext and tag follow each other in an envelope. */
+	memcpy(out, envelope->sealed.nonce, SDES_NONCE_SIZE);
+	memcpy(out + SDES_NONCE_SIZE, envelope->sealed.tag - envelope->sealed.ciphertext.size,
+	       envelope->sealed.ciphertext.size + SDES_AEAD_TAG_SIZE);
 }

@@ -4,20 +4,32 @@
  *
  *		offset	size
  *		0		1	marker 0x00: no text of any server encoding begins so
- *		1		1	suite: 0x01 = AES-256-GCM, random 96-bit nonce
+ *		1		1	suite, SDES_SUITE_*
  *		2		1	flags, SDES_ENVELOPE_*
  *		3		8	id of the data encryption key (DEK)
  *		11		12	nonce
  *		23		2	search-key id  } when SDES_ENVELOPE_TOKEN
  *		25		16	search token   }
  *		41		18	the same again   when SDES_ENVELOPE_TOKEN2
- *		...		n	ciphertext, as long as the plaintext
+ *		...		n	ciphertext
  *		...		16	GCM tag
  *
  * Numbers are big-endian. The additional authenticated data (AAD) is the whole
  * header (everything before the ciphertext), then the type tag (4 bytes), then
  * the bucket's UUID (16 bytes). No OID, name or row identity is in it, so that
  * dumps, renames, replication and verbatim copies keep working.
+ *
+ * Suite 0x01 is AES-256-GCM under a sealing key (dek.h), with a random 96-bit
+ * nonce of ours; the ciphertext is as long as the plaintext.
+ *
+ * Suite 0x02 is AES-256-GCM inside an HSM, under the bucket's KEK itself. What is
+ * sealed is the plaintext and then the first 8 bytes of its SHA-256, which tell
+ * whether it left the HSM as it went in; so much longer is the ciphertext. The AAD
+ * has zeros in the nonce's place: an HSM that draws its own nonce tells it only
+ * afterwards. GCM authenticates its nonce without that (NIST SP 800-38D, 7.1).
+ *
+ * The mode of a key tells the suite of its values, 0x01 for cached and 0x02 for hsm,
+ * never the other.
  *
  * The parser is strict: what it does not know is an error, never passed over.
  */
@@ -26,8 +38,9 @@
 
 #include "crypto/aead.h"
 
-#define SDES_ENVELOPE_MARKER   0x00
-#define SDES_SUITE_AES_256_GCM 0x01
+#define SDES_ENVELOPE_MARKER       0x00
+#define SDES_SUITE_AES_256_GCM     0x01
+#define SDES_SUITE_AES_256_GCM_HSM 0x02
 
 /* Flags; every other bit is refused. */
 #define SDES_ENVELOPE_TOKEN  0x01 /* a search token is present */
@@ -41,6 +54,14 @@
 #define SDES_ENVELOPE_TOKEN_FIELD  18 /* search-key id and token */
 #define SDES_ENVELOPE_MIN_SIZE     (SDES_ENVELOPE_HEADER_SIZE + SDES_AEAD_TAG_SIZE)
 #define SDES_ENVELOPE_MAX_OVERHEAD (SDES_ENVELOPE_MIN_SIZE + 2 * SDES_ENVELOPE_TOKEN_FIELD)
+
+/* The AAD: header with two tokens, type tag, UUID. */
+#define SDES_ENVELOPE_AAD_MAX                                                              \
+	(SDES_ENVELOPE_HEADER_SIZE + 2 * SDES_ENVELOPE_TOKEN_FIELD + 4 + SDES_UUID_SIZE)
+/* Suite 0x02: the bytes of SHA-256, and by how much what comes from the HSM is longer. */
+#define SDES_ENVELOPE_CHECK_SIZE 8
+#define SDES_ENVELOPE_HSM_OVERHEAD                                                         \
+	(SDES_NONCE_SIZE + SDES_ENVELOPE_CHECK_SIZE + SDES_AEAD_TAG_SIZE)
 
 /* Type tags: what SQL type a value was sealed as. Four ASCII bytes. */
 #define SDES_TYPE_TEXT 0x74657874U /* "text" */
@@ -102,8 +123,50 @@ extern SdesStatus sdes_envelope_seal_with_nonce(SdesAead *aead, const SdesSealSp
                                                 const uint8_t nonce[SDES_NONCE_SIZE],
                                                 SdesBytes plaintext, uint8_t *out);
 
-/* Opens into out, which holds sealed.ciphertext.size bytes. */
+/*
+ * Opens into out, which holds sealed.ciphertext.size bytes. SDES_ERR_FORMAT for
+ * a value that was sealed inside an HSM.
+ */
 extern SdesStatus sdes_envelope_open(SdesAead *aead, const SdesEnvelope *envelope,
                                      const SdesValueContext *context, uint8_t *out);
+
+/*
+ * Suite 0x02, where the cipher is elsewhere. What goes there is an AAD and a
+ * plaintext, and what comes back, SDES_ENVELOPE_HSM_OVERHEAD bytes longer, is
+ * nonce, ciphertext and tag in one run. Nobody here sees the 8 bytes of SHA-256.
+ */
+typedef struct SdesEnvelopeAad
+{
+	size_t size;
+	uint8_t data[SDES_ENVELOPE_AAD_MAX];
+} SdesEnvelopeAad;
+
+/* What a new value is bound to. SDES_ERR_FORMAT for tokens that are not canonical. */
+extern SdesStatus sdes_envelope_hsm_seal_aad(const SdesSealSpec *spec,
+                                             SdesEnvelopeAad *out);
+
+/* Size of the envelope of a plaintext of that many bytes. */
+extern size_t sdes_envelope_hsm_size(int ntokens, size_t plaintext_size);
+
+/*
+ * Puts what the HSM has sealed into out, which holds sdes_envelope_hsm_size() bytes
+ * of the plaintext. SDES_ERR_FORMAT unless sealed is as long as it must be.
+ */
+extern SdesStatus sdes_envelope_hsm_write(const SdesSealSpec *spec, size_t plaintext_size,
+                                          SdesBytes sealed, uint8_t *out);
+
+/* What a value is bound to. SDES_ERR_FORMAT unless it was sealed inside an HSM. */
+extern SdesStatus sdes_envelope_hsm_open_aad(const SdesEnvelope *envelope,
+                                             const SdesValueContext *context,
+                                             SdesEnvelopeAad *out);
+
+/* Of a value that was sealed inside an HSM. */
+extern size_t sdes_envelope_hsm_plaintext_size(const SdesEnvelope *envelope);
+
+/*
+ * The run of bytes that the HSM opens, into out, which holds the plaintext's size and
+ * SDES_ENVELOPE_HSM_OVERHEAD bytes.
+ */
+extern void sdes_envelope_hsm_sealed(const SdesEnvelope *envelope, uint8_t *out);
 
 #endif

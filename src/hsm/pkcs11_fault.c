@@ -68,3 +68,32 @@ sdes_pkcs11_failed(SdesHsmFault *fault, const char *call, CK_RV rv)
 {
 	return sdes_pkcs11_failed_as(fault, status_of(rv), call, rv);
 }
+
+/* PKCS#11 v3.0, section 3.3 "Return values"; p11-kit 0.24 has it not. */
+#ifndef CKR_AEAD_DECRYPT_FAILED
+#define CKR_AEAD_DECRYPT_FAILED (0x42UL)
+#endif
+
+/* Codes that say the ciphertext is bad, and nothing else. */
+static bool
+says_tampered(CK_RV rv)
+{
+	return rv == CKR_ENCRYPTED_DATA_INVALID || rv == CKR_ENCRYPTED_DATA_LEN_RANGE ||
+	       rv == CKR_AEAD_DECRYPT_FAILED || rv == CKR_WRAPPED_KEY_INVALID ||
+	       rv == CKR_WRAPPED_KEY_LEN_RANGE;
+}
+
+/* SoftHSM2: 0x05. */
+bool
+sdes_pkcs11_may_say_tampered(CK_RV rv)
+{
+	return rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED || rv == CKR_DATA_INVALID ||
+	       rv == CKR_DATA_LEN_RANGE || rv == CKR_SIGNATURE_INVALID;
+}
+
+SdesStatus
+sdes_pkcs11_open_failed(SdesHsmFault *fault, const char *call, CK_RV rv)
+{
+	return says_tampered(rv) ? sdes_pkcs11_failed_as(fault, SDES_ERR_TAG, call, rv)
+	                         : sdes_pkcs11_failed(fault, call, rv);
+}

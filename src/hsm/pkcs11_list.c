@@ -60,23 +60,20 @@ consider(SdesHsmSession *session, CK_OBJECT_HANDLE key, const char *prefix,
 }
 
 /* Reading attributes while the search is active is allowed (PKCS#11 v2.40, 5.7). */
-SdesStatus
-sdes_pkcs11_kek_list(SdesHsmSession *session, const char *prefix,
-                     const uint8_t after[SDES_HSM_KEY_ID_SIZE], SdesHsmKekList *list,
-                     SdesHsmFault *fault)
+static SdesStatus
+list_class(SdesHsmSession *session, CK_OBJECT_CLASS class, CK_KEY_TYPE type,
+           const char *prefix, const uint8_t after[SDES_HSM_KEY_ID_SIZE],
+           SdesHsmKekList *list, SdesHsmFault *fault)
 {
-	CK_OBJECT_CLASS class_secret = CKO_SECRET_KEY;
-	CK_KEY_TYPE type_aes = CKK_AES;
 	CK_ATTRIBUTE template[] = {
-	    {CKA_CLASS, &class_secret, sizeof(class_secret)},
-	    {CKA_KEY_TYPE, &type_aes, sizeof(type_aes)},
+	    SDES_PKCS11_ATTRIBUTE(CKA_CLASS, class),
+	    SDES_PKCS11_ATTRIBUTE(CKA_KEY_TYPE, type),
 	};
 	CK_FUNCTION_LIST_PTR p11 = session->hsm->p11;
 	CK_OBJECT_HANDLE found[FIND_BATCH];
 	CK_ULONG count = 0;
 	CK_RV rv = p11->C_FindObjectsInit(session->handle, template, 2);
 
-	list->count = 0;
 	if (rv != CKR_OK)
 		return sdes_pkcs11_failed(fault, "C_FindObjectsInit", rv);
 	do
@@ -87,4 +84,18 @@ sdes_pkcs11_kek_list(SdesHsmSession *session, const char *prefix,
 	} while (rv == CKR_OK && count > 0);
 	p11->C_FindObjectsFinal(session->handle);
 	return rv == CKR_OK ? SDES_OK : sdes_pkcs11_failed(fault, "C_FindObjects", rv);
+}
+
+SdesStatus
+sdes_pkcs11_kek_list(SdesHsmSession *session, const char *prefix,
+                     const uint8_t after[SDES_HSM_KEY_ID_SIZE], SdesHsmKekList *list,
+                     SdesHsmFault *fault)
+{
+	SdesStatus status;
+
+	list->count = 0;
+	status = list_class(session, CKO_SECRET_KEY, CKK_AES, prefix, after, list, fault);
+	if (status == SDES_OK)
+		status = list_class(session, CKO_PRIVATE_KEY, CKK_RSA, prefix, after, list, fault);
+	return status;
 }

@@ -95,7 +95,9 @@ hsm_close(SdesHsm *hsm)
 		return;
 	if (hsm->anchor != CK_INVALID_HANDLE)
 		hsm->p11->C_CloseSession(hsm->anchor);
+	sdes_pkcs11_rsa_close(hsm);
 	hsm->p11->C_Finalize(NULL);
+	pthread_mutex_destroy(&hsm->rsa_lock);
 	free(hsm);
 }
 
@@ -133,6 +135,8 @@ hsm_open(const SdesHsmTarget *target, SdesHsm **out, SdesHsmFault *fault)
 		return sdes_hsm_fault(fault, SDES_ERR_MEMORY, "no memory");
 	}
 	hsm->p11 = p11;
+	hsm->module = loaded_path;
+	pthread_mutex_init(&hsm->rsa_lock, NULL);
 	hsm->anchor = CK_INVALID_HANDLE;
 	status = open_token(hsm, target, fault);
 	if (status != SDES_OK)
@@ -152,6 +156,8 @@ session_open(SdesHsm *hsm, SdesHsmSession **out, SdesHsmFault *fault)
 	if (session == NULL)
 		return sdes_hsm_fault(fault, SDES_ERR_MEMORY, "no memory");
 	session->hsm = hsm;
+	for (size_t i = 0; i < SDES_PKCS11_KEYS; i++)
+		session->keys[i].handle = CK_INVALID_HANDLE;
 	status = sdes_pkcs11_session(hsm, false, &session->handle, fault);
 	if (status != SDES_OK)
 		free(session);
@@ -165,6 +171,8 @@ session_close(SdesHsmSession *session)
 {
 	if (session == NULL)
 		return;
+	for (size_t i = 0; i < SDES_PKCS11_KEYS; i++)
+		sdes_pkcs11_key_close(&session->keys[i]);
 	session->hsm->p11->C_CloseSession(session->handle);
 	free(session);
 }
@@ -191,6 +199,8 @@ static const SdesHsmProvider pkcs11_provider = {
     .kek_list = sdes_pkcs11_kek_list,
     .dek_wrap = sdes_pkcs11_dek_wrap,
     .dek_unwrap = sdes_pkcs11_dek_unwrap,
+    .seal = sdes_pkcs11_value_seal,
+    .open_sealed = sdes_pkcs11_value_open,
     .random = session_random,
 };
 

@@ -3,8 +3,8 @@
  *		The cache of open keys.
  *
  * Invariant: an entry in the table is always whole: the row it was made from,
- * and the expanded key that row commits to. Nothing can throw between making
- * a cipher and putting it into its entry.
+ * and the key, or in mode hsm the fact, that row commits to. Nothing can throw
+ * between making a cipher and putting it into its entry.
  *
  * Expanded keys live on OpenSSL's plain heap, so they are freed (and wiped) on
  * eviction and at exit, and the process is undumpable from its start.
@@ -13,8 +13,9 @@
 
 #include "keyring/keyring.h"
 
-#include "agentlink/agentlink.h"
 #include "keyring/buckets.h"
+#include "keyring/fetch.h"
+#include "keyring/freshness.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
@@ -30,8 +31,12 @@
 typedef struct KeyEntry
 {
 	uint8 key_id[SDES_KEY_ID_SIZE]; /* hash key */
-	SdesKey key;                    /* key.aead NULL: row known, key not fetched */
+	SdesKey key;
+	bool held; /* fetched and proven; key.aead is there in mode cached */
 	uint8 commitment[SDES_COMMITMENT_SIZE];
+	uint8 binding[SDES_DEK_BINDING_SIZE]; /* what the commitment covers */
+	SdesFreshness freshness;
+	bool expired;          /* let go of for its age, and not had since */
 	TimestampTz failed_at; /* of the last fetch that failed */
 } KeyEntry;
 
@@ -64,11 +69,19 @@ make_table(const char *name, Size keysize, Size entrysize)
 	return hash_create(name, 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
+/* Wipes the key; what its row says stays. */
 static void
-forget(KeyEntry *entry)
+let_go(KeyEntry *entry)
 {
 	sdes_aead_free(entry->key.aead);
 	entry->key.aead = NULL;
+	entry->held = false;
+}
+
+static void
+forget(KeyEntry *entry)
+{
+	let_go(entry);
 	hash_search(keys, entry->key_id, HASH_REMOVE, NULL);
 }
 
@@ -81,6 +94,46 @@ forget_all(int code, Datum arg)
 	hash_seq_init(&seq, keys);
 	while ((entry = hash_seq_search(&seq)) != NULL)
 		forget(entry);
+}
+
+/* Lets go of what is too old, and has the next one noticed in time. */
+static void
+sweep(void)
+{
+	HASH_SEQ_STATUS seq;
+	KeyEntry *entry;
+	int soonest = -1;
+	int expired = 0;
+
+	hash_seq_init(&seq, keys);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		int left = entry->held ? sdes_freshness_left_ms(&entry->freshness) : -1;
+
+		if (left == 0)
+		{
+			let_go(entry);
+			entry->expired = true;
+			expired++;
+		}
+		else if (left > 0 && (soonest < 0 || left < soonest))
+			soonest = left;
+	}
+	if (expired > 0)
+		elog(DEBUG1, "%d cached encryption key(s) expired", expired);
+	if (soonest > 0)
+		sdes_expiry_set(soonest);
+}
+
+/*
+ * An error takes all alarms with it, so one is set again here. (A second error in
+ * a failed transaction block has no callback: then the next transaction's end.)
+ */
+static void
+sweep_at_end(XactEvent event, void *arg)
+{
+	if (keys != NULL && (sdes_expiry_due() || event == XACT_EVENT_ABORT))
+		sweep();
 }
 
 static void
@@ -106,31 +159,35 @@ void
 sdes_keyring_init(void)
 {
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+	RegisterXactCallback(sweep_at_end, NULL);
 	sdes_buckets_init();
 }
 
-/* Puts what a row says into its entry; keeps the open key if it is the same. */
+/*
+ * Puts what a row says into its entry. A key that was fetched for a row that said
+ * anything else is let go of.
+ */
 static KeyEntry *
 remember(const SdesDekRow *row)
 {
 	bool found;
 	KeyEntry *entry = hash_search(keys, row->binding.key_id, HASH_ENTER, &found);
+	uint8 binding[SDES_DEK_BINDING_SIZE];
 
+	sdes_dek_binding_encode(&row->binding, binding);
 	if (!found)
-	{
-		memset(&entry->key, 0, sizeof(entry->key));
-		entry->failed_at = 0;
-	}
-	else if (memcmp(entry->commitment, row->commitment, SDES_COMMITMENT_SIZE) != 0)
-	{
-		sdes_aead_free(entry->key.aead);
-		entry->key.aead = NULL;
-	}
-	memcpy(entry->commitment, row->commitment, SDES_COMMITMENT_SIZE);
+		memset((char *) entry + SDES_KEY_ID_SIZE, 0, sizeof(*entry) - SDES_KEY_ID_SIZE);
+	else if (memcmp(entry->commitment, row->commitment, sizeof(entry->commitment)) != 0 ||
+	         memcmp(entry->binding, binding, sizeof(binding)) != 0)
+		let_go(entry);
+	memcpy(entry->commitment, row->commitment, sizeof(entry->commitment));
+	memcpy(entry->binding, binding, sizeof(binding));
 	memcpy(entry->key.key_id, row->binding.key_id, SDES_KEY_ID_SIZE);
 	memcpy(entry->key.bucket, row->binding.bucket, SDES_UUID_SIZE);
+	memcpy(entry->key.kek_id, row->binding.kek_id, SDES_KEK_ID_SIZE);
 	entry->key.version = row->binding.version;
 	entry->key.purpose = row->binding.purpose;
+	entry->key.mode = row->binding.mode;
 	entry->key.state = row->state;
 	return entry;
 }
@@ -185,6 +242,8 @@ static void
 ready(void)
 {
 	start();
+	if (sdes_expiry_due())
+		sweep();
 	if (seen != changes || !OidIsValid(dek_table))
 		refresh();
 }
@@ -201,59 +260,98 @@ entry_of(const uint8 *key_id)
 	return sdes_store_dek_by_id(key_id, &row) ? remember(&row) : NULL;
 }
 
-static void
-make_request(const SdesDekRow *row, SdesRequest *request)
-{
-	memset(request, 0, sizeof(*request));
-	request->op = SDES_OP_DEK_UNWRAP;
-	request->binding = row->binding;
-	if (row->wrapped_size > sizeof(request->wrapped))
-		sdes_report(ERROR, SDES_ERR_COMMITMENT, NULL);
-	request->wrapped_size = row->wrapped_size;
-	memcpy(request->wrapped, row->wrapped, row->wrapped_size);
-}
-
-/* Asks the agent for a row's key and expands it. Raises only for interrupts. */
+/* Gets the key anew; what was held stays if that fails. */
 static SdesStatus
-fetch(const SdesDekRow *row, bool patient, SdesAead **aead, SdesLinkFailure *failure)
-{
-	SdesRequest request;
-	const SdesReply *reply;
-	SdesStatus status;
-
-	make_request(row, &request);
-	reply = sdes_agentlink_try(&request, patient, failure);
-	if (reply == NULL)
-		return failure->status;
-	status = sdes_dek_open(reply->dek, &row->binding, row->commitment, aead);
-	sdes_agentlink_finish();
-	failure->status = status;
-	failure->detail[0] = '\0';
-	return status;
-}
-
-/* Makes sure the entry's key is open. */
-static SdesStatus
-open_entry(KeyEntry *entry, bool patient, SdesLinkFailure *failure)
+obtain(const uint8 *key_id, SdesPatience patience, SdesLinkFailure *failure)
 {
 	SdesDekRow row;
 	SdesAead *aead = NULL;
-	SdesStatus status;
-	uint8 key_id[SDES_KEY_ID_SIZE];
+	KeyEntry *entry;
 
-	if (entry->key.aead != NULL)
-		return SDES_OK;
-	memcpy(key_id, entry->key_id, sizeof(key_id));
 	if (!sdes_store_dek_by_id(key_id, &row))
 	{
 		failure->status = SDES_ERR_HSM_KEY_MISSING;
 		failure->detail[0] = '\0';
 		return failure->status;
 	}
-	status = fetch(&row, patient, &aead, failure);
-	if (status == SDES_OK)
-		remember(&row)->key.aead = aead;
-	return status;
+	if (sdes_fetch_key(&row, patience, &aead, failure) != SDES_OK)
+		return failure->status;
+	entry = remember(&row);
+	let_go(entry);
+	entry->key.aead = aead;
+	entry->held = true;
+	entry->expired = false;
+	entry->failed_at = 0;
+	sdes_freshness_start(&entry->freshness);
+	sdes_expiry_set(sdes_freshness_left_ms(&entry->freshness));
+	return SDES_OK;
+}
+
+static void
+explain_expiry(SdesLinkFailure *failure)
+{
+	const char *expired = "The key that this session had cached has expired "
+	                      "(sdes.key_cache_max_age).";
+	char detail[sizeof(failure->detail)];
+
+	strlcpy(detail, failure->detail, sizeof(detail));
+	if (strlen(detail) + strlen(expired) + 2 > sizeof(detail))
+		detail[sizeof(detail) - strlen(expired) - 2] = '\0';
+	snprintf(failure->detail, sizeof(failure->detail), "%s%s%s", detail,
+	         detail[0] ? " " : "", expired);
+}
+
+/*
+ * What a refresh that failed means for the key: an outage leaves it until it has
+ * expired, anything else was said of the key and ends it.
+ */
+static SdesStatus
+without_refresh(const uint8 *key_id, SdesKeyAge age, SdesLinkFailure *failure)
+{
+	KeyEntry *entry = hash_search(keys, key_id, HASH_FIND, NULL);
+	bool outage = sdes_is_outage(failure->status);
+
+	if (entry == NULL)
+		return failure->status;
+	if (entry->held && outage && age == SDES_KEY_STALE)
+	{
+		sdes_refresh_ended(true);
+		return SDES_OK;
+	}
+	if (entry->held)
+	{
+		let_go(entry);
+		entry->expired = outage;
+	}
+	if (entry->expired && outage)
+		explain_expiry(failure);
+	return failure->status;
+}
+
+/* Makes sure the entry's key is at hand and not too old. */
+static SdesStatus
+ensure(KeyEntry *entry, SdesPatience patience, SdesLinkFailure *failure)
+{
+	SdesKeyAge age = SDES_KEY_EXPIRED;
+	uint8 key_id[SDES_KEY_ID_SIZE];
+
+	if (entry->held)
+	{
+		if (sdes_freshness_known(&entry->freshness))
+			return SDES_OK;
+		age = sdes_freshness_age(&entry->freshness);
+		if (age == SDES_KEY_FRESH || (age == SDES_KEY_STALE && !sdes_refresh_due()))
+			return SDES_OK;
+		/* With a key at hand, nobody waits long for a younger one. */
+		if (age == SDES_KEY_STALE)
+			patience = SDES_BRIEF;
+	}
+	/* Waiting may process invalidations, but nobody frees entries meanwhile. */
+	memcpy(key_id, entry->key_id, sizeof(key_id));
+	if (obtain(key_id, patience, failure) != SDES_OK)
+		return without_refresh(key_id, age, failure);
+	sdes_refresh_ended(false);
+	return SDES_OK;
 }
 
 static void
@@ -277,11 +375,8 @@ opened(KeyEntry *entry)
 	SdesLinkFailure failure;
 	uint8 key_id[SDES_KEY_ID_SIZE];
 
-	if (entry->key.aead != NULL)
-		return &entry->key;
-	/* Waiting may process invalidations, but nobody frees entries meanwhile. */
 	memcpy(key_id, entry->key_id, sizeof(key_id));
-	if (open_entry(entry, true, &failure) != SDES_OK)
+	if (ensure(entry, SDES_PATIENT, &failure) != SDES_OK)
 		sdes_report(ERROR, failure.status, failure.detail);
 	entry = hash_search(keys, key_id, HASH_FIND, NULL);
 	return &entry->key;
@@ -316,26 +411,31 @@ sdes_keyring_try(const uint8 *key_id)
 	entry = entry_of(key_id);
 	if (entry == NULL)
 		return NULL;
-	if (entry->key.aead != NULL)
-		return &entry->key;
 	if (entry->failed_at != 0 &&
 	    !TimestampDifferenceExceeds(entry->failed_at, GetCurrentTimestamp(),
 	                                RESTORE_RETRY_MS))
 		return NULL;
 	memcpy(id, entry->key_id, sizeof(id));
-	if (open_entry(entry, false, &failure) != SDES_OK)
+	if (ensure(entry, SDES_ONCE, &failure) != SDES_OK)
 	{
-		entry = hash_search(keys, id, HASH_FIND, NULL);
-		if (entry != NULL)
-			entry->failed_at = GetCurrentTimestamp();
+		sdes_keyring_unreachable(id);
 		return NULL;
 	}
 	entry = hash_search(keys, id, HASH_FIND, NULL);
 	return &entry->key;
 }
 
+void
+sdes_keyring_unreachable(const uint8 *key_id)
+{
+	KeyEntry *entry = hash_search(keys, key_id, HASH_FIND, NULL);
+
+	if (entry != NULL)
+		entry->failed_at = GetCurrentTimestamp();
+}
+
 bool
-sdes_keyring_owner(const uint8 *key_id, uint8 *bucket, SdesDekPurpose *purpose)
+sdes_keyring_owner(const uint8 *key_id, SdesKeyOwner *owner)
 {
 	KeyEntry *entry;
 
@@ -343,8 +443,9 @@ sdes_keyring_owner(const uint8 *key_id, uint8 *bucket, SdesDekPurpose *purpose)
 	entry = entry_of(key_id);
 	if (entry == NULL)
 		return false;
-	memcpy(bucket, entry->key.bucket, SDES_UUID_SIZE);
-	*purpose = entry->key.purpose;
+	memcpy(owner->bucket, entry->key.bucket, SDES_UUID_SIZE);
+	owner->purpose = entry->key.purpose;
+	owner->mode = entry->key.mode;
 	return true;
 }
 
@@ -374,16 +475,4 @@ sdes_keyring_active(const uint8 *bucket, SdesDekPurpose purpose)
 	/* A copy: the entry may go while the key is fetched. */
 	memcpy(key_id, active->key_id, SDES_KEY_ID_SIZE);
 	return sdes_keyring_by_id(key_id);
-}
-
-SdesStatus
-sdes_keyring_round_trip(const SdesDekRow *row, char *detail, size_t size)
-{
-	SdesLinkFailure failure;
-	SdesAead *aead = NULL;
-	SdesStatus status = fetch(row, false, &aead, &failure);
-
-	sdes_aead_free(aead);
-	strlcpy(detail, failure.detail, size);
-	return status;
 }

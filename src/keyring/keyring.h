@@ -3,10 +3,16 @@
  *		The data encryption keys this backend has open.
  *
  * A key is fetched from the agent at its first use, checked against its row's
- * commitment, expanded, and kept until its row changes or the backend ends.
- * Pointers are valid until the next call into this room: use the key at once.
+ * commitment, expanded, and kept until its row changes, it gets too old or the
+ * backend ends. Pointers are valid until the next call into this room, and never
+ * beyond the transaction: use the key at once.
  *
- * A row's change is noticed at the next use through relcache invalidation.
+ * In mode hsm no key comes here. What is fetched then is the proof of the row,
+ * which is checked in the same way and not kept; the values go to the HSM.
+ *
+ * A row's change is noticed at the next use through relcache invalidation. A key
+ * that is gone from the HSM is noticed when the cached one gets stale
+ * (sdes.key_cache_ttl).
  */
 #ifndef SDES_KEYRING_H
 #define SDES_KEYRING_H
@@ -21,9 +27,19 @@ typedef struct SdesKey
 	uint8 bucket[SDES_UUID_SIZE];
 	uint32 version;
 	SdesDekPurpose purpose;
+	SdesDekMode mode;
 	SdesKeyState state;
-	SdesAead *aead; /* under the sealing key */
+	uint8 kek_id[SDES_KEK_ID_SIZE]; /* seals the values, in mode hsm */
+	SdesAead *aead;                 /* under the sealing key; NULL in mode hsm */
 } SdesKey;
+
+/* What is known of a key without having it. */
+typedef struct SdesKeyOwner
+{
+	uint8 bucket[SDES_UUID_SIZE];
+	SdesDekPurpose purpose; /* tells a literal from a stored value */
+	SdesDekMode mode;
+} SdesKeyOwner;
 
 extern void sdes_keyring_init(void);
 
@@ -42,11 +58,14 @@ extern const SdesKey *sdes_keyring_by_id(const uint8 *key_id);
  */
 extern const SdesKey *sdes_keyring_try(const uint8 *key_id);
 
+/* Has sdes_keyring_try() return NULL for a while: the HSM did not open a value. */
+extern void sdes_keyring_unreachable(const uint8 *key_id);
+
 /*
  * Which bucket's key an envelope names, without fetching the key; false when
- * the id is unknown. *purpose tells a literal from a stored value.
+ * the id is unknown.
  */
-extern bool sdes_keyring_owner(const uint8 *key_id, uint8 *bucket, SdesDekPurpose *purpose);
+extern bool sdes_keyring_owner(const uint8 *key_id, SdesKeyOwner *owner);
 
 /* The bucket that a type modifier names, cached; NULL if there is none. */
 extern const SdesBucketRow *sdes_keyring_find_bucket(int32 hash);
@@ -57,14 +76,26 @@ extern const SdesBucketRow *sdes_keyring_bucket(int32 hash);
 /* The system bucket, cached; an error that says how to make it if there is none. */
 extern const SdesBucketRow *sdes_keyring_system_bucket(void);
 
+/* What keys a bucket is to have. */
+typedef struct SdesKeySpec
+{
+	uint8 kind; /* SdesKekKind */
+	SdesDekMode mode;
+	SdesDekPurpose purpose;
+} SdesKeySpec;
+
+/* Of SdesKekKind; NULL for an unknown number. */
+extern const char *sdes_kek_kind_name(uint8 kind);
+
 /*
  * Makes a KEK in the HSM for a bucket and inserts its row, which *kek becomes.
  * The KEK is destroyed again should the transaction abort.
  */
-extern void sdes_keyring_make_kek(const SdesBucketRow *bucket, SdesKekRow *kek);
+extern void sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec *spec,
+                                  SdesKekRow *kek);
 
 /* Has the HSM draw and wrap a DEK, version 1, and inserts its row. */
-extern void sdes_keyring_make_dek(const SdesKekRow *kek, SdesDekPurpose purpose);
+extern void sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec);
 
 /* Unwraps the key of a row anew and checks it; for sdes.health(). */
 extern SdesStatus sdes_keyring_round_trip(const SdesDekRow *row, char *detail, size_t size);

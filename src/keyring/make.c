@@ -33,8 +33,19 @@ make_label(const char *bucket, char *out, size_t size)
 	strlcat(out, utf8, size);
 }
 
+static const char *const kind_names[] = {
+    [SDES_KEK_AES_256] = "aes-256",
+    [SDES_KEK_RSA_4096] = "rsa-4096",
+};
+
+const char *
+sdes_kek_kind_name(uint8 kind)
+{
+	return kind < lengthof(kind_names) ? kind_names[kind] : NULL;
+}
+
 void
-sdes_keyring_make_kek(const SdesBucketRow *bucket, SdesKekRow *kek)
+sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec *spec, SdesKekRow *kek)
 {
 	SdesRequest request = {.op = SDES_OP_STATUS};
 	const SdesReply *reply;
@@ -45,7 +56,8 @@ sdes_keyring_make_kek(const SdesBucketRow *bucket, SdesKekRow *kek)
 	sdes_agentlink_finish();
 
 	request.op = SDES_OP_KEK_CREATE;
-	request.kind = SDES_KEK_AES_256;
+	request.kind = spec->kind;
+	request.seals = spec->mode == SDES_MODE_HSM;
 	make_label(bucket->name, request.label, sizeof(request.label));
 	reply = sdes_agentlink_ask(&request);
 	memcpy(kek->id, reply->kek_id, SDES_KEK_ID_SIZE);
@@ -53,13 +65,13 @@ sdes_keyring_make_kek(const SdesBucketRow *bucket, SdesKekRow *kek)
 	sdes_agentlink_finish();
 	sdes_agentlink_kek_pending(kek->id);
 
-	kek->kind = "aes-256";
+	kek->kind = sdes_kek_kind_name(spec->kind);
 	memcpy(kek->bucket, bucket->uuid, SDES_UUID_SIZE);
 	sdes_store_insert_kek(kek);
 }
 
 void
-sdes_keyring_make_dek(const SdesKekRow *kek, SdesDekPurpose purpose)
+sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec)
 {
 	SdesRequest request = {.op = SDES_OP_DEK_CREATE};
 	SdesDekBinding *binding = &request.binding;
@@ -69,8 +81,8 @@ sdes_keyring_make_dek(const SdesKekRow *kek, SdesDekPurpose purpose)
 	sdes_check(sdes_random(binding->key_id, SDES_KEY_ID_SIZE));
 	memcpy(binding->bucket, kek->bucket, SDES_UUID_SIZE);
 	binding->version = 1;
-	binding->purpose = purpose;
-	binding->mode = SDES_MODE_CACHED;
+	binding->purpose = spec->purpose;
+	binding->mode = spec->mode;
 	memcpy(binding->kek_id, kek->id, SDES_KEK_ID_SIZE);
 
 	reply = sdes_agentlink_ask(&request);

@@ -219,18 +219,17 @@ read_dek(const Row *row, SdesDekRow *out)
 	int purpose =
 	    sdes_purpose_by_name(TextDatumGetCString(row->values[SDES_DEK_PURPOSE - 1]));
 	int state = sdes_state_by_name(TextDatumGetCString(row->values[SDES_DEK_STATE - 1]));
-	const char *mode = TextDatumGetCString(row->values[SDES_DEK_MODE - 1]);
+	int mode = sdes_mode_by_name(TextDatumGetCString(row->values[SDES_DEK_MODE - 1]));
 	bytea *wrapped = DatumGetByteaPP(row->values[SDES_DEK_WRAPPED - 1]);
 
-	if (purpose < 0 || state < 0 || strcmp(mode, "cached") != 0 ||
-	    VARSIZE_ANY_EXHDR(wrapped) > 1024)
+	if (purpose < 0 || state < 0 || mode < 0 || VARSIZE_ANY_EXHDR(wrapped) > 1024)
 		malformed(SDES_TABLE_DEK);
 	copy_bytea(SDES_TABLE_DEK, row->values[SDES_DEK_KEY_ID - 1], binding->key_id,
 	           SDES_KEY_ID_SIZE);
 	copy_uuid(row->values[SDES_DEK_BUCKET - 1], binding->bucket);
 	binding->version = (uint32) DatumGetInt32(row->values[SDES_DEK_VERSION - 1]);
 	binding->purpose = (uint8) purpose;
-	binding->mode = SDES_MODE_CACHED;
+	binding->mode = (uint8) mode;
 	copy_bytea(SDES_TABLE_DEK, row->values[SDES_DEK_KEK - 1], binding->kek_id,
 	           SDES_KEK_ID_SIZE);
 	copy_bytea(SDES_TABLE_DEK, row->values[SDES_DEK_COMMITMENT - 1], out->commitment,

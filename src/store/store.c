@@ -34,6 +34,11 @@ static const char *const purpose_names[] = {
     [SDES_PURPOSE_AUDIT] = "audit",
 };
 
+static const char *const mode_names[] = {
+    [SDES_MODE_CACHED] = "cached",
+    [SDES_MODE_HSM] = "hsm",
+};
+
 static const char *const state_names[] = {
     [SDES_KEY_ACTIVE] = "active",
     [SDES_KEY_DECRYPT_ONLY] = "decrypt-only",
@@ -143,6 +148,12 @@ sdes_purpose_by_name(const char *name)
 }
 
 int
+sdes_mode_by_name(const char *name)
+{
+	return index_of(name, mode_names, lengthof(mode_names));
+}
+
+int
 sdes_state_by_name(const char *name)
 {
 	return index_of(name, state_names, lengthof(state_names));
@@ -152,6 +163,12 @@ const char *
 sdes_purpose_name(SdesDekPurpose purpose)
 {
 	return purpose_names[purpose];
+}
+
+const char *
+sdes_mode_name(SdesDekMode mode)
+{
+	return mode_names[mode];
 }
 
 const char *

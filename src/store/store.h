@@ -52,7 +52,7 @@ typedef struct SdesKekRow
 {
 	uint8 id[SDES_KEK_ID_SIZE];
 	uint8 bucket[SDES_UUID_SIZE];
-	const char *kind;      /* "aes-256" */
+	const char *kind;      /* "aes-256", "rsa-4096" */
 	const char *mechanism; /* what wraps DEKs under it */
 	const char *token_label;
 	const char *token_serial;
@@ -116,6 +116,7 @@ extern bool sdes_store_delete_access(const uint8 *bucket, const char *role,
                                      const char *privilege);
 
 extern const char *sdes_purpose_name(SdesDekPurpose purpose);
+extern const char *sdes_mode_name(SdesDekMode mode);
 extern const char *sdes_state_name(SdesKeyState state);
 
 #endif

@@ -52,8 +52,9 @@
 
 #define SDES_MAX_COLUMNS 11
 
-/* Names of purposes and states in rows; -1 for an unknown name. */
+/* Names of purposes, modes and states in rows; -1 for an unknown name. */
 extern int sdes_purpose_by_name(const char *name);
+extern int sdes_mode_by_name(const char *name);
 extern int sdes_state_by_name(const char *name);
 
 /* OID of an index of the sdes schema. */

@@ -107,7 +107,7 @@ sdes_store_insert_dek(const SdesDekRow *row)
 	values[SDES_DEK_VERSION - 1] = Int32GetDatum((int32) row->binding.version);
 	values[SDES_DEK_PURPOSE - 1] =
 	    CStringGetTextDatum(sdes_purpose_name(row->binding.purpose));
-	values[SDES_DEK_MODE - 1] = CStringGetTextDatum("cached");
+	values[SDES_DEK_MODE - 1] = CStringGetTextDatum(sdes_mode_name(row->binding.mode));
 	values[SDES_DEK_STATE - 1] = CStringGetTextDatum(sdes_state_name(row->state));
 	values[SDES_DEK_KEK - 1] = bytea_datum(row->binding.kek_id, SDES_KEK_ID_SIZE);
 	values[SDES_DEK_WRAPPED - 1] = bytea_datum(row->wrapped, row->wrapped_size);

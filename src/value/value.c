@@ -20,12 +20,8 @@
 #include "sdes_errors.h"
 #include "sdes_guc.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
+#include "value/cipher.h"
 #include "value/encoding.h"
-
-/* So that the armor, four characters for three bytes, fits into a string. */
-#define MAX_PLAINTEXT                                                                      \
-	(MaxAllocSize / 4 * 3 - SDES_ENVELOPE_MAX_OVERHEAD - 2 * VARHDRSZ - 16)
 
 static void
 parse(struct varlena *value, SdesEnvelope *envelope)
@@ -86,50 +82,85 @@ make_value(size_t payload)
 	return value;
 }
 
+static void
+report_too_long(SdesDekMode mode)
+{
+	if (mode != SDES_MODE_HSM)
+		sdes_check(SDES_ERR_TOO_LONG);
+	ereport(ERROR,
+	        (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+	         errmsg("value is too long to be encrypted in the HSM"),
+	         errdetail("In a bucket of mode \"hsm\" a value can have %zu bytes in UTF-8.",
+	                   sdes_cipher_max(mode)),
+	         errhint("Longer values need a column in a bucket of mode \"cached\"."),
+	         SDES_KEEP_OUT_OF_LOG));
+}
+
+/* An error leaves no converted plaintext behind, either. */
+static void
+seal_converted(const SdesKey *key, SdesSealing *item, SdesUtf8 *utf8)
+{
+	if (utf8->owned == NULL)
+	{
+		sdes_cipher_seal(key, item, 1);
+		return;
+	}
+	PG_TRY();
+	{
+		sdes_cipher_seal(key, item, 1);
+	}
+	PG_CATCH();
+	{
+		sdes_utf8_free(utf8);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
 /* Seals text under a key, whoever the user is. */
 static struct varlena *
 seal_under(const SdesKey *key, SdesPlain plain, uint32 type)
 {
-	SdesSealSpec spec = {0};
+	SdesSealing item = {0};
+	SdesDekMode mode = key->mode;
+	SdesStatus status = SDES_OK;
 	SdesUtf8 utf8;
-	struct varlena *value = NULL;
-	SdesStatus status;
 
-	memcpy(spec.key_id, key->key_id, SDES_KEY_ID_SIZE);
-	memcpy(spec.context.bucket, key->bucket, SDES_UUID_SIZE);
-	spec.context.type = type;
+	memcpy(item.spec.key_id, key->key_id, SDES_KEY_ID_SIZE);
+	memcpy(item.spec.context.bucket, key->bucket, SDES_UUID_SIZE);
+	item.spec.context.type = type;
 	sdes_to_utf8(plain, &utf8);
-	spec.bytes = !utf8.valid;
-	if (utf8.bytes.size > MAX_PLAINTEXT)
+	item.spec.bytes = !utf8.valid;
+	item.plaintext = utf8.bytes;
+	if (utf8.bytes.size > sdes_cipher_max(key->mode))
 		status = SDES_ERR_TOO_LONG;
 	else
-	{
-		value = make_value(sdes_envelope_size(0, utf8.bytes.size));
-		status = sdes_envelope_seal(key->aead, &spec, utf8.bytes, (uint8 *) VARDATA(value));
-	}
+		seal_converted(key, &item, &utf8);
 	sdes_utf8_free(&utf8);
-	sdes_check(status);
-	return value;
+	if (status != SDES_OK)
+		report_too_long(mode);
+	return item.value;
+}
+
+/* What it takes to open an envelope under its key. */
+static SdesOpening
+opening_of(const SdesKey *key, const SdesEnvelope *envelope, uint32 type)
+{
+	SdesOpening item = {.envelope = envelope, .context = {.type = type}};
+
+	memcpy(item.context.bucket, key->bucket, SDES_UUID_SIZE);
+	return item;
 }
 
 /* Opens an envelope under its key, whoever the user is. */
 static text *
 open_under(const SdesKey *key, const SdesEnvelope *envelope, uint32 type)
 {
-	size_t size = envelope->sealed.ciphertext.size;
-	struct varlena *plain = make_value(size);
-	SdesValueContext context;
-	SdesStatus status;
+	SdesOpening item = opening_of(key, envelope, type);
 
-	context.type = type;
-	memcpy(context.bucket, key->bucket, SDES_UUID_SIZE);
-	status = sdes_envelope_open(key->aead, envelope, &context, (uint8 *) VARDATA(plain));
-	if (status != SDES_OK)
-	{
-		pfree(plain);
-		sdes_check(status);
-	}
-	return sdes_from_utf8((text *) plain, !(envelope->flags & SDES_ENVELOPE_BYTES));
+	sdes_cipher_open(key, &item, 1);
+	sdes_check(item.status);
+	return sdes_from_utf8(item.plain, !(envelope->flags & SDES_ENVELOPE_BYTES));
 }
 
 static void
@@ -216,13 +247,38 @@ check_canonical(SdesStatus status, int sqlstate)
 	sdes_check(status);
 }
 
+/* Which suite a key's values have. */
+static uint8
+suite_of(SdesDekMode mode)
+{
+	return mode == SDES_MODE_HSM ? SDES_SUITE_AES_256_GCM_HSM : SDES_SUITE_AES_256_GCM;
+}
+
+/* Whether it is authentic, where the key is at hand. */
+static void
+check_authentic(const SdesEnvelope *envelope, uint32 type)
+{
+	const SdesKey *key = sdes_keyring_try(envelope->key_id);
+	SdesLinkFailure failure;
+	SdesOpening item;
+
+	if (key == NULL)
+		return;
+	item = opening_of(key, envelope, type);
+	if (!sdes_cipher_try_open(key, &item, 1, &failure))
+		sdes_keyring_unreachable(envelope->key_id);
+	else
+	{
+		sdes_check(item.status);
+		sdes_cipher_wipe(&item, 1);
+	}
+}
+
 static void
 check_restored(const SdesEnvelope *envelope, uint32 type, int32 typmod)
 {
-	const SdesKey *key;
-	uint8 bucket[SDES_UUID_SIZE];
-	SdesDekPurpose purpose;
-	bool known = sdes_keyring_owner(envelope->key_id, bucket, &purpose);
+	SdesKeyOwner owner;
+	bool known = sdes_keyring_owner(envelope->key_id, &owner);
 
 	if (!known && !is_restoring())
 		ereport(ERROR,
@@ -232,16 +288,16 @@ check_restored(const SdesEnvelope *envelope, uint32 type, int32 typmod)
 	if (!known)
 		return;
 	/* Another's literal, from the catalog, would open for who may `encrypt`. */
-	if (purpose == SDES_PURPOSE_LITERAL && !is_restoring())
+	if (owner.purpose == SDES_PURPOSE_LITERAL && !is_restoring())
 		ereport(ERROR,
 		        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 		         errmsg("a literal of an encrypted type is not accepted as ciphertext"),
 		         SDES_KEEP_OUT_OF_LOG));
-	key = sdes_keyring_try(envelope->key_id);
-	if (key != NULL)
-		wipe_text(open_under(key, envelope, type));
+	if (envelope->suite != suite_of(owner.mode))
+		sdes_check(SDES_ERR_TAG);
+	check_authentic(envelope, type);
 	if (typmod >= 0 && !bucket_comes_later(typmod) &&
-	    memcmp(bucket_of(typmod)->uuid, bucket, SDES_UUID_SIZE) != 0)
+	    memcmp(bucket_of(typmod)->uuid, owner.bucket, SDES_UUID_SIZE) != 0)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 		                errmsg("encrypted text belongs to another bucket than its column"),
 		                SDES_KEEP_OUT_OF_LOG));
@@ -333,15 +389,15 @@ sdes_value_from_text(SdesPlain plain, uint32 type, int32 typmod)
 	return seal(plain, type, typmod);
 }
 
-/* The bucket and purpose of a value's key; an error when it is not known here. */
+/* What is known of a value's key; an error when that is nothing. */
 static void
-require_owner(const SdesEnvelope *envelope, uint8 *bucket, SdesDekPurpose *purpose)
+require_owner(const SdesEnvelope *envelope, SdesKeyOwner *owner)
 {
-	if (sdes_keyring_owner(envelope->key_id, bucket, purpose))
+	if (sdes_keyring_owner(envelope->key_id, owner))
 		return;
 	/* Raises, unless the key's row has arrived this very moment. */
 	sdes_keyring_by_id(envelope->key_id);
-	if (!sdes_keyring_owner(envelope->key_id, bucket, purpose))
+	if (!sdes_keyring_owner(envelope->key_id, owner))
 		elog(ERROR, "encryption key came and went");
 }
 
@@ -349,10 +405,9 @@ struct varlena *
 sdes_value_reseal(struct varlena *value, uint32 type, int32 typmod)
 {
 	SdesEnvelope envelope;
-	uint8 owner[SDES_UUID_SIZE];
+	SdesKeyOwner owner;
 	uint8 target[SDES_UUID_SIZE];
-	SdesDekPurpose purpose;
-	struct varlena *sealed;
+	struct varlena *volatile sealed = NULL;
 	text *plain;
 
 	if (typmod < 0)
@@ -360,23 +415,30 @@ sdes_value_reseal(struct varlena *value, uint32 type, int32 typmod)
 	sdes_require_preload();
 	parse(value, &envelope);
 	if (is_restoring() && (!knows_keys() || bucket_comes_later(typmod) ||
-	                       !sdes_keyring_owner(envelope.key_id, owner, &purpose)))
+	                       !sdes_keyring_owner(envelope.key_id, &owner)))
 		return value;
-	require_owner(&envelope, owner, &purpose);
+	require_owner(&envelope, &owner);
 	memcpy(target, bucket_of(typmod)->uuid, SDES_UUID_SIZE);
-	if (memcmp(owner, target, SDES_UUID_SIZE) == 0)
+	if (memcmp(owner.bucket, target, SDES_UUID_SIZE) == 0)
 		return value;
 
 	sdes_policy_require(target, SDES_PRIVILEGE_ENCRYPT);
-	if (purpose != SDES_PURPOSE_LITERAL)
+	if (owner.purpose != SDES_PURPOSE_LITERAL)
 	{
 		sdes_value_forbid_maintenance();
-		sdes_policy_require(owner, SDES_PRIVILEGE_DECRYPT);
+		sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
 	}
 	plain = open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
-	sealed = seal_under(sdes_keyring_active(target, SDES_PURPOSE_DATA),
-	                    (SdesPlain){VARDATA(plain), VARSIZE(plain) - VARHDRSZ}, type);
-	wipe_text(plain);
+	PG_TRY();
+	{
+		sealed = seal_under(sdes_keyring_active(target, SDES_PURPOSE_DATA),
+		                    (SdesPlain){VARDATA(plain), VARSIZE(plain) - VARHDRSZ}, type);
+	}
+	PG_FINALLY();
+	{
+		wipe_text(plain);
+	}
+	PG_END_TRY();
 	return sealed;
 }
 
@@ -384,15 +446,14 @@ text *
 sdes_value_open(struct varlena *value, uint32 type)
 {
 	SdesEnvelope envelope;
-	SdesDekPurpose purpose;
-	uint8 bucket[SDES_UUID_SIZE];
+	SdesKeyOwner owner;
 
 	sdes_require_preload();
 	sdes_value_forbid_maintenance();
 	parse(value, &envelope);
 	/* First the privilege: who has none makes the HSM no work. */
-	require_owner(&envelope, bucket, &purpose);
-	sdes_policy_require(bucket, SDES_PRIVILEGE_DECRYPT);
+	require_owner(&envelope, &owner);
+	sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
 	return open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
 }
 
@@ -400,12 +461,11 @@ bool
 sdes_value_is_literal(struct varlena *value)
 {
 	SdesEnvelope envelope;
-	SdesDekPurpose purpose;
-	uint8 bucket[SDES_UUID_SIZE];
+	SdesKeyOwner owner;
 
 	parse(value, &envelope);
-	return sdes_keyring_owner(envelope.key_id, bucket, &purpose) &&
-	       purpose == SDES_PURPOSE_LITERAL;
+	return sdes_keyring_owner(envelope.key_id, &owner) &&
+	       owner.purpose == SDES_PURPOSE_LITERAL;
 }
 
 text *
@@ -450,8 +510,7 @@ text *
 sdes_value_reveal(struct varlena *value, uint32 type, SdesMask mask)
 {
 	SdesEnvelope envelope;
-	SdesDekPurpose purpose;
-	uint8 bucket[SDES_UUID_SIZE];
+	SdesKeyOwner owner;
 	int privileges;
 	text *plain;
 	text *masked;
@@ -460,12 +519,12 @@ sdes_value_reveal(struct varlena *value, uint32 type, SdesMask mask)
 	sdes_value_forbid_maintenance();
 	parse(value, &envelope);
 	/* Without a privilege, and for a key from elsewhere, the HSM is left alone. */
-	if (!sdes_keyring_owner(envelope.key_id, bucket, &purpose))
+	if (!sdes_keyring_owner(envelope.key_id, &owner))
 		return armor_text(value);
 	/* Armor in place of a constant of the statement would be a wrong answer. */
-	if (purpose == SDES_PURPOSE_LITERAL)
-		sdes_policy_require(bucket, SDES_PRIVILEGE_DECRYPT); /* raises */
-	privileges = sdes_policy_privileges(bucket);
+	if (owner.purpose == SDES_PURPOSE_LITERAL)
+		sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT); /* raises */
+	privileges = sdes_policy_privileges(owner.bucket);
 	if (!(privileges & (SDES_PRIVILEGE_DECRYPT | SDES_PRIVILEGE_MASK)))
 		return armor_text(value);
 

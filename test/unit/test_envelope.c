@@ -3,11 +3,13 @@
  *		The sealed form: the frozen known answers, the canonical rules, and the
  *		refusal of every truncation and every flipped bit.
  *
- * envelope.kat was written once by an implementation of its own, from the
- * format's description, in another language. It is never made anew.
+ * envelope.kat and envelope_hsm.kat were each written once by an implementation
+ * of its own, from the format's description, in another language. They are never
+ * made anew.
  */
 #include "envelope/armor.h"
 #include "envelope/envelope.h"
+#include "crypto/mac.h"
 #include "hex.h"
 #include "kat.h"
 #include "tap.h"
@@ -16,10 +18,95 @@
 
 #define ENVELOPES 1000
 #define MAX_PLAIN 1000
-#define MAX_SIZE  (MAX_PLAIN + SDES_ENVELOPE_MAX_OVERHEAD)
+#define MAX_SIZE  (MAX_PLAIN + SDES_ENVELOPE_MAX_OVERHEAD + SDES_ENVELOPE_CHECK_SIZE)
 
 static const uint8_t key[SDES_AEAD_KEY_SIZE] = {7, 7, 7};
 static SdesAead *aead;
+
+/* What agent and HSM do with a value of suite 2, its nonce apart. */
+static SdesStatus
+hsm_seal(SdesAead *kek, const SdesSealSpec *spec, const uint8_t nonce[SDES_NONCE_SIZE],
+         SdesBytes plaintext, uint8_t *out)
+{
+	size_t size = plaintext.size + 8;
+	uint8_t *checked = malloc(size), *sealed = malloc(12 + size + 16);
+	uint8_t digest[SDES_DIGEST_SIZE];
+	SdesEnvelopeAad aad;
+	SdesStatus status = sdes_envelope_hsm_seal_aad(spec, &aad);
+	SdesBytes piece = {aad.data, aad.size};
+
+	if (plaintext.size > 0)
+		memcpy(checked, plaintext.data, plaintext.size);
+	if (status == SDES_OK)
+		status = sdes_sha256(&plaintext, 1, digest);
+	memcpy(checked + plaintext.size, digest, 8);
+	memcpy(sealed, nonce, 12);
+	if (status == SDES_OK)
+		status = sdes_aead_seal(kek, nonce, &piece, 1, sdes_bytes(checked, size),
+		                        sealed + 12, sealed + 12 + size);
+	if (status == SDES_OK)
+		status = sdes_envelope_hsm_write(spec, plaintext.size,
+		                                 sdes_bytes(sealed, 12 + size + 16), out);
+	free(checked);
+	free(sealed);
+	return status;
+}
+
+static SdesStatus
+hsm_open(SdesAead *kek, const SdesEnvelope *envelope, const SdesValueContext *context,
+         uint8_t *out)
+{
+	size_t plain = sdes_envelope_hsm_plaintext_size(envelope), size = plain + 8;
+	uint8_t *sealed = malloc(12 + size + 16), *checked = malloc(size);
+	SdesSealed parts = {sealed, sealed + 12 + size, {sealed + 12, size}};
+	SdesEnvelopeAad aad;
+	SdesStatus status = sdes_envelope_hsm_open_aad(envelope, context, &aad);
+	SdesBytes piece = {aad.data, aad.size};
+
+	if (status == SDES_OK)
+	{
+		sdes_envelope_hsm_sealed(envelope, sealed);
+		status = sdes_aead_open(kek, &piece, 1, &parts, checked);
+		memcpy(out, checked, plain);
+	}
+	free(sealed);
+	free(checked);
+	return status;
+}
+
+static size_t
+size_as(int suite, int ntokens, size_t plain)
+{
+	return suite == SDES_SUITE_AES_256_GCM ? sdes_envelope_size(ntokens, plain)
+	                                       : sdes_envelope_hsm_size(ntokens, plain);
+}
+
+/* How long what an envelope holds is. */
+static size_t
+plain_size(const SdesEnvelope *envelope)
+{
+	return envelope->suite == SDES_SUITE_AES_256_GCM
+	           ? envelope->sealed.ciphertext.size
+	           : sdes_envelope_hsm_plaintext_size(envelope);
+}
+
+/* Opens as the suite says, and not as the other. */
+static SdesStatus
+open_either(SdesAead *under, const SdesEnvelope *envelope, const SdesValueContext *context,
+            uint8_t *out)
+{
+	SdesEnvelopeAad aad;
+	uint8_t none[1];
+
+	if (envelope->suite == SDES_SUITE_AES_256_GCM_HSM)
+		return sdes_envelope_open(under, envelope, context, none) == SDES_ERR_FORMAT
+		           ? hsm_open(under, envelope, context, out)
+		           : SDES_ERR_CRYPTO;
+	return sdes_envelope_hsm_open_aad(envelope, context, &aad) == SDES_ERR_FORMAT &&
+	               aad.size == 0
+	           ? sdes_envelope_open(under, envelope, context, out)
+	           : SDES_ERR_CRYPTO;
+}
 
 /* Parses and opens what is in memory of exactly its size. */
 static SdesStatus
@@ -31,8 +118,19 @@ parse_and_open(SdesBytes bytes, const SdesValueContext *context, uint8_t *out, s
 	*size = 0;
 	if (status != SDES_OK)
 		return status;
-	*size = envelope.sealed.ciphertext.size;
-	return sdes_envelope_open(aead, &envelope, context, out);
+	*size = plain_size(&envelope);
+	return open_either(aead, &envelope, context, out);
+}
+
+static SdesStatus
+seal_as(int suite, const SdesSealSpec *spec, SdesBytes plaintext, uint8_t *out)
+{
+	uint8_t nonce[SDES_NONCE_SIZE];
+
+	if (suite == SDES_SUITE_AES_256_GCM)
+		return sdes_envelope_seal(aead, spec, plaintext, out);
+	return sdes_nonce(nonce) == SDES_OK ? hsm_seal(aead, spec, nonce, plaintext, out)
+	                                    : SDES_ERR_RANDOM;
 }
 
 static SdesSealSpec
@@ -55,6 +153,7 @@ static const int combinations[] = {0, 1, 3, 4, 5, 7};
 
 typedef struct EnvelopeCase
 {
+	int suite;
 	uint8_t key[SDES_AEAD_KEY_SIZE];
 	uint8_t nonce[SDES_NONCE_SIZE];
 	SdesSealSpec spec;
@@ -84,11 +183,11 @@ read_tokens(const Kat *kat, SdesSealSpec *spec)
 }
 
 static bool
-read_case(const Kat *kat, EnvelopeCase *c)
+read_case(const Kat *kat, int suite, EnvelopeCase *c)
 {
 	uint8_t type[4];
 
-	*c = (EnvelopeCase){0};
+	*c = (EnvelopeCase){.suite = suite};
 	if (!hex_into(kat_field(kat, "key"), c->key, sizeof(c->key)) ||
 	    !hex_into(kat_field(kat, "nonce"), c->nonce, sizeof(c->nonce)) ||
 	    !hex_into(kat_field(kat, "key_id"), c->spec.key_id, SDES_KEY_ID_SIZE) ||
@@ -107,13 +206,15 @@ read_case(const Kat *kat, EnvelopeCase *c)
 static bool
 seals_to(const EnvelopeCase *c)
 {
-	size_t size = sdes_envelope_size(c->spec.ntokens, c->plaintext_size);
+	size_t size = size_as(c->suite, c->spec.ntokens, c->plaintext_size);
 	uint8_t *out = malloc(size);
-	bool same =
-	    sdes_envelope_seal_with_nonce(aead, &c->spec, c->nonce,
-	                                  sdes_bytes(c->plaintext, c->plaintext_size),
-	                                  out) == SDES_OK &&
-	    same_bytes(sdes_bytes(out, size), sdes_bytes(c->envelope, c->envelope_size));
+	SdesBytes plaintext = {c->plaintext, c->plaintext_size};
+	SdesStatus status =
+	    c->suite == SDES_SUITE_AES_256_GCM
+	        ? sdes_envelope_seal_with_nonce(aead, &c->spec, c->nonce, plaintext, out)
+	        : hsm_seal(aead, &c->spec, c->nonce, plaintext, out);
+	bool same = status == SDES_OK && same_bytes(sdes_bytes(out, size),
+	                                            sdes_bytes(c->envelope, c->envelope_size));
 
 	free(out);
 	return same;
@@ -125,12 +226,12 @@ opens_to(const EnvelopeCase *c)
 	uint8_t *out = malloc(c->plaintext_size);
 	SdesBytes bytes = {c->envelope, c->envelope_size};
 	SdesEnvelope e;
-	bool same = sdes_envelope_parse(bytes, &e) == SDES_OK && e.suite == 1 &&
+	bool same = sdes_envelope_parse(bytes, &e) == SDES_OK && e.suite == c->suite &&
 	            e.ntokens == c->spec.ntokens &&
 	            memcmp(e.key_id, c->spec.key_id, SDES_KEY_ID_SIZE) == 0 &&
 	            ((e.flags & SDES_ENVELOPE_BYTES) != 0) == c->spec.bytes &&
-	            e.sealed.ciphertext.size == c->plaintext_size &&
-	            sdes_envelope_open(aead, &e, &c->spec.context, out) == SDES_OK &&
+	            plain_size(&e) == c->plaintext_size &&
+	            open_either(aead, &e, &c->spec.context, out) == SDES_OK &&
 	            same_bytes(sdes_bytes(out, c->plaintext_size),
 	                       sdes_bytes(c->plaintext, c->plaintext_size));
 
@@ -160,14 +261,14 @@ armors_to(const EnvelopeCase *c)
 }
 
 static void
-test_known_answers(void)
+test_known_answers(int suite, const char *filename, int expected)
 {
 	SdesAead *common = aead;
 	KatFile file;
 	Kat kat;
 	int cases = 0;
 
-	if (!ok(kat_open(&file, "envelope.kat"), "envelope.kat is there"))
+	if (!ok(kat_open(&file, filename), "%s is there", filename))
 		return;
 	while (kat_next(&file, &kat))
 	{
@@ -175,7 +276,8 @@ test_known_answers(void)
 		const char *name = kat_field(&kat, "name");
 
 		cases++;
-		if (ok(read_case(&kat, &c) && sdes_aead_new(&aead, SDES_BYTES_OF(c.key)) == SDES_OK,
+		if (ok(read_case(&kat, suite, &c) &&
+		           sdes_aead_new(&aead, SDES_BYTES_OF(c.key)) == SDES_OK,
 		       "%s: is well-formed", name))
 		{
 			ok(seals_to(&c), "%s: seals to the known bytes", name);
@@ -188,7 +290,7 @@ test_known_answers(void)
 	}
 	kat_close(&file);
 	aead = common;
-	ok(cases >= 25, "at least 25 known answers: %d", cases);
+	ok(cases == expected, "%d known answers: %d", expected, cases);
 }
 
 /* Tampering */
@@ -243,14 +345,14 @@ test_tampering(void)
 		SdesSealSpec spec = make_spec(combinations[i % 6]);
 		size_t plain = i % 100 == 99 ? MAX_PLAIN : (size_t) i % 41, back_size;
 		uint8_t text[MAX_PLAIN], sealed[MAX_SIZE], back[MAX_SIZE];
-		SdesBytes good = {sealed, sdes_envelope_size(spec.ntokens, plain)};
+		int suite = 1 + i / 6 % 2;
+		SdesBytes good = {sealed, size_as(suite, spec.ntokens, plain)};
 
 		for (size_t j = 0; j < plain; j++)
 			text[j] = (uint8_t) (i + (int) j);
-		broken +=
-		    sdes_envelope_seal(aead, &spec, sdes_bytes(text, plain), sealed) != SDES_OK ||
-		    parse_and_open(good, &spec.context, back, &back_size) != SDES_OK ||
-		    back_size != plain || memcmp(text, back, plain) != 0;
+		broken += seal_as(suite, &spec, sdes_bytes(text, plain), sealed) != SDES_OK ||
+		          parse_and_open(good, &spec.context, back, &back_size) != SDES_OK ||
+		          back_size != plain || memcmp(text, back, plain) != 0;
 		accepted += tampered_accepted(good, &spec.context, &total);
 	}
 	none_failed(broken, ENVELOPES, "round trips");
@@ -267,11 +369,11 @@ test_armor_tampering(void)
 	{
 		SdesSealSpec spec = make_spec(combinations[i % 6]);
 		uint8_t text[60] = {0}, sealed[MAX_SIZE], back[MAX_SIZE], out[MAX_SIZE];
-		size_t size = sdes_envelope_size(spec.ntokens, (size_t) i), got, plain;
+		int suite = 1 + i / 6 % 2;
+		size_t size = size_as(suite, spec.ntokens, (size_t) i), got, plain;
 		char armor[2 * MAX_SIZE];
 
-		accepted += sdes_envelope_seal(aead, &spec, sdes_bytes(text, (size_t) i), sealed) !=
-		            SDES_OK;
+		accepted += seal_as(suite, &spec, sdes_bytes(text, (size_t) i), sealed) != SDES_OK;
 		sdes_armor_encode(sdes_bytes(sealed, size), armor);
 		for (size_t chars = 0; chars < sdes_armor_size(size); chars++, total++)
 			accepted +=
@@ -295,18 +397,17 @@ test_armor_tampering(void)
 
 /* A value moved to another bucket or type, or opened under another key. */
 static void
-test_context(void)
+test_context(int suite)
 {
 	SdesSealSpec spec = make_spec(SDES_ENVELOPE_TOKEN);
 	uint8_t sealed[MAX_SIZE], out[8];
-	SdesBytes bytes = {sealed, sdes_envelope_size(1, 5)};
+	SdesBytes bytes = {sealed, size_as(suite, 1, 5)};
 	SdesValueContext context = spec.context;
 	static const uint8_t other_key[SDES_AEAD_KEY_SIZE] = {7, 7, 8};
 	SdesAead *own = aead;
 	size_t size;
 
-	is_status(sdes_envelope_seal(aead, &spec, sdes_bytes("hello", 5), sealed), SDES_OK,
-	          "seal");
+	is_status(seal_as(suite, &spec, sdes_bytes("hello", 5), sealed), SDES_OK, "seal");
 	context.type ^= 1;
 	is_status(parse_and_open(bytes, &context, out, &size), SDES_ERR_TAG, "another type");
 	context = spec.context;
@@ -319,6 +420,51 @@ test_context(void)
 	aead = own;
 	is_status(parse_and_open(bytes, &spec.context, out, &size), SDES_OK, "the right ones");
 	ok(size == 5 && memcmp(out, "hello", 5) == 0, "open it");
+}
+
+/* A value of one suite that claims the other does not open, under one key. */
+static void
+test_suites_do_not_mix(void)
+{
+	SdesSealSpec spec = make_spec(0);
+	uint8_t sealed[MAX_SIZE], out[32];
+	size_t size;
+
+	for (int suite = 1; suite <= 2; suite++)
+	{
+		SdesBytes bytes = {sealed, size_as(suite, 0, 12)};
+
+		is_status(seal_as(suite, &spec, sdes_bytes("hello, world", 12), sealed), SDES_OK,
+		          "seal");
+		sealed[1] = (uint8_t) (3 - suite);
+		is_status(parse_and_open(bytes, &spec.context, out, &size), SDES_ERR_TAG,
+		          "a value of the other suite");
+	}
+}
+
+/* What an HSM gives back is as long as it must be, or it is not taken. */
+static void
+test_hsm_refusals(void)
+{
+	SdesSealSpec spec = make_spec(7);
+	uint8_t sealed[60] = {0}, out[MAX_SIZE];
+	SdesEnvelopeAad aad;
+	long failed = 0;
+
+	memset(out, 0xa5, sizeof(out));
+	for (size_t size = 0; size <= sizeof(sealed); size++)
+		failed += size != 5 + 36 &&
+		          sdes_envelope_hsm_write(&spec, 5, sdes_bytes(sealed, size), out) !=
+		              SDES_ERR_FORMAT;
+	none_failed(failed, sizeof(sealed) + 1, "a sealed value of another length");
+	spec.tokens[1].search_key = spec.tokens[0].search_key;
+	is_status(sdes_envelope_hsm_seal_aad(&spec, &aad), SDES_ERR_FORMAT,
+	          "two tokens of one search key");
+	is_status(sdes_envelope_hsm_write(&spec, 5, sdes_bytes(sealed, 5 + 36), out),
+	          SDES_ERR_FORMAT, "nor are they written");
+	spec.ntokens = 3;
+	is_status(sdes_envelope_hsm_seal_aad(&spec, &aad), SDES_ERR_FORMAT, "three tokens");
+	ok(aad.size == 0 && all_bytes(out, sizeof(out), 0xa5), "nothing is written then");
 }
 
 /* Canonical form */
@@ -351,19 +497,20 @@ flags_status(int flags)
 static void
 test_suites_and_flags(void)
 {
-	const size_t size = SDES_ENVELOPE_MAX_OVERHEAD;
+	const size_t size = SDES_ENVELOPE_MAX_OVERHEAD + SDES_ENVELOPE_CHECK_SIZE;
 	long failed = 0;
 
 	for (int i = 0; i < 256; i++)
 	{
 		failed += parse_bent(size, 0, (uint8_t) i) != (i == 0 ? SDES_OK : SDES_ERR_FORMAT);
-		failed += parse_bent(size, 1, (uint8_t) i) != (i == 1 ? SDES_OK : SDES_ERR_SUITE);
+		failed += parse_bent(size, 1, (uint8_t) i) !=
+		          (i == 1 || i == 2 ? SDES_OK : SDES_ERR_SUITE);
 		failed += parse_bent(size, 2, (uint8_t) i) != flags_status(i);
 	}
 	none_failed(failed, 256 * 3, "every marker, suite and flag byte");
-	is_status(parse_bent(3, 1, 2), SDES_ERR_SUITE, "another suite may be of any length");
+	is_status(parse_bent(3, 1, 3), SDES_ERR_SUITE, "another suite may be of any length");
 	is_status(parse_bent(3, 2, 8), SDES_ERR_SUITE, "so may another flag");
-	is_status(parse_bent(2, 1, 2), SDES_ERR_FORMAT, "but there are three bytes at least");
+	is_status(parse_bent(2, 1, 3), SDES_ERR_FORMAT, "but there are three bytes at least");
 	is_status(parse_bent(0, 0, 0), SDES_ERR_FORMAT, "and not none");
 }
 
@@ -391,28 +538,29 @@ test_equal_search_keys(void)
 }
 
 static void
-test_lengths(void)
+test_lengths(int suite)
 {
-	static const int bases[] = {39, 57, 75};
+	static const int bases[2][3] = {{39, 57, 75}, {47, 65, 83}};
 	long failed = 0;
 
 	for (int ntokens = 0; ntokens <= 2; ntokens++)
 	{
-		uint8_t bytes[MAX_SIZE] = {0x00, 0x01, (uint8_t) ((1 << ntokens) - 1)};
+		uint8_t bytes[MAX_SIZE] = {0x00, (uint8_t) suite, (uint8_t) ((1 << ntokens) - 1)};
+		size_t base = (size_t) bases[suite - 1][ntokens];
 		SdesEnvelope e;
 
 		bytes[SEARCH_KEY1_AT] = 1;
-		failed += sdes_envelope_size(ntokens, 0) != (size_t) bases[ntokens];
+		failed += size_as(suite, ntokens, 0) != base;
 		for (size_t size = 0; size < 100; size++)
 		{
 			uint8_t *exact = malloc(size);
 
 			memcpy(exact, bytes, size);
 			failed += (sdes_envelope_parse(sdes_bytes(exact, size), &e) == SDES_OK) !=
-			          (size >= (size_t) bases[ntokens]);
-			failed += size >= (size_t) bases[ntokens] &&
-			          (e.header.size != (size_t) bases[ntokens] - SDES_AEAD_TAG_SIZE ||
-			           e.sealed.ciphertext.size != size - (size_t) bases[ntokens] ||
+			          (size >= base);
+			failed += size >= base &&
+			          (e.header.size != (size_t) bases[0][ntokens] - SDES_AEAD_TAG_SIZE ||
+			           plain_size(&e) != size - base ||
 			           e.sealed.tag != exact + size - SDES_AEAD_TAG_SIZE ||
 			           e.sealed.nonce != exact + 11 || e.ntokens != ntokens);
 			free(exact);
@@ -471,13 +619,18 @@ main(void)
 {
 	if (sdes_aead_new(&aead, SDES_BYTES_OF(key)) != SDES_OK)
 		return 1;
-	test_known_answers();
+	test_known_answers(SDES_SUITE_AES_256_GCM, "envelope.kat", 29);
+	test_known_answers(SDES_SUITE_AES_256_GCM_HSM, "envelope_hsm.kat", 14);
 	test_tampering();
 	test_armor_tampering();
-	test_context();
+	test_context(SDES_SUITE_AES_256_GCM);
+	test_context(SDES_SUITE_AES_256_GCM_HSM);
+	test_suites_do_not_mix();
+	test_hsm_refusals();
 	test_suites_and_flags();
 	test_equal_search_keys();
-	test_lengths();
+	test_lengths(SDES_SUITE_AES_256_GCM);
+	test_lengths(SDES_SUITE_AES_256_GCM_HSM);
 	test_seal_refusals();
 	test_marker();
 	test_nonces_differ();
