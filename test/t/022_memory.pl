@@ -149,8 +149,16 @@ for my $kind ('softhsm', 'nss')
     is(holds($reader->{pid}), '', "$kind: key's row gone: the backend has wiped it");
     $node->safe_psql('shop', 'INSERT INTO sdes.dek SELECT * FROM kept');
 
+    # Keys get old, and the backend does not have to be asked for anything.
+    set_conf($node, 'sdes.key_cache_max_age' => '3s');
+    $node->reload;
+    sleep(0.5);
+    my $aging = session('oms', $READ);
+    is(holds($aging->{pid}), 'customer_pii-data-1:schedule', "$kind: a new session fetches it");
+    ok(wait_for(sub { holds($aging->{pid}) eq '' }, 20), "$kind: and has wiped it when it is too old, idle as it is");
+
     # A process that ended has no memory, but shared memory stays.
-    $_->{psql}->quit for $reader, $payer, $writer;
+    $_->{psql}->quit for $reader, $payer, $writer, $aging;
     nothing_ok(\%pids, "$kind, other backends ended");
     $_->{psql}->quit for $idle, $denied, $ciphertext;
     stop_service($service);
