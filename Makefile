@@ -19,14 +19,13 @@ SDES_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sdes.con
 # The rooms of the house, see src/README.md. What both the server's module and
 # the agent need is compiled once (as position-independent code).
 BELOW_WATERLINE := $(sort $(wildcard src/crypto/*.c src/envelope/*.c)) \
-	src/agent/protocol.c src/agent/config.c
+	$(addprefix src/agent/,protocol.c config.c backoff.c)
 MODULE_SOURCES := $(BELOW_WATERLINE) src/agent/client.c \
 	$(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,\
 		agentlink store keyring policy value types redact reveal admin doctor worker))) \
 		$(wildcard src/sdes*.c))
 AGENT_SOURCES := $(BELOW_WATERLINE) $(sort $(wildcard src/hsm/*.c) \
-	$(filter-out src/agent/client.c src/agent/protocol.c src/agent/config.c,\
-		$(wildcard src/agent/*.c)))
+	$(filter-out src/agent/client.c $(BELOW_WATERLINE),$(wildcard src/agent/*.c)))
 
 AGENT         := $(BUILD)/sdes_agent
 AGENT_OBJECTS := $(AGENT_SOURCES:%.c=$(BUILD)/obj/%.o)

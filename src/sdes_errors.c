@@ -85,7 +85,9 @@ static const StatusText texts[] = {
      "The token must keep it sensitive and non-extractable."},
     {SDES_ERR_HSM_TIMEOUT, ERRCODE_SYSTEM_ERROR, "HSM did not answer in time",
      "See SELECT * FROM sdes.health() and the server log."},
-    {SDES_ERR_HSM, ERRCODE_SYSTEM_ERROR, "HSM reported an error", NULL},
+    {SDES_ERR_HSM, ERRCODE_SYSTEM_ERROR, "HSM reported an error",
+     "The key agent tries it again by itself, every few seconds. If it stays away, look at "
+     "the HSM and the way to it; SELECT * FROM sdes.health() tells how it is."},
 };
 
 static const StatusText *

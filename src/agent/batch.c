@@ -136,37 +136,55 @@ fresh_session(SdesOps *ops, SdesHsmFault *fault)
 	return ops->provider->session_open(ops->hsm, &ops->session, fault);
 }
 
-/* Does the next value; the batch stays where it is unless that is SDES_OK. */
-static SdesStatus
-one_value(SdesBatch *batch, SdesOps *ops, const SdesRequest *request, SdesHsmFault *fault)
+static void
+close_session(SdesOps *ops)
 {
-	SdesReader values = batch->values;
-	SdesHsmWrap under;
-	SdesBytes data;
-	SdesStatus status;
+	ops->provider->session_close(ops->session);
+	ops->session = NULL;
+}
+
+/*
+ * Does one value: *data becomes its result. A bad tag is believed the second
+ * time, since some tokens have one code for it and for a bad moment.
+ */
+static SdesStatus
+do_value(SdesBatch *batch, SdesOps *ops, const SdesRequest *request, SdesBytes aad,
+         SdesBytes *data, SdesHsmFault *fault)
+{
+	SdesHsmWrap under = {.aad = aad};
+	SdesStatus status = SDES_ERR_TAG;
 
 	memcpy(under.kek_id, request->kek_id, sizeof(under.kek_id));
-	sdes_value_read(&values, &under.aad, &data);
-	status = fresh_session(ops, fault);
-	if (status != SDES_OK)
+	for (int attempt = 0; attempt <= 1 && status == SDES_ERR_TAG; attempt++)
+	{
+		status = fresh_session(ops, fault);
+		if (status == SDES_OK && request->op == SDES_OP_SEAL)
+			status = seal(batch, ops, &under, data, fault);
+		else if (status == SDES_OK)
+			status = open_sealed(batch, ops, &under, data, fault);
+		if (status == SDES_ERR_TAG)
+			close_session(ops);
+	}
+	return status;
+}
+
+/* Does the next value; the batch stays where it is unless that is SDES_OK. */
+static SdesStatus
+next_value(SdesBatch *batch, SdesOps *ops, const SdesRequest *request, SdesHsmFault *fault)
+{
+	SdesReader values = batch->values;
+	SdesBytes aad, data;
+	SdesStatus status;
+
+	sdes_value_read(&values, &aad, &data);
+	status = do_value(batch, ops, request, aad, &data, fault);
+	if (!is_verdict(status))
 		return status;
-	if (request->op == SDES_OP_SEAL)
-		status = seal(batch, ops, &under, &data, fault);
-	else
-		status = open_sealed(batch, ops, &under, &data, fault);
-	if (is_verdict(status))
-	{
-		sdes_result_write(&batch->written, status,
-		                  status == SDES_OK ? data : sdes_bytes(NULL, 0));
-		batch->values = values;
-		batch->done++;
-	}
-	if (status == SDES_ERR_TAG)
-	{
-		ops->provider->session_close(ops->session);
-		ops->session = NULL;
-	}
-	return is_verdict(status) ? SDES_OK : status;
+	sdes_result_write(&batch->written, status,
+	                  status == SDES_OK ? data : sdes_bytes(NULL, 0));
+	batch->values = values;
+	batch->done++;
+	return SDES_OK;
 }
 
 SdesStatus
@@ -180,7 +198,7 @@ sdes_batch_run(SdesBatch *batch, SdesOps *ops, const SdesRequest *request, SdesR
 		if (batch->done > 0 && ops->go_on != NULL && !ops->go_on(ops->argument))
 			return sdes_hsm_fault(fault, SDES_ERR_HSM_TIMEOUT,
 			                      "the token is too slow for so many values");
-		status = one_value(batch, ops, request, fault);
+		status = next_value(batch, ops, request, fault);
 	}
 	if (status != SDES_OK)
 		return status;

@@ -13,6 +13,8 @@ typedef struct SdesOps
 {
 	const SdesHsmProvider *provider;
 	SdesHsm *hsm;
+	const SdesHsmTokenInfo *token; /* as it was when it was logged in to */
+	bool mute; /* it does not describe itself any more since then (SoftHSM2, read-only) */
 	SdesHsmSession *session; /* NULL when none is open; kept from call to call */
 	/*
 	 * Called between the values of a batch, which may take long: false when

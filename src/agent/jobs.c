@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define STALLED_DETAIL "the PKCS#11 module has not returned from any call for 2 s"
+
 SdesPool sdes_pool = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .work = PTHREAD_COND_INITIALIZER,
@@ -86,12 +88,36 @@ sdes_job_fail(SdesJob *job, SdesStatus status, uint32_t ckr, const char *detail)
 	sdes_job_done(job);
 }
 
+void
+sdes_pool_state(SdesAgentState state, SdesStatus status, const SdesHsmFault *fault)
+{
+	int64_t now = sdes_agent_now();
+
+	if (sdes_pool.state != state)
+		sdes_pool.state_since = now;
+	sdes_pool.state = state;
+	sdes_pool.status = status;
+	if (fault != NULL)
+		sdes_pool.fault = *fault;
+	sdes_pool_wake();
+}
+
+void
+sdes_pool_fail_queue(void)
+{
+	SdesJob *job;
+
+	while ((job = sdes_job_shift(&sdes_pool.queue)) != NULL)
+		sdes_job_fail(job, sdes_pool.status, sdes_pool.fault.code, sdes_pool.fault.detail);
+}
+
 bool
 sdes_jobs_start(const SdesAgentConfig *config)
 {
 	pthread_condattr_t monotonic;
 
 	sdes_pool.config = config;
+	sdes_pool.state_since = sdes_agent_now();
 	if (pipe2(sdes_pool.wake, O_CLOEXEC | O_NONBLOCK) != 0)
 		return false;
 	if (pthread_condattr_init(&monotonic) != 0 ||
@@ -114,6 +140,13 @@ sdes_jobs_drain_fd(void)
 
 	while (read(sdes_pool.wake[0], bytes, sizeof(bytes)) > 0)
 		;
+}
+
+/* Half open, the state is READY and the failure the last one. */
+static SdesStatus
+why_failed(void)
+{
+	return sdes_pool.status != SDES_OK ? sdes_pool.status : SDES_ERR_HSM;
 }
 
 /* A job with a copy of the request and its values; NULL without memory. */
@@ -150,8 +183,12 @@ sdes_jobs_submit(uint64_t client, const SdesRequest *request)
 		return false;
 
 	pthread_mutex_lock(&sdes_pool.lock);
-	if (sdes_pool.state == SDES_AGENT_FAILED)
-		sdes_job_fail(job, sdes_pool.status, sdes_pool.fault.code, sdes_pool.fault.detail);
+	if (sdes_pool.stalled)
+		sdes_job_fail(job, SDES_ERR_HSM_TIMEOUT, 0, STALLED_DETAIL);
+	else if (sdes_pool.state == SDES_AGENT_FAILED ||
+	         (sdes_pool.state == SDES_AGENT_READY &&
+	          !sdes_breaker_admit(&sdes_pool.breaker)))
+		sdes_job_fail(job, why_failed(), sdes_pool.fault.code, sdes_pool.fault.detail);
 	else
 	{
 		sdes_job_append(&sdes_pool.queue, job);
@@ -250,19 +287,87 @@ expire_queue(int64_t now)
 		if (left > 0)
 			return left;
 		sdes_job_shift(&sdes_pool.queue);
+		sdes_breaker_undecided(&sdes_pool.breaker);
 		sdes_job_fail(job, SDES_ERR_HSM_TIMEOUT, 0, "no worker was free in time");
 	}
 	return -1;
 }
 
+/*
+ * Under the lock: milliseconds until all workers have been inside the module for
+ * too long, 0 when they have; -1 while one is not inside, or makes a key, which
+ * may take its time.
+ */
+static int64_t
+until_stalled(int64_t now)
+{
+	int64_t last = 0;
+
+	if (sdes_pool.state != SDES_AGENT_READY || sdes_pool.workers == 0)
+		return -1;
+	for (int i = 0; i < sdes_pool.workers; i++)
+	{
+		const SdesJob *job = sdes_pool.running[i];
+
+		if (sdes_pool.worker_inside[i] == 0 || job == NULL ||
+		    job->request.op == SDES_OP_KEK_CREATE)
+			return -1;
+		if (sdes_pool.worker_inside[i] > last)
+			last = sdes_pool.worker_inside[i];
+	}
+	return last + SDES_STALL_MS > now ? last + SDES_STALL_MS - now : 0;
+}
+
+/*
+ * Under the lock: notes whether all workers hang; whoever is queued behind them
+ * is told. Returns the milliseconds until that may change, -1 for never.
+ */
+static int64_t
+check_stall(int64_t now, bool *news)
+{
+	int64_t left = until_stalled(now);
+	bool under_way = sdes_pool.queue.count > 0;
+	SdesJob *job;
+
+	for (int i = 0; i < SDES_WORKERS; i++)
+		under_way = under_way || sdes_pool.running[i] != NULL;
+	*news = sdes_pool.stalled != (left == 0);
+	if (*news)
+	{
+		sdes_pool.stalled = left == 0;
+		sdes_pool.state_since = now;
+	}
+	while (sdes_pool.stalled && (job = sdes_job_shift(&sdes_pool.queue)) != NULL)
+		sdes_job_fail(job, SDES_ERR_HSM_TIMEOUT, 0, STALLED_DETAIL);
+	if (left > 0)
+		return left;
+	/* Who takes a job does not wake this thread. */
+	return under_way ? SDES_STALL_MS / 4 : -1;
+}
+
+static void
+tell_stall(bool stalled, int64_t since)
+{
+	if (stalled)
+		sdes_agent_log("unavailable: " STALLED_DETAIL);
+	else
+		sdes_agent_log("available again after %.1f s: the PKCS#11 module has returned",
+		               (double) (sdes_agent_now() - since + SDES_STALL_MS) / 1000);
+}
+
 int
 sdes_jobs_tick(void)
 {
-	int64_t now = sdes_agent_now();
+	int64_t now = sdes_agent_now(), since;
 	int64_t wait;
+	bool news, stalled;
 
 	pthread_mutex_lock(&sdes_pool.lock);
-	wait = sooner(expire_queue(now), left_of(sdes_pool.manager_inside, now));
+	since = sdes_pool.state_since;
+	wait = check_stall(now, &news);
+	stalled = sdes_pool.stalled;
+	wait = sooner(wait, expire_queue(now));
+	wait = sooner(wait, left_of(sdes_pool.manager_inside, now));
 	for (int i = 0; i < SDES_WORKERS; i++)
 	{
 		SdesJob *job = sdes_pool.running[i];
@@ -275,29 +380,42 @@ sdes_jobs_tick(void)
 		wait = sooner(wait, left_of(sdes_pool.worker_inside[i], now));
 	}
 	pthread_mutex_unlock(&sdes_pool.lock);
+	if (news)
+		tell_stall(stalled, since);
 	return (int) wait;
 }
 
-bool
-sdes_jobs_stuck(void)
+/* Under the lock: whether a thread has been inside the module for too long. */
+static bool
+is_stuck(int64_t now)
 {
-	int64_t now = sdes_agent_now();
-	bool stuck;
+	bool stuck = left_of(sdes_pool.manager_inside, now) == 0;
+
+	for (int i = 0; i < SDES_WORKERS; i++)
+		stuck = stuck || left_of(sdes_pool.worker_inside[i], now) == 0;
+	return stuck;
+}
+
+const char *
+sdes_jobs_hopeless(void)
+{
+	const char *why = NULL;
 	SdesJob *job;
 
 	pthread_mutex_lock(&sdes_pool.lock);
-	stuck = left_of(sdes_pool.manager_inside, now) == 0;
-	for (int i = 0; i < SDES_WORKERS; i++)
-		stuck = stuck || left_of(sdes_pool.worker_inside[i], now) == 0;
-	if (stuck)
+	if (is_stuck(sdes_agent_now()))
+		why = "the PKCS#11 module did not return in time";
+	else if (sdes_pool.hopeless)
+		why = "starting the PKCS#11 module anew has not helped";
+	if (why != NULL)
 	{
 		while ((job = sdes_job_shift(&sdes_pool.queue)) != NULL)
-			sdes_job_fail(job, SDES_ERR_HSM_TIMEOUT, 0, "the module is stuck");
+			sdes_job_fail(job, SDES_ERR_HSM_TIMEOUT, 0, why);
 		for (int i = 0; i < SDES_WORKERS; i++)
-			answer_running(sdes_pool.running[i], "the module is stuck");
+			answer_running(sdes_pool.running[i], why);
 	}
 	pthread_mutex_unlock(&sdes_pool.lock);
-	return stuck;
+	return why;
 }
 
 void
@@ -311,11 +429,20 @@ sdes_jobs_info(SdesAgentInfo *out)
 	out->state = (uint8_t) sdes_pool.state;
 	out->status = (uint16_t) sdes_pool.status;
 	out->logins = sdes_pool.logins;
+	out->seconds = (uint32_t) ((sdes_agent_now() - sdes_pool.state_since) / 1000);
+	out->failures = sdes_pool.breaker.failures;
 	memcpy(out->module, token->module, sizeof(out->module));
 	memcpy(out->token_label, token->label, sizeof(out->token_label));
 	memcpy(out->token_serial, token->serial, sizeof(out->token_serial));
 	memcpy(out->token_model, token->model, sizeof(out->token_model));
-	memcpy(out->detail, sdes_pool.fault.detail, sizeof(out->detail));
+	if (out->state != SDES_AGENT_READY || out->failures > 0)
+		memcpy(out->detail, sdes_pool.fault.detail, sizeof(out->detail));
+	if (sdes_pool.stalled)
+	{
+		out->state = SDES_AGENT_FAILED;
+		out->status = SDES_ERR_HSM_TIMEOUT;
+		strcpy(out->detail, STALLED_DETAIL);
+	}
 	pthread_mutex_unlock(&sdes_pool.lock);
 }
 

@@ -3,8 +3,8 @@
  *		The threads that enter the PKCS#11 module, and the queue to them.
  *
  * A manager thread loads the module, logs in and starts SDES_WORKERS workers,
- * each with its own session; when the token is lost it stops them, finalises
- * the module and begins again. The main thread only puts jobs in and takes
+ * each with its own session; when the breaker opens it stops them, finalises
+ * the module and begins again (breaker.h). The main thread only puts jobs in and takes
  * results out: it never enters the module and never waits for who does, since
  * a thread stuck in a module cannot be rescued. It watches the clock instead.
  *
@@ -17,6 +17,8 @@
 
 #define SDES_WORKERS         4
 #define SDES_JOB_DEADLINE_MS 10000 /* of a job, and of one start of the module */
+/* When no worker has come back for so long, nobody is sent after them. */
+#define SDES_STALL_MS 2000
 
 typedef struct SdesJob
 {
@@ -40,7 +42,8 @@ extern void sdes_jobs_drain_fd(void);
 
 /*
  * Queues a request of a client that has none under way. False without memory.
- * While the agent is FAILED the job comes back at once with the failure.
+ * While the agent is FAILED, or the breaker does not admit it, the job comes back
+ * at once with the failure.
  */
 extern bool sdes_jobs_submit(uint64_t client, const SdesRequest *request);
 
@@ -58,10 +61,11 @@ extern void sdes_job_free(SdesJob *job);
 extern int sdes_jobs_tick(void);
 
 /*
- * True when a thread has been inside the module for too long: the agent must
- * be replaced. All jobs then come back with SDES_ERR_HSM_TIMEOUT.
+ * Why this process must end for a new one, NULL unless it must: a thread has
+ * been inside the module for too long, or nothing has helped against its
+ * failures. All jobs then come back.
  */
-extern bool sdes_jobs_stuck(void);
+extern const char *sdes_jobs_hopeless(void);
 
 extern void sdes_jobs_info(SdesAgentInfo *out);
 

@@ -10,6 +10,7 @@
 #ifndef SDES_AGENT_JOBS_INTERNAL_H
 #define SDES_AGENT_JOBS_INTERNAL_H
 
+#include "agent/breaker.h"
 #include "agent/jobs.h"
 #include "agent/startup.h"
 
@@ -37,19 +38,31 @@ typedef struct SdesPool
 
 	SdesJobList queue;
 	SdesJobList done;
+	int workers; /* that were started */
 	SdesJob *running[SDES_WORKERS];
 	/* Since when each thread is inside the module, 0 when it is not. */
 	int64_t worker_inside[SDES_WORKERS];
 	int64_t manager_inside;
 
 	bool stop;    /* workers end after their job */
-	bool restart; /* a worker lost the token */
+	bool restart; /* the breaker has opened: the module must be started anew */
 	bool kick;    /* try again now */
 	bool pin_retry;
+	bool hopeless; /* nothing has helped: only a new process may */
+
+	SdesBreaker breaker;
+	bool lost;         /* it has opened since the token did not answer at all */
+	bool has_good_kek; /* one that was used last, to prove a token by */
+	uint8_t good_kek[SDES_KEK_ID_SIZE];
 
 	SdesAgentState state;
+	int64_t state_since;
+	int64_t doubted_at;   /* when the module was last started to see about a missing key */
+	bool told_ready;      /* the log has its line */
+	int64_t outage_since; /* 0: none that was told */
+	bool stalled;         /* all workers hang: requests fail at once */
 	SdesStatus status;
-	SdesHsmFault fault;
+	SdesHsmFault fault; /* why, also when half open */
 	SdesHsmTokenInfo token;
 	uint32_t logins;
 	char pin_identity[SDES_PIN_IDENTITY_SIZE];
@@ -61,6 +74,11 @@ extern void sdes_job_append(SdesJobList *list, SdesJob *job);
 extern SdesJob *sdes_job_shift(SdesJobList *list);
 /* Under the lock: puts a job with its reply where the main thread finds it. */
 extern void sdes_job_done(SdesJob *job);
+/* Under the lock: changes the state, and tells the main thread. */
+extern void sdes_pool_state(SdesAgentState state, SdesStatus status,
+                            const SdesHsmFault *fault);
+/* Under the lock: answers all that are queued with the pool's failure. */
+extern void sdes_pool_fail_queue(void);
 /* Under the lock: answers a job with a failure. */
 extern void sdes_job_fail(SdesJob *job, SdesStatus status, uint32_t ckr,
                           const char *detail);

@@ -9,6 +9,7 @@
 
 #include "crypto/kdf.h"
 
+#include <stdio.h>
 #include <string.h>
 
 _Static_assert(SDES_HSM_KEY_ID_SIZE == SDES_KEK_ID_SIZE, "one size of KEK ids");
@@ -191,33 +192,121 @@ is_infrastructure(SdesStatus status, const SdesHsmFault *fault)
 	}
 }
 
-bool
+/* Whether the token answers, and is the one that was logged in to. */
+static SdesStatus
+same_token(SdesOps *ops, SdesHsmFault *fault)
+{
+	SdesHsmTokenInfo token;
+	SdesStatus status;
+
+	if (ops->mute)
+		return SDES_OK;
+	status = ops->provider->token_info(ops->hsm, &token, fault);
+	if (status == SDES_OK && strcmp(token.serial, ops->token->serial) != 0)
+		status =
+		    sdes_hsm_fault(fault, SDES_ERR_HSM_TOKEN,
+		                   "the token was replaced by one of serial \"%s\"", token.serial);
+	return status;
+}
+
+SdesStatus
+sdes_ops_probe(SdesOps *ops, const uint8_t *kek, SdesHsmFault *fault)
+{
+	const char *mechanism;
+	uint8_t bytes[16];
+	SdesStatus status = same_token(ops, fault);
+
+	if (status == SDES_OK && ops->session == NULL)
+		status = ops->provider->session_open(ops->hsm, &ops->session, fault);
+	if (status == SDES_OK)
+		status = ops->provider->random(ops->session, bytes, sizeof(bytes), fault);
+	if (status == SDES_OK && kek != NULL)
+	{
+		status = ops->provider->kek_check(ops->session, kek, &mechanism, fault);
+		if (status != SDES_OK && !is_infrastructure(status, fault))
+			status = SDES_OK;
+	}
+	sdes_ops_close(ops);
+	return status;
+}
+
+const uint8_t *
+sdes_ops_kek(const SdesRequest *request, const SdesReply *reply)
+{
+	switch (request->op)
+	{
+		case SDES_OP_KEK_CREATE:
+			return reply->kek_id;
+		case SDES_OP_DEK_CREATE:
+		case SDES_OP_DEK_UNWRAP:
+			return request->binding.kek_id;
+		default:
+			return request->kek_id;
+	}
+}
+
+static bool
+uses_key(SdesAgentOp op)
+{
+	return op != SDES_OP_KEK_LIST && op != SDES_OP_KEK_DESTROY;
+}
+
+/* One try. The session is closed unless that goes well. */
+static void
+try_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesOpsMemory *memory,
+       SdesHsmFault *fault)
+{
+	memset(reply, 0, sizeof(*reply));
+	memset(fault, 0, sizeof(*fault));
+	reply->op = request->op;
+	if (ops->session == NULL)
+		reply->status = ops->provider->session_open(ops->hsm, &ops->session, fault);
+	if (reply->status == SDES_OK)
+		reply->status = run_op(ops, request, reply, memory, fault);
+	/* An operation may have stayed active in the session. */
+	if (reply->status != SDES_OK)
+		sdes_ops_close(ops);
+}
+
+/* A missing key may mean that the token is another one: says which was looked at. */
+static SdesOpsOutcome
+look_at_token(SdesOps *ops, SdesReply *reply, SdesHsmFault *fault)
+{
+	size_t used = strlen(fault->detail);
+
+	if (reply->status != SDES_ERR_HSM_KEY_MISSING)
+		return SDES_OPS_NEUTRAL;
+	reply->status = same_token(ops, fault);
+	if (reply->status != SDES_OK)
+		return SDES_OPS_LOST;
+	reply->status = SDES_ERR_HSM_KEY_MISSING;
+	snprintf(fault->detail + used, sizeof(fault->detail) - used,
+	         " (token \"%s\", serial \"%s\")", ops->token->label, ops->token->serial);
+	return ops->mute ? SDES_OPS_MISSING : SDES_OPS_NEUTRAL;
+}
+
+SdesOpsOutcome
 sdes_ops_run(SdesOps *ops, const SdesRequest *request, SdesReply *reply,
              SdesOpsMemory *memory)
 {
-	SdesHsmFault fault;
-	bool blamed = false;
+	SdesOpsOutcome outcome = SDES_OPS_FAILED;
+	SdesHsmFault fault, unused;
 
-	for (int attempt = 0; attempt <= RETRIES; attempt++)
+	for (int attempt = 0; attempt <= RETRIES && outcome == SDES_OPS_FAILED; attempt++)
 	{
-		memset(reply, 0, sizeof(*reply));
-		memset(&fault, 0, sizeof(fault));
-		reply->op = request->op;
-		if (ops->session == NULL)
-			reply->status = ops->provider->session_open(ops->hsm, &ops->session, &fault);
+		try_op(ops, request, reply, memory, &fault);
 		if (reply->status == SDES_OK)
-			reply->status = run_op(ops, request, reply, memory, &fault);
-		if (reply->status == SDES_OK)
-			return true;
-		/* An operation may have stayed active in the session. */
-		sdes_ops_close(ops);
-		blamed = is_infrastructure(reply->status, &fault);
-		if (!blamed)
-			break;
+			return uses_key(request->op) ? SDES_OPS_SERVED : SDES_OPS_NEUTRAL;
+		/* Some tokens have one code for a bad tag and for a bad moment. */
+		if (!is_infrastructure(reply->status, &fault) &&
+		    (reply->status != SDES_ERR_TAG || attempt == RETRIES))
+			outcome = look_at_token(ops, reply, &fault);
 	}
+	if (outcome == SDES_OPS_FAILED && sdes_ops_probe(ops, NULL, &unused) != SDES_OK)
+		outcome = SDES_OPS_LOST;
 	reply->ckr = fault.code;
 	strcpy(reply->detail, fault.detail);
-	return !blamed;
+	return outcome;
 }
 
 void

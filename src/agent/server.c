@@ -117,7 +117,7 @@ tell_supervisor(void)
 	if (!server.mode.supervised)
 		return;
 	sdes_jobs_info(&info);
-	if (memcmp(&info, &server.info, sizeof(info)) == 0)
+	if (info.state == server.info.state && info.status == server.info.status)
 		return;
 	server.info = info;
 	n = snprintf(line, sizeof(line), "state %s %s\n", state_name(info.state),
@@ -197,12 +197,12 @@ static int
 tick(void)
 {
 	int wait = sooner(sdes_clients_tick(), sdes_jobs_tick());
+	const char *hopeless = sdes_jobs_hopeless();
 
-	if (sdes_jobs_stuck())
+	if (hopeless != NULL)
 	{
 		deliver_results();
-		sdes_agent_log("the PKCS#11 module did not return within %d ms: ending",
-		               SDES_JOB_DEADLINE_MS);
+		sdes_agent_log("%s: ending, so that a new agent is started", hopeless);
 		_exit(SDES_EXIT_STUCK);
 	}
 	deliver_results();

@@ -14,7 +14,7 @@
  */
 #define SDES_EXIT_ORPHAN 0 /* the supervisor closed its end of the pipe */
 #define SDES_EXIT_SETUP  1 /* configuration, socket or memory */
-#define SDES_EXIT_STUCK  1 /* a thread did not come back from the module */
+#define SDES_EXIT_STUCK  1 /* see sdes_jobs_hopeless() */
 #define SDES_EXIT_USAGE  2
 
 typedef struct SdesServerMode

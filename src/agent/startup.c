@@ -89,7 +89,9 @@ try_pin(SdesStartup *startup, SdesPinSource *source, const char *key, SdesHsmFau
 	{
 		startup->logins++;
 		startup->pin_retry = false;
-		sdes_agent_log("logging in to token \"%s\"", startup->token.label);
+		/* A later one belongs to an outage, which has its own lines. */
+		if (startup->logins == 1)
+			sdes_agent_log("logging in to token \"%s\"", startup->token.label);
 		status = startup->provider->login(startup->hsm, pin, fault);
 		if (status == SDES_ERR_HSM_PIN || status == SDES_ERR_HSM_PIN_LOCKED)
 			sdes_latch_write(directory, SDES_LATCH_REFUSED, key, &ignored);
@@ -138,6 +140,8 @@ sdes_startup(SdesStartup *startup, SdesHsmFault *fault)
 	const SdesAgentConfig *config = startup->config;
 	SdesHsmTarget target = {config->module, config->init_args, config->token};
 	SdesStatus status = check_settings(config, fault);
+	SdesHsmTokenInfo again;
+	SdesHsmFault ignored;
 
 	startup->hsm = NULL;
 	if (status == SDES_OK)
@@ -146,7 +150,10 @@ sdes_startup(SdesStartup *startup, SdesHsmFault *fault)
 		status = startup->provider->token_info(startup->hsm, &startup->token, fault);
 	if (status == SDES_OK)
 		status = login(startup, fault);
-	if (status != SDES_OK)
+	if (status == SDES_OK)
+		startup->mute =
+		    startup->provider->token_info(startup->hsm, &again, &ignored) != SDES_OK;
+	else
 	{
 		startup->provider->close(startup->hsm);
 		startup->hsm = NULL;

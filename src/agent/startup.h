@@ -24,7 +24,8 @@ typedef struct SdesStartup
 	/* results */
 	SdesHsm *hsm; /* NULL unless SDES_OK */
 	SdesHsmTokenInfo token;
-	uint32_t logins;                           /* C_Login calls, counted up */
+	bool mute;       /* logged in, it does not describe itself any more; see ops.h */
+	uint32_t logins; /* C_Login calls, counted up */
 	char pin_identity[SDES_PIN_IDENTITY_SIZE]; /* of the source last looked at */
 } SdesStartup;
 

@@ -149,6 +149,30 @@ check_login(Health *health)
 		    sdes_status_hint(status));
 }
 
+/* Whether requests reach the HSM, or fail at once while the agent tries to mend it. */
+static void
+check_hsm(Health *health)
+{
+	const SdesAgentInfo *info = &health->info;
+	const char *why =
+	    info->detail[0] ? info->detail : sdes_status_name((SdesStatus) info->status);
+
+	if (!health->asked)
+		add(health, "hsm", false, "not known, since the agent does not answer", NULL);
+	else if (info->state == SDES_AGENT_STARTING)
+		add(health, "hsm", false, "the agent is starting", "Look again in a moment.");
+	else if (info->state == SDES_AGENT_FAILED)
+		add(health, "hsm", false,
+		    psprintf("out of service for %u s: %s", info->seconds, why),
+		    sdes_status_hint((SdesStatus) info->status));
+	else if (info->failures > 0)
+		add(health, "hsm", false,
+		    psprintf("%u failure(s) in a row, the last: %s", info->failures, why),
+		    sdes_status_hint(SDES_ERR_HSM));
+	else
+		add(health, "hsm", true, psprintf("in service for %u s", info->seconds), NULL);
+}
+
 static const char *
 bucket_name(const uint8 *uuid)
 {
@@ -374,6 +398,7 @@ sdes_health(PG_FUNCTION_ARGS)
 	         health.info.token_serial[0] ? ", serial " : "", health.info.token_serial);
 	check_stage(&health, "token", token, SDES_ERR_HSM_TOKEN, SDES_ERR_HSM_TOKEN);
 	check_login(&health);
+	check_hsm(&health);
 	check_rows(&health);
 	check_keks(&health);
 	check_deks(&health);

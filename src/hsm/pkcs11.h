@@ -187,10 +187,12 @@ sdes_pkcs11_next_mechanism(const SdesHsm *hsm, const SdesHsmNewKek *spec,
 /* Says which mechanisms would have done. */
 extern SdesStatus sdes_pkcs11_none_offered(const SdesHsmNewKek *spec, SdesHsmFault *fault);
 /*
- * Wraps and unwraps random bytes under the key; sets key->proven to the first
- * mechanism for such a key that worked. See SdesHsmProvider.kek_create.
+ * Wraps and unwraps random bytes under the key, see SdesHsmProvider.kek_create, by
+ * that mechanism or, when it is NULL, by the first for such a key that works, to
+ * which key->proven is set. Does nothing when a mechanism was proven.
  */
-extern SdesStatus sdes_pkcs11_prove(SdesHsm *hsm, SdesPkcs11Key *key, SdesHsmFault *fault);
+extern SdesStatus sdes_pkcs11_prove(SdesHsm *hsm, SdesPkcs11Key *key,
+                                    const SdesPkcs11Mechanism *only, SdesHsmFault *fault);
 /*
  * Who is to blame for a status of an unwrap, or an open: where
  * the code could mean either and the key still does a round trip, the token is

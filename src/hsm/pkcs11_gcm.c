@@ -105,27 +105,47 @@ refuses_iv(SdesStatus status, const SdesHsmFault *fault)
 	       (fault->code == CKR_MECHANISM_PARAM_INVALID || fault->code == CKR_ARGUMENTS_BAD);
 }
 
+/* Tries the other forms, and remembers the one that worked. */
+static SdesStatus
+seal_otherwise(const SdesPkcs11Context *context, SdesBytes plaintext, uint8_t *out,
+               SdesHsmFault *fault)
+{
+	int *known = &context->hsm->gcm_iv;
+	int refused = __atomic_load_n(known, __ATOMIC_RELAXED);
+	SdesStatus result = SDES_ERR_HSM_MECHANISM;
+
+	for (int form = 0; form < SDES_PKCS11_IV_COUNT; form++)
+	{
+		SdesHsmFault reason;
+		SdesStatus status;
+
+		if (form == refused)
+			continue;
+		status = seal_with(context, (SdesPkcs11Iv) form, plaintext, out, &reason);
+		if (status == SDES_OK)
+		{
+			__atomic_store_n(known, form, __ATOMIC_RELAXED);
+			return SDES_OK;
+		}
+		/* More telling than that the first one was refused. */
+		if (!refuses_iv(status, &reason))
+		{
+			*fault = reason;
+			result = status;
+		}
+	}
+	return result;
+}
+
 SdesStatus
 sdes_pkcs11_gcm_seal(const SdesPkcs11Context *context, SdesBytes plaintext, uint8_t *out,
                      SdesHsmFault *fault)
 {
-	int *known = &context->hsm->gcm_iv;
-	int form = __atomic_load_n(known, __ATOMIC_RELAXED);
+	int form = __atomic_load_n(&context->hsm->gcm_iv, __ATOMIC_RELAXED);
 	SdesStatus status = seal_with(context, (SdesPkcs11Iv) form, plaintext, out, fault);
 
-	for (int i = 1; i < SDES_PKCS11_IV_COUNT && refuses_iv(status, fault); i++)
-	{
-		SdesHsmFault other_fault;
-
-		form = (form + 1) % SDES_PKCS11_IV_COUNT;
-		if (seal_with(context, (SdesPkcs11Iv) form, plaintext, out, &other_fault) ==
-		    SDES_OK)
-		{
-			__atomic_store_n(known, form, __ATOMIC_RELAXED);
-			status = SDES_OK;
-		}
-	}
-	return status;
+	return refuses_iv(status, fault) ? seal_otherwise(context, plaintext, out, fault)
+	                                 : status;
 }
 
 static SdesStatus

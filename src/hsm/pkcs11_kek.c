@@ -13,11 +13,11 @@
 
 #include <string.h>
 
-/* Finds and proves; name becomes the mechanism's. */
+/* Finds and proves by that mechanism, NULL: by any; name becomes the mechanism's. */
 static SdesStatus
 open_and_prove(SdesHsm *hsm, CK_SESSION_HANDLE handle,
-               const uint8_t id[SDES_HSM_KEY_ID_SIZE], const char **name,
-               SdesHsmFault *fault)
+               const uint8_t id[SDES_HSM_KEY_ID_SIZE], const SdesPkcs11Mechanism *mechanism,
+               const char **name, SdesHsmFault *fault)
 {
 	SdesPkcs11Key key = {.handle = CK_INVALID_HANDLE};
 	SdesStatus status;
@@ -25,7 +25,7 @@ open_and_prove(SdesHsm *hsm, CK_SESSION_HANDLE handle,
 	memcpy(key.id, id, sizeof(key.id));
 	status = sdes_pkcs11_key_open(hsm, handle, &key, fault);
 	if (status == SDES_OK)
-		status = sdes_pkcs11_prove(hsm, &key, fault);
+		status = sdes_pkcs11_prove(hsm, &key, mechanism, fault);
 	if (status == SDES_OK)
 		*name = key.proven->name;
 	sdes_pkcs11_key_close(&key);
@@ -45,7 +45,7 @@ create_with(SdesHsm *hsm, const SdesPkcs11Mechanism *mechanism, const char *labe
 		return status;
 	status = sdes_pkcs11_generate(hsm, handle, mechanism, label, id, fault);
 	if (status == SDES_OK)
-		status = open_and_prove(hsm, handle, id, name, fault);
+		status = open_and_prove(hsm, handle, id, mechanism, name, fault);
 	if (status != SDES_OK)
 		sdes_pkcs11_key_destroy(hsm, handle, id, &unused);
 	hsm->p11->C_CloseSession(handle);
@@ -78,7 +78,7 @@ SdesStatus
 sdes_pkcs11_kek_check(SdesHsmSession *session, const uint8_t id[SDES_HSM_KEY_ID_SIZE],
                       const char **mechanism, SdesHsmFault *fault)
 {
-	return open_and_prove(session->hsm, session->handle, id, mechanism, fault);
+	return open_and_prove(session->hsm, session->handle, id, NULL, mechanism, fault);
 }
 
 SdesStatus

@@ -123,7 +123,9 @@ sdes_pkcs11_key_stale(SdesPkcs11Key *key, const SdesHsmFault *fault)
 {
 	sdes_pkcs11_key_close(key);
 	return fault->code == CKR_KEY_HANDLE_INVALID ||
-	       fault->code == CKR_OBJECT_HANDLE_INVALID;
+	       fault->code == CKR_OBJECT_HANDLE_INVALID ||
+	       fault->code == CKR_WRAPPING_KEY_HANDLE_INVALID ||
+	       fault->code == CKR_UNWRAPPING_KEY_HANDLE_INVALID;
 }
 
 static SdesStatus

@@ -9,8 +9,14 @@
 
 #include <string.h>
 
-/* An integrity check value of 8 bytes comes on top; KWP's padding adds no more here. */
 #define WRAPPED_MAX 512
+
+/* With the integrity check value, and for KWP with zeros to whole semiblocks. */
+static size_t
+wrapped_size(size_t size)
+{
+	return 8 + (size + 7) / 8 * 8;
+}
 
 static SdesStatus
 import_payload(const SdesPkcs11Context *c, SdesBytes payload, CK_OBJECT_HANDLE *object,
@@ -106,11 +112,14 @@ sdes_pkcs11_kw_unwrap(const SdesPkcs11Context *context, SdesReader *in, SdesSecr
 {
 	CK_FUNCTION_LIST_PTR p11 = context->hsm->p11;
 	CK_ATTRIBUTE value = {CKA_VALUE, payload->data, payload->size};
+	SdesBytes wrapped = sdes_read_bytes(in, wrapped_size(payload->size));
 	CK_OBJECT_HANDLE object;
-	SdesStatus status = unwrap_object(context, sdes_read_bytes(in, in->left), payload->size,
-	                                  &object, fault);
+	SdesStatus status;
 	CK_RV rv;
 
+	if (!sdes_read_complete(in))
+		return sdes_hsm_fault(fault, SDES_ERR_FORMAT, "the wrapped key's length is wrong");
+	status = unwrap_object(context, wrapped, payload->size, &object, fault);
 	if (status != SDES_OK)
 		return status;
 	rv = p11->C_GetAttributeValue(context->handle, object, &value, 1);

@@ -12,8 +12,12 @@ static SdesStatus
 seal(const SdesPkcs11Context *context, SdesBytes plaintext, uint8_t *out,
      SdesHsmFault *fault)
 {
-	SdesStatus status = sdes_pkcs11_prove(context->hsm, context->key, fault);
+	SdesStatus status;
 
+	if ((context->key->usage & CKF_ENCRYPT) == 0)
+		return sdes_hsm_fault(fault, SDES_ERR_HSM_MECHANISM,
+		                      "values are sealed by AES-GCM, which this key does not do");
+	status = sdes_pkcs11_prove(context->hsm, context->key, sdes_pkcs11_gcm, fault);
 	if (status != SDES_OK)
 		return status;
 	if (context->key->proven != sdes_pkcs11_gcm)

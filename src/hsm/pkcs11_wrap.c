@@ -259,7 +259,8 @@ prove_mechanism(SdesHsm *hsm, SdesPkcs11Key *key, const SdesPkcs11Mechanism *mec
 }
 
 SdesStatus
-sdes_pkcs11_prove(SdesHsm *hsm, SdesPkcs11Key *key, SdesHsmFault *fault)
+sdes_pkcs11_prove(SdesHsm *hsm, SdesPkcs11Key *key, const SdesPkcs11Mechanism *only,
+                  SdesHsmFault *fault)
 {
 	SdesHsmNewKek spec = {"", key->kind, false};
 	SdesStatus status;
@@ -269,8 +270,8 @@ sdes_pkcs11_prove(SdesHsm *hsm, SdesPkcs11Key *key, SdesHsmFault *fault)
 	status = sdes_pkcs11_none_offered(&spec, fault);
 	for (size_t i = 0; i < MECHANISMS; i++)
 	{
-		if (!hsm->offered[i] || mechanisms[i].kind != key->kind ||
-		    mechanisms[i].usage != key->usage)
+		if (!hsm->offered[i] || (only != NULL && only != &mechanisms[i]) ||
+		    mechanisms[i].kind != key->kind || mechanisms[i].usage != key->usage)
 			continue;
 		status = prove_mechanism(hsm, key, &mechanisms[i], fault);
 		if (status != SDES_OK)
@@ -285,7 +286,7 @@ static SdesStatus
 wrap_proven(SdesPkcs11Context *context, SdesBytes dek, SdesHsmBlob *out,
             SdesHsmFault *fault)
 {
-	SdesStatus status = sdes_pkcs11_prove(context->hsm, context->key, fault);
+	SdesStatus status = sdes_pkcs11_prove(context->hsm, context->key, NULL, fault);
 
 	context->mechanism = context->key->proven;
 	return status == SDES_OK ? wrap_dek(context, dek, out, fault) : status;

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "agent/backoff.h"
 #include "agent/client.h"
 #include "agentlink/agentlink.h"
 #include "crypto/kdf.h"
@@ -34,8 +35,6 @@
 #include "worker/supervisor.h"
 
 #define TICK_MS          1000
-#define FIRST_PAUSE_MS   100 /* before the agent is started again */
-#define LONGEST_PAUSE_MS 5000
 #define HEALTHY_AFTER_MS 10000 /* an agent that lived so long starts anew at once */
 #define STUCK_AFTER_MS   5000  /* without an answer to a status request */
 #define ORPHAN_RETRY_MS  5000
@@ -47,7 +46,7 @@ typedef struct Supervisor
 	SdesAgentProcess process;
 	TimestampTz started_at;
 	TimestampTz start_again_at;
-	int pause_ms;
+	int pause_ms; /* before that, 0: none was needed */
 
 	/* one request at a time to the agent: is it alive, destroy this key */
 	SdesClient *client;
@@ -97,6 +96,14 @@ read_config(SdesAgentConfig *config)
 	config->has_secret = true;
 }
 
+/* An agent that cannot be started, or died young, is tried ever more slowly. */
+static void
+pause_before_start(void)
+{
+	super.pause_ms = sdes_backoff_next(super.pause_ms);
+	super.start_again_at = after_ms(super.pause_ms);
+}
+
 /* Says why the agent cannot be started, once, and tries ever more slowly. */
 static void
 note_trouble(const char *trouble)
@@ -104,8 +111,7 @@ note_trouble(const char *trouble)
 	if (strcmp(super.published.trouble, trouble) != 0)
 		ereport(LOG, (errmsg("sdes: %s", trouble)));
 	strlcpy(super.published.trouble, trouble, sizeof(super.published.trouble));
-	super.pause_ms = Min(super.pause_ms * 2, LONGEST_PAUSE_MS);
-	super.start_again_at = after_ms(super.pause_ms);
+	pause_before_start();
 }
 
 static void
@@ -114,7 +120,7 @@ start_agent(void)
 	char trouble[sizeof(super.published.trouble)];
 
 	read_config(&super.config);
-	super.start_again_at = after_ms(super.pause_ms);
+	super.start_again_at = after_ms(SDES_BACKOFF_MAX_MS);
 	if (sdes_random(super.config.secret, SDES_AGENT_SECRET_SIZE) != SDES_OK)
 		return;
 	/* The secret first: whoever reaches the new agent must know it. */
@@ -142,18 +148,6 @@ drop_conversation(void)
 	super.asked_at = after_ms(TICK_MS);
 }
 
-/* An agent that died young is started again ever more slowly. */
-static void
-choose_pause(void)
-{
-	if (TimestampDifferenceExceeds(super.started_at, GetCurrentTimestamp(),
-	                               HEALTHY_AFTER_MS))
-		super.pause_ms = FIRST_PAUSE_MS;
-	else
-		super.pause_ms = Min(super.pause_ms * 2, LONGEST_PAUSE_MS);
-	super.start_again_at = after_ms(super.pause_ms);
-}
-
 static void
 note_death(int status)
 {
@@ -163,7 +157,10 @@ note_death(int status)
 		ereport(LOG,
 		        (errmsg("sdes: key agent exited with status %d", WEXITSTATUS(status))));
 	drop_conversation();
-	choose_pause();
+	if (TimestampDifferenceExceeds(super.started_at, GetCurrentTimestamp(),
+	                               HEALTHY_AFTER_MS))
+		super.pause_ms = 0;
+	pause_before_start();
 	publish();
 }
 
@@ -188,7 +185,7 @@ reload(void)
 	memcpy(now.secret, super.config.secret, sizeof(now.secret));
 	if (runs_own_agent() && memcmp(&now, &super.config, sizeof(now)) != 0)
 	{
-		super.pause_ms = FIRST_PAUSE_MS;
+		super.pause_ms = 0;
 		replace_agent("its settings changed");
 	}
 }
@@ -360,7 +357,6 @@ sdes_supervisor_main(Datum arg)
 	if (super.client == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 		                errmsg("sdes: cannot get locked memory")));
-	super.pause_ms = FIRST_PAUSE_MS;
 	super.published.supervisor_pid = MyProcPid;
 	before_shmem_exit(leave, 0);
 	publish();

@@ -36,10 +36,8 @@ typedef struct Group
 } Group;
 
 static const Group groups[] = {
-    {"keys", key_tests},
-    {"pin", pin_tests},
-    {"faults", fault_tests},
-    {"clients", client_tests},
+    {"keys", key_tests},      {"pin", pin_tests},       {"faults", fault_tests},
+    {"ladder", ladder_tests}, {"batches", batch_tests}, {"clients", client_tests},
 };
 
 static bool

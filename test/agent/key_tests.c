@@ -3,14 +3,15 @@
  *		KEKs and DEKs: made, listed, wrapped, unwrapped, destroyed; and what is
  *		not what was wrapped is refused.
  */
-#include "fixture.h"
 #include "tests.h"
+#include "token.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* A larger mapping is a sanitizer's shadow. */
@@ -268,6 +269,82 @@ test_unsafe_keys(Fixture *f)
 	check(f->reply.nkeks == 0, "no unsafe key stays in the token");
 }
 
+/* By a program of its own, which shares the token with the agent. */
+static bool
+import_kek(Fixture *f, const uint8_t id[SDES_KEK_ID_SIZE])
+{
+	static const uint8_t value[32] = {1, 2, 3};
+	CK_OBJECT_HANDLE key;
+	int status = -1;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (child == 0)
+		_exit(token_import_aes(token_of(f), id, SDES_BYTES_OF(value),
+		                       CKF_ENCRYPT | CKF_DECRYPT, &key)
+		          ? 0
+		          : 1);
+	return waitpid(child, &status, 0) == child && status == 0;
+}
+
+/* A key that somebody knows, put where a KEK is expected. */
+static void
+test_imported(Fixture *f)
+{
+	uint8_t id[SDES_KEK_ID_SIZE] = {3, 1, 4};
+	SdesDekBinding binding = make_binding(id);
+	SdesRequest unwrap;
+
+	check(import_kek(f, id), "a key with a known value is imported into the token");
+	check_status(kek_op(f, SDES_OP_KEK_CHECK, id), SDES_ERR_HSM_KEY_UNSAFE,
+	             "KEK_CHECK of an imported key");
+	check(strstr(f->reply.detail, "CKA_ALWAYS_SENSITIVE") != NULL, "says why");
+	check_status(dek_create(f, &binding, &unwrap), SDES_ERR_HSM_KEY_UNSAFE,
+	             "DEK_CREATE under it");
+	check_status(kek_op(f, SDES_OP_KEK_DESTROY, id), SDES_OK, "KEK_DESTROY of it");
+}
+
+static void
+test_rsa(Fixture *f)
+{
+	SdesRequest create = {
+	    .op = SDES_OP_KEK_CREATE, .label = "sdes/rsa", .kind = SDES_KEK_RSA_4096};
+	uint8_t kek[SDES_KEK_ID_SIZE], dek[SDES_DEK_SIZE];
+	SdesDekBinding binding;
+	SdesRequest unwrap;
+
+	check_status(ask(f, &create, 15000), SDES_OK, "KEK_CREATE of an RSA-4096 pair");
+	check(strcmp(f->reply.mechanism, "RSA-OAEP-SHA256") == 0, "its mechanism");
+	memcpy(kek, f->reply.kek_id, sizeof(kek));
+	check_status(kek_op(f, SDES_OP_KEK_CHECK, kek), SDES_OK, "KEK_CHECK of it");
+	binding = make_binding(kek);
+	check_status(dek_create(f, &binding, &unwrap), SDES_OK, "DEK_CREATE under it");
+	check_status(ask(f, &unwrap, 5000), SDES_OK, "DEK_UNWRAP");
+	memcpy(dek, f->dek, sizeof(dek));
+	test_memory(f, dek);
+	unwrap.binding.version++;
+	check_status(ask(f, &unwrap, 5000), SDES_ERR_TAG, "DEK_UNWRAP under another binding");
+	unwrap.binding.version--;
+	fixture_rule(f, "C_Decrypt 0x30");
+	check_status(ask(f, &unwrap, 5000), SDES_ERR_HSM, "CKR_DEVICE_ERROR to libp11");
+	/* The second try finds the operation that the proxy left active in libp11's pool. */
+	check(f->reply.ckr == 0x30 || f->reply.ckr == 0x90, "the reply holds a CKR");
+	fixture_rule(f, NULL);
+	check(wait_state(f, SDES_AGENT_READY, SDES_OK), "the module is started again");
+	check_status(ask(f, &unwrap, 5000), SDES_OK, "and works, libp11 too");
+	agent_kill(f);
+	agent_start(f);
+	wait_state(f, SDES_AGENT_READY, SDES_OK);
+	check_status(ask(f, &unwrap, 5000), SDES_OK, "DEK_UNWRAP in a new agent");
+	check(memcmp(dek, f->dek, sizeof(dek)) == 0, "the same DEK");
+	check_status(kek_op(f, SDES_OP_KEK_DESTROY, kek), SDES_OK, "KEK_DESTROY of the pair");
+	check_status(ask(f, &unwrap, 5000), SDES_ERR_HSM_KEY_MISSING, "DEK_UNWRAP after that");
+	check(agent_orphan(f, 1000), "end of file: gone, with libp11 in use");
+	agent_start(f);
+	wait_state(f, SDES_AGENT_READY, SDES_OK);
+}
+
 static void
 test_mechanisms(Fixture *f)
 {
@@ -314,6 +391,8 @@ key_tests(void)
 	test_lengths(f, &unwrap);
 	test_restart(f, &unwrap, dek);
 	test_unsafe_keys(f);
+	test_imported(f);
+	test_rsa(f);
 	check_status(kek_op(f, SDES_OP_KEK_DESTROY, kek), SDES_OK, "KEK_DESTROY");
 	check_status(ask(f, &unwrap, 5000), SDES_ERR_HSM_KEY_MISSING,
 	             "DEK_UNWRAP after its KEK was destroyed");

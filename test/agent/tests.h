@@ -5,10 +5,18 @@
 #ifndef SDES_TEST_AGENT_TESTS_H
 #define SDES_TEST_AGENT_TESTS_H
 
+#include "crypto/status.h"
+
+#include <stdbool.h>
+
 extern void key_tests(void);
 extern void pin_tests(void);
 extern void fault_tests(void);
+extern void ladder_tests(void);
+extern void batch_tests(void);
 extern void client_tests(void);
+extern void wrap_tests(void);
+extern void value_tests(void);
 
 /* tap.h keeps its counters per file: these are agent_test.c's. */
 extern bool check(bool passed, const char *format, ...)

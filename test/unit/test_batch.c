@@ -31,7 +31,8 @@ static struct
 	int fail_count; /* and so many after it */
 	SdesStatus with;
 	bool lost;
-	int flip_at;    /* this call's output is wrong */
+	int flip_at; /* this call's output is wrong */
+	bool other_token, dead;
 	int dirty_uses; /* calls on a session that ought to have been closed */
 	uint8_t nonce;
 } store;
@@ -116,7 +117,30 @@ open_sealed(SdesHsmSession *session, const SdesHsmWrap *under, SdesBytes sealed,
 	return SDES_OK;
 }
 
+static SdesStatus
+token_info(SdesHsm *hsm, SdesHsmTokenInfo *out, SdesHsmFault *fault)
+{
+	(void) hsm;
+	memset(out, 0, sizeof(*out));
+	strcpy(out->label, "label");
+	strcpy(out->serial, store.other_token ? "2" : "1");
+	return store.dead ? sdes_hsm_fault(fault, SDES_ERR_HSM, "dead") : SDES_OK;
+}
+
+static SdesStatus
+draw(SdesHsmSession *session, uint8_t *out, size_t size, SdesHsmFault *fault)
+{
+	(void) session;
+	(void) fault;
+	memset(out, 4, size);
+	return SDES_OK;
+}
+
+static const SdesHsmTokenInfo first_token = {.label = "label", .serial = "1"};
+
 static const SdesHsmProvider provider = {
+    .token_info = token_info,
+    .random = draw,
     .session_open = session_open,
     .session_close = session_close,
     .seal = seal,
@@ -132,7 +156,7 @@ typedef struct Talk
 	SdesOpsMemory memory;
 	uint8_t *values;
 	SdesWriter writer;
-	bool well; /* as sdes_ops_run() says */
+	SdesOpsOutcome outcome;
 } Talk;
 
 static Talk *
@@ -142,6 +166,7 @@ talk_new(SdesAgentOp op)
 
 	memset(&store, 0, sizeof(store));
 	t->ops.provider = &provider;
+	t->ops.token = &first_token;
 	t->request.op = op;
 	t->request.kek_id[0] = 9;
 	t->values = calloc(1, MAX_BATCH);
@@ -162,7 +187,7 @@ static SdesStatus
 run(Talk *t)
 {
 	t->request.values = sdes_bytes(t->values, MAX_BATCH - t->writer.left);
-	t->well = sdes_ops_run(&t->ops, &t->request, &t->reply, &t->memory);
+	t->outcome = sdes_ops_run(&t->ops, &t->request, &t->reply, &t->memory);
 	return t->reply.status;
 }
 
@@ -258,12 +283,13 @@ test_verdicts(void)
 	add_value(t, "short", 5);
 	add_value(t, zeros, SDES_VALUE_MAX + SDES_VALUE_OVERHEAD + 1);
 	is_status(run(t), SDES_OK, "a batch with bad values");
-	ok(t->well, "is no failure of the token");
+	ok(t->outcome == SDES_OPS_SERVED, "is no failure of the token");
 	ok(texts_in(t) == 3, "the good ones are opened");
 	is_status(result_of(t, 3, &data), SDES_ERR_TAG, "a bad tag");
 	is_status(result_of(t, 4, &data), SDES_ERR_FORMAT, "too short to be one");
 	is_status(result_of(t, 5, &data), SDES_ERR_TOO_LONG, "one byte too long to open");
-	ok(store.calls == 4 && store.opened <= 2, "nothing is tried again");
+	ok(store.calls == 5 && store.opened <= 3,
+	   "the bad tag is tried once more, nothing else");
 	ok(store.dirty_uses == 0, "a session with a failed call is not used again");
 	talk_free(t);
 
@@ -285,7 +311,13 @@ test_failures(void)
 {
 	Talk *t = sealed_texts();
 
-	store.calls = 0;
+	store.fail_at = 2;
+	store.with = SDES_ERR_TAG;
+	run(t);
+	ok(texts_in(t) == 4, "a bad tag that is none the second time is none");
+	talk_free(t);
+
+	t = sealed_texts();
 	store.fail_at = 3;
 	store.with = SDES_ERR_HSM;
 	is_status(run(t), SDES_OK, "the token fails once in a batch");
@@ -298,7 +330,8 @@ test_failures(void)
 	store.fail_count = 9;
 	store.with = SDES_ERR_HSM;
 	is_status(run(t), SDES_ERR_HSM, "the token fails for good: the whole request does");
-	ok(!t->well && t->reply.results.size == 0, "that is the token's failure");
+	ok(t->outcome == SDES_OPS_FAILED && t->reply.results.size == 0,
+	   "that is the token's failure");
 	ok(store.calls == 4, "it is tried once more, not oftener");
 	talk_free(t);
 
@@ -306,8 +339,43 @@ test_failures(void)
 	store.fail_at = 2;
 	store.with = SDES_ERR_HSM_KEY_MISSING;
 	is_status(run(t), SDES_ERR_HSM_KEY_MISSING, "no such key: the whole request fails");
-	ok(t->well && store.calls == 2, "at once, and the token is well");
-	ok(strcmp(t->reply.detail, "told to") == 0, "with the reason");
+	ok(t->outcome == SDES_OPS_NEUTRAL && store.calls == 2,
+	   "at once, and the token is well");
+	ok(strcmp(t->reply.detail, "told to (token \"label\", serial \"1\")") == 0,
+	   "with the reason, and the token that was looked at");
+	talk_free(t);
+}
+
+/* Whether a failure is the request's, the session's or the whole token's. */
+static void
+test_outcomes(void)
+{
+	Talk *t = sealed_texts();
+
+	store.fail_at = 1;
+	store.fail_count = 9;
+	store.with = SDES_ERR_HSM;
+	store.dead = true;
+	run(t);
+	ok(t->outcome == SDES_OPS_LOST, "a token that does not answer: lost");
+	talk_free(t);
+
+	t = sealed_texts();
+	store.fail_at = 1;
+	store.with = SDES_ERR_HSM_KEY_MISSING;
+	store.other_token = true;
+	is_status(run(t), SDES_ERR_HSM_TOKEN, "a missing key in another token");
+	ok(t->outcome == SDES_OPS_LOST && strstr(t->reply.detail, "replaced") != NULL,
+	   "means that the token was replaced");
+	talk_free(t);
+
+	t = sealed_texts();
+	store.fail_at = 1;
+	store.with = SDES_ERR_HSM_KEY_MISSING;
+	store.other_token = true;
+	t->ops.mute = true;
+	is_status(run(t), SDES_ERR_HSM_KEY_MISSING, "in a token that does not describe itself");
+	ok(t->outcome == SDES_OPS_MISSING, "it may mean either");
 	talk_free(t);
 }
 
@@ -356,7 +424,7 @@ test_limits(void)
 		t->request.nvalues++;
 	}
 	is_status(run(t), SDES_ERR_TOO_LONG, "too many without aad: refused");
-	ok(store.calls == 0 && t->well, "before the token is touched");
+	ok(store.calls == 0 && t->outcome == SDES_OPS_NEUTRAL, "before the token is touched");
 	talk_free(t);
 
 	t = sealed_texts();
@@ -373,6 +441,7 @@ main(void)
 	test_round_trip();
 	test_verdicts();
 	test_failures();
+	test_outcomes();
 	test_wrong_bytes();
 	test_limits();
 	return done_testing();
