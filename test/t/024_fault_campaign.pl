@@ -116,7 +116,7 @@ sub recovery
     my ($site, $since) = @_;
     while (time - $since < 60)
     {
-        my ($status, $out) = $site->{node}->psql('shop', "SET statement_timeout = '2s'; $SQL",
+        my ($status, $out) = $site->{node}->psql('shop', "SET statement_timeout = '1s'; $SQL",
             extra_params => [ '-U', 'oms' ]);
         return time - $since if $status == 0 && $out eq $site->{email};
         sleep(0.1);
@@ -134,7 +134,8 @@ sub tally
 }
 
 # Runs a fault on all sites, or those of the kind only: on() and off() for each,
-# and hold, how long it lasts. Tests what has to be true of each fault; refused is
+# and hold, how long it lasts at least: until struck is to be read in the log of
+# the proxy or of the server. Tests what has to be true of each fault; refused is
 # how often the PIN may have been, errors what new sessions may have seen.
 sub fault
 {
@@ -144,12 +145,12 @@ sub fault
     for my $site (@sites)
     {
         news_of($site->{$_}) for 'cached', 'fresh';
-        $site->{logins} = proxy_calls($site->{proxy}, 'C_Login');
-        $site->{refused} = () = slurp_file($site->{proxy}{log}) =~ /^C_Login 0xa[0-3]\b/mg;
+        $site->{calls} = -s $site->{proxy}{log};
     }
     my $on = time;
     $how{on}->($_) for @sites;
     sleep($how{hold} // $HOLD);
+    my %struck = map { my $site = $_; ($_ => wait_for(sub { has_struck($site, $how{struck}) }, 5)) } @sites;
     my (%off, %took);
     for my $site (@sites) { $how{off}->($site); $off{$site} = time; }
     $took{$_} = recovery($_, $off{$_}) for @sites;
@@ -163,11 +164,14 @@ sub fault
         my @wrong = grep { $_->[2] =~ /^wrong/ } @cached, @fresh;
         my @unclear = grep { $_->[2] !~ ($how{errors} // qr/^(?:ok$|58000 |53200 |0A000 )/) } @fresh;
         $row->{errors}{ (split / /, $_->[2])[0] }++ for grep { $_->[2] ne 'ok' } @fresh;
-        $row->{logins} = max($row->{logins}, proxy_calls($site->{proxy}, 'C_Login') - $site->{logins});
-        my $refused = (() = slurp_file($site->{proxy}{log}) =~ /^C_Login 0xa[0-3]\b/mg) - $site->{refused};
+        my $calls = slurp_file($site->{proxy}{log}, $site->{calls});
+        my @logins = $calls =~ /^C_Login (0x\S+)$/mg;
+        my $refused = grep { /^0xa[0-3]$/ } @logins;
+        $row->{logins} = max($row->{logins}, scalar @logins);
         $row->{slowest} = max($row->{slowest}, $took{$site});
 
         my $title = "$name, $site->{kind}";
+        ok($struck{$site}, "$title: it struck");
         ok($kept, "$title: who has a key goes on") or diag($bad[0][2] // 'read nothing');
         is(scalar @wrong, 0, "$title: no value is wrong");
         is($unclear[0][2] // '', '', "$title: errors are clear ones");
@@ -177,6 +181,12 @@ sub fault
     }
     $row->{times} += @sites;
     return;
+}
+
+sub has_struck
+{
+    my ($site, $struck) = @_;
+    return slurp_file($site->{proxy}{log}, $site->{calls}) =~ $struck || log_since($site->{node}, $site->{log}) =~ $struck;
 }
 
 sub no_crash_quietly
@@ -197,8 +207,8 @@ my $first = 10_000;
 sub chapter
 {
     my ($name, $what) = @_;
-    my @loads = map { start_writers($_->{node}, clients => 2, first => $first, orders => 20_000, pause => 0.03) } @sites;
-    $first += 40_000;
+    my @loads = map { start_writers($_->{node}, clients => 2, first => $first, orders => 2000, pause => 0.03) } @sites;
+    $first += 4000;
     $what->();
     stop_writers($_) for @loads;
     for my $i (0 .. $#sites)
@@ -223,24 +233,24 @@ my @CODES = (
     [ CKR_USER_NOT_LOGGED_IN => 0x101 ], [ CKR_BUFFER_TOO_SMALL => 0x150 ],
     [ CKR_CRYPTOKI_NOT_INITIALIZED => 0x190 ], [ CKR_VENDOR_DEFINED => 0x80000001 ],
 );
-my @FUNCTIONS = qw(C_Decrypt C_DecryptInit C_FindObjectsInit C_FindObjects C_OpenSession);
+my @FUNCTIONS = qw(C_Decrypt C_FindObjectsInit C_DecryptInit C_OpenSession C_FindObjects C_GetAttributeValue);
 
-chapter('codes', sub {
-    my $turn = 0;
-    for my $round (1 .. $TIMES)
-    {
+my $turn = 0;
+for my $round (1 .. $TIMES)
+{
+    chapter("codes, round $round", sub {
         for my $code (@CODES)
         {
+            my ($name, $number) = ($code->[0], sprintf '0x%x', $code->[1]);
             my $function = $FUNCTIONS[ $turn++ % @FUNCTIONS ];
-            # A session is opened anew only after something has failed.
-            my @rules = map { sprintf '%s 0x%x', $_, $code->[1] }
-                $function eq 'C_OpenSession' ? ($function, 'C_DecryptInit') : $function;
-            fault("$code->[0] of $function", row => $code->[0],
+            # A session is opened, and the key looked up in it, only after something failed.
+            my @rules = map { "$_ $number" } $function =~ /Open|Find|Get/ ? ($function, 'C_DecryptInit') : $function;
+            fault("$name of $function", row => $name, struck => qr/^$function $number$/m,
                 on => sub { rule($_[0], @rules) }, off => \&no_rule);
         }
         $turn++; # another function for each code the next time
-    }
-});
+    });
+}
 
 chapter('wrong answers', sub {
     for my $round (1 .. $FEW)
@@ -248,11 +258,11 @@ chapter('wrong answers', sub {
         # A module that lies about a key is not told from a row that does.
         for my $how ('short', 'less', 'torn', 'wrong', 'wrong every 2')
         {
-            fault("C_Decrypt: $how", errors => qr/^(?:ok$|58000 |XX001 )/,
+            fault("C_Decrypt: $how", struck => qr/^C_Decrypt /m, errors => qr/^(?:ok$|58000 |XX001 )/,
                 on => sub { rule($_[0], "C_Decrypt $how") }, off => \&no_rule);
         }
-        fault('C_FindObjects: 300 ms', errors => qr/^ok$/,
-            on => sub { rule($_[0], 'C_FindObjects delay 300') }, off => \&no_rule);
+        fault('C_DecryptInit: 300 ms', struck => qr/^C_DecryptInit /m, errors => qr/^ok$/,
+            on => sub { rule($_[0], 'C_DecryptInit delay 300') }, off => \&no_rule);
     }
 });
 
@@ -261,7 +271,7 @@ chapter('hangs', sub {
     {
         for my $seconds (1, 11, $round == 1 ? soak([], [60])->@* : ())
         {
-            fault("C_Decrypt hangs for $seconds s", hold => $seconds,
+            fault("C_Decrypt hangs for $seconds s", hold => $seconds, struck => qr/hangs$/m,
                 on => sub { rule($_[0], 'C_Decrypt hang') }, off => \&no_rule);
         }
     }
@@ -270,15 +280,17 @@ chapter('hangs', sub {
 chapter('crashes and starts', sub {
     for my $round (1 .. $FEW)
     {
-        fault('SIGSEGV in C_Decrypt', on => sub { rule($_[0], 'C_Decrypt segv') }, off => \&no_rule);
+        my $ended = qr/key agent was ended by signal 11/;
+        fault('SIGSEGV in C_Decrypt', struck => $ended,
+            on => sub { rule($_[0], 'C_Decrypt segv') }, off => \&no_rule);
         for my $function (qw(C_Login C_Initialize))
         {
-            fault("SIGSEGV in $function", off => \&no_rule,
+            fault("SIGSEGV in $function", struck => $ended, off => \&no_rule,
                 on => sub { rule($_[0], "$function segv"); kill_agent($_[0]) });
         }
         for my $rule ('C_Initialize 0x5', 'C_Login 0x6', 'C_GetTokenInfo 0xe1', 'C_Login 0x30')
         {
-            fault("$rule at the agent's start", off => \&no_rule, hold => 3 * $HOLD,
+            fault("$rule at the agent's start", off => \&no_rule, struck => qr/^$rule\b/m,
                 on => sub { rule($_[0], $rule); kill_agent($_[0]) });
         }
     }
@@ -298,13 +310,13 @@ chapter('PINs', sub {
     my %pin = map { $_ => slurp_file($_->{hsm}{pin_file}) } @sites;
     for my $round (1 .. $FEW)
     {
-        fault('PIN wrong', refused => 1, hold => 3 * $HOLD,
+        fault('PIN wrong', refused => 1, struck => qr/^C_Login 0xa0$/m,
             on => sub { write_pin($_[0], 'not the PIN at all'); kill_agent($_[0]) },
             off => sub { write_pin($_[0], $pin{ $_[0] }) });
-        fault('PIN locked', hold => 3 * $HOLD,
+        fault('PIN locked', struck => qr/^C_Login 0xa4$/m,
             on => sub { rule($_[0], 'C_Login 0xa4'); kill_agent($_[0]) },
             off => sub { no_rule($_[0]); query_as($_[0]{node}, 'dba', 'SELECT sdes.retry_pin()', 'shop') });
-        fault('PIN file gone', hold => 3 * $HOLD,
+        fault('PIN file gone', struck => qr/unavailable: hsm pin source/i,
             on => sub { my $f = $_[0]{hsm}{pin_file}; rename $f, "$f.away" or die $!; kill_agent($_[0]) },
             off => sub { my $f = $_[0]{hsm}{pin_file}; rename "$f.away", $f or die $!; });
     }
@@ -336,7 +348,7 @@ chapter('token and key', sub {
     my %place = map { $_ => [ make_twin($_) ] } @sites;
     for my $round (1 .. $FEW)
     {
-        fault('token replaced by its namesake', hold => 3 * $HOLD, errors => qr/^(?:ok$|58000 |42704 )/,
+        fault('token replaced by its namesake', struck => qr/^C_FindObjectsFinal /m, errors => qr/^(?:ok$|58000 |42704 )/,
             on => sub {
                 my ($place, $twin) = @{ $place{ $_[0] } };
                 rename $place, "$place.away" or die $!;
@@ -347,9 +359,11 @@ chapter('token and key', sub {
                 my ($place, $twin) = @{ $place{ $_[0] } };
                 rename $place, $twin or die $!;
                 rename "$place.away", $place or die $!;
+                # It has the files of the other one open, and both the same serial number.
+                kill_agent($_[0]) if $_[0]{kind} eq 'nss';
             });
         # NSS keeps all keys in one file.
-        fault('keys gone from the token', only => 'softhsm', errors => qr/^(?:ok$|58000 |42704 )/,
+        fault('keys gone from the token', only => 'softhsm', struck => qr/^C_FindObjects /m, errors => qr/^(?:ok$|58000 |42704 )/,
             on => sub {
                 my ($token) = glob "$_[0]{hsm}{dir}/tokens/*-*";
                 rename $_, "$_.away" or die $! for grep { !/token\.object/ } glob "$token/*.object";
@@ -357,6 +371,12 @@ chapter('token and key', sub {
             off => sub {
                 my ($token) = glob "$_[0]{hsm}{dir}/tokens/*-*";
                 for my $file (glob "$token/*.away") { rename $file, $file =~ s/\.away$//r or die $!; }
+                # By this counter SoftHSM2 learns of what others have put there.
+                open my $generation, '+<:raw', "$token/generation" or die $!;
+                read $generation, my $count, 8;
+                seek $generation, 0, 0;
+                print $generation pack 'Q>', 1 + unpack 'Q>', $count;
+                close $generation or die $!;
             });
     }
 });
