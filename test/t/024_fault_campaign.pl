@@ -37,6 +37,8 @@ log_statement = none
 log_connections = off
 log_disconnections = off
 shared_buffers = 16MB
+sdes.key_cache_ttl = 1d
+sdes.key_cache_max_age = 1d
 CONF
     new_shop($node);
     query_as($node, 'oms', orders('insert', 1, 20), 'shop');
