@@ -312,7 +312,7 @@ chapter('PINs', sub {
     my %pin = map { $_ => slurp_file($_->{hsm}{pin_file}) } @sites;
     for my $round (1 .. $FEW)
     {
-        fault('PIN wrong', refused => 1, struck => qr/^C_Login 0xa0$/m,
+        fault('PIN wrong', refused => 1, hold => 3.5, struck => qr/^C_Login 0xa0$/m,
             on => sub { write_pin($_[0], 'not the PIN at all'); kill_agent($_[0]) },
             off => sub { write_pin($_[0], $pin{ $_[0] }) });
         fault('PIN locked', struck => qr/^C_Login 0xa4$/m,
