@@ -22,7 +22,7 @@ BELOW_WATERLINE := $(sort $(wildcard src/crypto/*.c src/envelope/*.c)) \
 	$(addprefix src/agent/,protocol.c config.c backoff.c)
 MODULE_SOURCES := $(BELOW_WATERLINE) src/agent/client.c \
 	$(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,\
-		agentlink store keyring policy value types redact reveal admin doctor worker))) \
+		pan agentlink store keyring policy value types redact reveal admin doctor worker))) \
 		$(wildcard src/sdes*.c))
 AGENT_SOURCES := $(BELOW_WATERLINE) $(sort $(wildcard src/hsm/*.c) \
 	$(filter-out src/agent/client.c $(BELOW_WATERLINE),$(wildcard src/agent/*.c)))
@@ -38,7 +38,7 @@ SHLIB_LINK = -lcrypto
 
 # "make installcheck" against a running server with a token; "make check" brings
 # its own. Scripts run in the order of their names, in one database.
-REGRESS        = install bucket enc_text guard access reveal input health hsm_mode
+REGRESS        = install bucket enc_text enc_pan guard access reveal input health hsm_mode hsm_batch rsa_kek
 ISOLATION      = $(sort $(patsubst test/isolation/specs/%.spec,%,\
 	$(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation

@@ -182,7 +182,7 @@ ALTER TABLE sdes.dek ENABLE ALWAYS TRIGGER invalidate;
 ALTER TABLE sdes.access ENABLE ALWAYS TRIGGER invalidate;
 
 -- ---------------------------------------------------------------------------
--- The type. Input, output and casts are STABLE: IMMUTABLE would let the planner
+-- The types. Input, output and casts are STABLE: IMMUTABLE would let the planner
 -- store one ciphertext for all rows, VOLATILE would keep indexes from being
 -- used and make ALTER TABLE rewrite.
 -- ---------------------------------------------------------------------------
@@ -265,10 +265,89 @@ COMMENT ON CAST (sdes.enc_text AS text) IS 'opens a value, for roles that may de
 COMMENT ON CAST (sdes.enc_text AS character varying) IS 'opens a value, for roles that may decrypt it';
 COMMENT ON CAST (sdes.enc_text AS character) IS 'opens a value, for roles that may decrypt it';
 
+-- Card numbers. There is no cast between the types: a value gets from one to the
+-- other as text, through the hands of who may decrypt it.
+
+CREATE TYPE sdes.enc_pan;
+
+CREATE FUNCTION sdes.enc_pan_in(cstring, oid, integer) RETURNS sdes.enc_pan
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_in';
+CREATE FUNCTION sdes.enc_pan_out(sdes.enc_pan) RETURNS cstring
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_out';
+CREATE FUNCTION sdes.enc_pan_recv(internal, oid, integer) RETURNS sdes.enc_pan
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_recv';
+CREATE FUNCTION sdes.enc_pan_send(sdes.enc_pan) RETURNS bytea
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_send';
+COMMENT ON FUNCTION sdes.enc_pan_in(cstring, oid, integer) IS 'seals a card number';
+COMMENT ON FUNCTION sdes.enc_pan_out(sdes.enc_pan) IS 'gives ciphertext, whoever asks';
+COMMENT ON FUNCTION sdes.enc_pan_recv(internal, oid, integer) IS 'seals a card number';
+COMMENT ON FUNCTION sdes.enc_pan_send(sdes.enc_pan) IS 'gives ciphertext, whoever asks';
+
+CREATE TYPE sdes.enc_pan (
+    INPUT = sdes.enc_pan_in,
+    OUTPUT = sdes.enc_pan_out,
+    RECEIVE = sdes.enc_pan_recv,
+    SEND = sdes.enc_pan_send,
+    TYPMOD_IN = sdes.enc_text_typmod_in,
+    TYPMOD_OUT = sdes.enc_text_typmod_out,
+    INTERNALLENGTH = VARIABLE,
+    STORAGE = external,
+    CATEGORY = 'S',
+    COLLATABLE = true
+);
+COMMENT ON TYPE sdes.enc_pan IS 'payment card number (PAN) that is stored encrypted; enc_pan(''bucket'') names its bucket';
+
+CREATE FUNCTION sdes.enc_pan(sdes.enc_pan, integer, boolean) RETURNS sdes.enc_pan
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_from_enc_pan';
+CREATE FUNCTION sdes.enc_pan(text, integer, boolean) RETURNS sdes.enc_pan
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_from_text';
+CREATE FUNCTION sdes.enc_pan(character varying, integer, boolean) RETURNS sdes.enc_pan
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_from_text';
+CREATE FUNCTION sdes.enc_pan(character, integer, boolean) RETURNS sdes.enc_pan
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_from_bpchar';
+CREATE FUNCTION sdes.to_text(sdes.enc_pan) RETURNS text
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_to_text';
+CREATE FUNCTION sdes.to_varchar(sdes.enc_pan) RETURNS character varying
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_to_text';
+CREATE FUNCTION sdes.to_bpchar(sdes.enc_pan) RETURNS character
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_to_text';
+COMMENT ON FUNCTION sdes.enc_pan(sdes.enc_pan, integer, boolean) IS 'brings a value into the bucket of a column';
+COMMENT ON FUNCTION sdes.enc_pan(text, integer, boolean) IS 'seals a card number';
+COMMENT ON FUNCTION sdes.enc_pan(character varying, integer, boolean) IS 'seals a card number';
+COMMENT ON FUNCTION sdes.enc_pan(character, integer, boolean) IS 'seals a card number';
+COMMENT ON FUNCTION sdes.to_text(sdes.enc_pan) IS 'opens a value, for roles that may decrypt it';
+COMMENT ON FUNCTION sdes.to_varchar(sdes.enc_pan) IS 'opens a value, for roles that may decrypt it';
+COMMENT ON FUNCTION sdes.to_bpchar(sdes.enc_pan) IS 'opens a value, for roles that may decrypt it';
+
+CREATE CAST (sdes.enc_pan AS sdes.enc_pan)
+    WITH FUNCTION sdes.enc_pan(sdes.enc_pan, integer, boolean) AS IMPLICIT;
+CREATE CAST (text AS sdes.enc_pan)
+    WITH FUNCTION sdes.enc_pan(text, integer, boolean) AS ASSIGNMENT;
+CREATE CAST (character varying AS sdes.enc_pan)
+    WITH FUNCTION sdes.enc_pan(character varying, integer, boolean) AS ASSIGNMENT;
+CREATE CAST (character AS sdes.enc_pan)
+    WITH FUNCTION sdes.enc_pan(character, integer, boolean) AS ASSIGNMENT;
+CREATE CAST (sdes.enc_pan AS text) WITH FUNCTION sdes.to_text(sdes.enc_pan) AS IMPLICIT;
+CREATE CAST (sdes.enc_pan AS character varying)
+    WITH FUNCTION sdes.to_varchar(sdes.enc_pan) AS ASSIGNMENT;
+CREATE CAST (sdes.enc_pan AS character)
+    WITH FUNCTION sdes.to_bpchar(sdes.enc_pan) AS ASSIGNMENT;
+COMMENT ON CAST (sdes.enc_pan AS sdes.enc_pan) IS 'into the bucket of a column';
+COMMENT ON CAST (text AS sdes.enc_pan) IS 'seals a card number';
+COMMENT ON CAST (character varying AS sdes.enc_pan) IS 'seals a card number';
+COMMENT ON CAST (character AS sdes.enc_pan) IS 'seals a card number';
+COMMENT ON CAST (sdes.enc_pan AS text) IS 'opens a value, for roles that may decrypt it';
+COMMENT ON CAST (sdes.enc_pan AS character varying) IS 'opens a value, for roles that may decrypt it';
+COMMENT ON CAST (sdes.enc_pan AS character) IS 'opens a value, for roles that may decrypt it';
+
 -- VOLATILE and PARALLEL RESTRICTED keep it above sorts and gathers in a plan.
 CREATE FUNCTION sdes.reveal(sdes.enc_text) RETURNS text
     LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'sdes_reveal_text';
+CREATE FUNCTION sdes.reveal(sdes.enc_pan) RETURNS text
+    LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'sdes_reveal_pan';
 COMMENT ON FUNCTION sdes.reveal(sdes.enc_text) IS
+    'what the current role may see of a value: the plaintext, a mask, or the ciphertext';
+COMMENT ON FUNCTION sdes.reveal(sdes.enc_pan) IS
     'what the current role may see of a value: the plaintext, a mask, or the ciphertext';
 
 -- ---------------------------------------------------------------------------

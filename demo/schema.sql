@@ -37,7 +37,7 @@ CREATE TABLE orders (
     email sdes.enc_text('customer_pii') NOT NULL,
     phone sdes.enc_text('customer_pii'),
     address sdes.enc_text('customer_pii'),
-    card sdes.enc_text('payment'),
+    card sdes.enc_pan('payment'),
     tax_id sdes.enc_text('customer_pii'),
     note sdes.enc_text('customer_pii')
 );

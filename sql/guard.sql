@@ -2,6 +2,9 @@
 CREATE TABLE g1 (a sdes.enc_text);
 CREATE TABLE g1 (a sdes.enc_text[]);
 CREATE TABLE g1 AS SELECT 'x'::sdes.enc_text AS a;
+CREATE TABLE g1 (a sdes.enc_text('payment'), b sdes.enc_pan);
+CREATE TABLE g1 (a sdes.enc_pan[]);
+CREATE TABLE g1 AS SELECT '4111111111111111'::sdes.enc_pan AS a;
 CREATE TABLE g1 AS SELECT 'x'::sdes.enc_text('payment') AS a;
 ALTER TABLE g1 ADD COLUMN b sdes.enc_text;
 ALTER TABLE g1 ALTER COLUMN a TYPE sdes.enc_text;
@@ -9,11 +12,14 @@ ALTER TABLE g1 ALTER COLUMN a TYPE sdes.enc_text;
 CREATE TEMP TABLE g2 (a sdes.enc_text);
 CREATE UNLOGGED TABLE g2 (a sdes.enc_text);
 CREATE TYPE gc AS (a sdes.enc_text);
+CREATE TYPE gc AS (a sdes.enc_pan);
 CREATE TYPE gc AS (a int);
 ALTER TYPE gc ADD ATTRIBUTE b sdes.enc_text;
 CREATE DOMAIN gd AS sdes.enc_text;
 CREATE TABLE g2 (a gd);
 CREATE TABLE g2 (a gd[]);
+CREATE DOMAIN gdp AS sdes.enc_pan;
+CREATE TABLE g2 (a int, b gdp);
 CREATE DOMAIN gok AS sdes.enc_text('payment');
 CREATE TABLE g2 (a gok, b gok[]);
 CREATE MATERIALIZED VIEW gm AS SELECT 'x'::sdes.enc_text AS a;
@@ -34,8 +40,9 @@ DROP VIEW gv, gw;
 -- equality is equality of bytes
 CREATE COLLATION nondet (provider = icu, locale = 'und', deterministic = false);
 CREATE TABLE g3 (a sdes.enc_text('payment') COLLATE nondet);
+CREATE TABLE g3 (a sdes.enc_pan('payment') COLLATE nondet);
 CREATE TABLE g3 (a sdes.enc_text('payment') COLLATE "C");
 \d g3
 DROP TABLE g1, g2, g3, gp, gl;
-DROP DOMAIN gd, gok;
+DROP DOMAIN gd, gdp, gok;
 DROP TYPE gc;

@@ -124,27 +124,10 @@ END
 $$;
 SELECT "check", ok FROM sdes.health() WHERE "check" IN ('orphans', 'kek', 'dek') ORDER BY 1;
 
--- an RSA key wraps the data keys; values are sealed as in any bucket of mode cached
-SELECT sdes.create_bucket('by_rsa', kek => 'rsa-4096') IS NOT NULL AS created;
-SELECT k.bucket, k.mode, k.kek_kind, k.wrapped_by, octet_length(d.wrapped)
-FROM sdes.keys AS k JOIN sdes.dek AS d ON encode(d.key_id, 'hex') = k.key_id WHERE k.bucket = 'by_rsa';
-SELECT sdes.grant_access('by_rsa', 'regress_writer', '{encrypt,decrypt}');
-CREATE TABLE far (id int, secret sdes.enc_text('by_rsa'));
-GRANT ALL ON far TO regress_writer;
-\connect - regress_writer
-INSERT INTO far VALUES (1, 'Ada by RSA') RETURNING secret;
-\connect - regress_writer
-SELECT * FROM far;
-UPDATE far SET secret = (SELECT secret FROM safe WHERE id = 4);
-SELECT * FROM far;
-\connect - postgres
-SELECT "check", ok FROM sdes.health() WHERE "check" IN ('kek', 'dek') ORDER BY 1;
-
 DROP FUNCTION read_after;
-DROP TABLE safe, raw, far;
+DROP TABLE safe, raw;
 SELECT sdes.revoke_access(b, 'regress_writer', '{encrypt,decrypt}')
 FROM unnest('{vault,vault2,open_air}'::text[]) AS b;
-SELECT sdes.revoke_access('by_rsa', 'regress_writer', '{encrypt,decrypt}');
 SELECT sdes.revoke_access('vault', 'regress_clerk', '{mask}');
 SELECT sdes.revoke_access('vault', 'postgres', '{decrypt}');
 DROP ROLE regress_writer, regress_clerk, regress_stranger;

@@ -22,5 +22,7 @@ FROM pg_roles WHERE rolname LIKE 'sdes\_%' ORDER BY 1;
 ALTER EXTENSION sdes SET SCHEMA public;
 -- before the first bucket: clear errors, nothing stored
 SELECT 'a'::sdes.enc_text;
+SELECT '4111111111111111'::sdes.enc_pan;
+SELECT 'a'::sdes.enc_pan;
 CREATE TABLE early (a sdes.enc_text('nobucket'));
 SELECT * FROM sdes.buckets;

@@ -26,46 +26,60 @@
 #include "parser/analyze.h"
 #include "parser/parse_node.h"
 #include "policy/policy.h"
+#include "reveal/batch.h"
 #include "replication/walsender.h"
 #include "store/store.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
+#include "types/types.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
-#include "value/value.h"
 
 static post_parse_analyze_hook_type previous_analyze = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
 static int utility_depth = 0;
 
-/* What a rewrite needs to know, looked up once per statement. */
+/* What a rewrite needs to know, looked up once per statement; by SdesEncType. */
 typedef struct Door
 {
-	Oid enc_text;
-	Oid reveal; /* sdes.reveal(enc_text) */
+	Oid types[SDES_NTYPES];
+	Oid reveal[SDES_NTYPES]; /* sdes.reveal() of each */
 } Door;
 
 static bool
 find_door(Door *door)
 {
-	oidvector *argument;
+	Oid schema = sdes_schema_oid();
 
-	door->enc_text = sdes_enc_text_oid();
-	if (!OidIsValid(door->enc_text))
+	sdes_type_oids(door->types);
+	if (!OidIsValid(door->types[SDES_ENC_TEXT]))
 		return false;
-	argument = buildoidvector(&door->enc_text, 1);
-	door->reveal =
-	    GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("reveal"),
-	                    PointerGetDatum(argument), ObjectIdGetDatum(sdes_schema_oid()));
-	return OidIsValid(door->reveal);
+	for (int i = 0; i < SDES_NTYPES; i++)
+	{
+		oidvector *argument = buildoidvector(&door->types[i], 1);
+
+		door->reveal[i] =
+		    GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("reveal"),
+		                    PointerGetDatum(argument), ObjectIdGetDatum(schema));
+		if (!OidIsValid(door->reveal[i]))
+			door->types[i] = InvalidOid; /* an older script's, or one half made */
+	}
+	return true;
+}
+
+/* The SdesEncType of an expression, or of what its domain is made of; else -1. */
+static int
+encrypted_type(const Door *door, const Expr *value)
+{
+	return sdes_type_by_oid(door->types, getBaseType(exprType((const Node *) value)));
 }
 
 static bool
 is_encrypted(const Door *door, const TargetEntry *entry)
 {
-	return !entry->resjunk && getBaseType(exprType((Node *) entry->expr)) == door->enc_text;
+	return !entry->resjunk && encrypted_type(door, entry->expr) >= 0;
 }
 
 static bool
@@ -83,12 +97,14 @@ static Expr *
 call_reveal(const Door *door, Expr *value)
 {
 	Oid collation = exprCollation((Node *) value);
+	int type = encrypted_type(door, value);
 
+	Assert(type >= 0);
 	/* A domain's value is passed as what it is made of. */
-	if (exprType((Node *) value) != door->enc_text)
-		value = (Expr *) makeRelabelType(value, door->enc_text, -1, collation,
+	if (exprType((Node *) value) != door->types[type])
+		value = (Expr *) makeRelabelType(value, door->types[type], -1, collation,
 		                                 COERCE_IMPLICIT_CAST);
-	return (Expr *) makeFuncExpr(door->reveal, TEXTOID, list_make1(value), collation,
+	return (Expr *) makeFuncExpr(door->reveal[type], TEXTOID, list_make1(value), collation,
 	                             collation, COERCE_EXPLICIT_CALL);
 }
 
@@ -139,6 +155,7 @@ static Expr *
 reveal_constant(const Door *door, Const *constant)
 {
 	Oid collation = exprCollation((Node *) constant);
+	const SdesType *type = sdes_types[encrypted_type(door, (Expr *) constant)];
 	struct varlena *value = (struct varlena *) DatumGetPointer(constant->constvalue);
 	Datum plain;
 
@@ -146,7 +163,7 @@ reveal_constant(const Door *door, Const *constant)
 		return (Expr *) makeNullConst(TEXTOID, -1, collation);
 	if (sdes_value_takes_ciphertext() || !sdes_value_is_literal(value))
 		return call_reveal(door, (Expr *) constant);
-	plain = PointerGetDatum(sdes_value_literal(value, SDES_TYPE_TEXT));
+	plain = PointerGetDatum(sdes_value_literal(value, type->tag));
 	return (Expr *) makeConst(TEXTOID, -1, collation, -1, plain, false, false);
 }
 
@@ -158,7 +175,7 @@ reveal_constant(const Door *door, Const *constant)
 static Expr *
 revealed(const Door *door, Expr *value)
 {
-	if (exprType((Node *) value) != door->enc_text)
+	if (sdes_type_by_oid(door->types, exprType((Node *) value)) < 0)
 		return call_reveal(door, value);
 	switch (nodeTag(value))
 	{
@@ -341,4 +358,5 @@ sdes_reveal_init(void)
 	post_parse_analyze_hook = analyze;
 	previous_utility = ProcessUtility_hook;
 	ProcessUtility_hook = utility;
+	sdes_batch_init();
 }

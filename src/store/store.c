@@ -27,6 +27,11 @@ static const char *const table_names[SDES_NTABLES] = {
     [SDES_TABLE_ACCESS] = "access",
 };
 
+static const char *const type_names[SDES_NTYPES] = {
+    [SDES_ENC_TEXT] = "enc_text",
+    [SDES_ENC_PAN] = "enc_pan",
+};
+
 static const char *const purpose_names[] = {
     [SDES_PURPOSE_DATA] = "data",
     [SDES_PURPOSE_LITERAL] = "literal",
@@ -109,15 +114,31 @@ sdes_index_oid(const char *name)
 	return relation_oid(name);
 }
 
-Oid
-sdes_enc_text_oid(void)
+void
+sdes_type_oids(Oid oids[SDES_NTYPES])
 {
 	Oid schema = sdes_schema_oid();
 
-	if (!OidIsValid(schema))
-		return InvalidOid;
-	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("enc_text"),
-	                       ObjectIdGetDatum(schema));
+	for (int i = 0; i < SDES_NTYPES; i++)
+		oids[i] = !OidIsValid(schema) ? InvalidOid
+		                              : GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+		                                                CStringGetDatum(type_names[i]),
+		                                                ObjectIdGetDatum(schema));
+}
+
+int
+sdes_type_by_oid(const Oid oids[SDES_NTYPES], Oid oid)
+{
+	for (int i = 0; i < SDES_NTYPES; i++)
+		if (OidIsValid(oid) && oids[i] == oid)
+			return i;
+	return -1;
+}
+
+const char *
+sdes_type_name(SdesEncType type)
+{
+	return type_names[type];
 }
 
 int32

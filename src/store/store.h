@@ -32,6 +32,15 @@ typedef enum SdesTable
 
 #define SDES_NTABLES (SDES_TABLE_ACCESS + 1)
 
+/* The encrypted types; what else is to know of them is in types/types.h. */
+typedef enum SdesEncType
+{
+	SDES_ENC_TEXT,
+	SDES_ENC_PAN
+} SdesEncType;
+
+#define SDES_NTYPES (SDES_ENC_PAN + 1)
+
 typedef enum SdesKeyState
 {
 	SDES_KEY_ACTIVE,       /* seals and opens */
@@ -82,8 +91,17 @@ extern Oid sdes_schema_oid(void);
 /* A table's OID; an error in a database without the extension. */
 extern Oid sdes_table_oid(SdesTable table);
 
-/* sdes.enc_text, InvalidOid in a database without the extension. */
-extern Oid sdes_enc_text_oid(void);
+/*
+ * The encrypted types' OIDs, by SdesEncType; InvalidOid for one that the database
+ * does not have, as none in a database without the extension.
+ */
+extern void sdes_type_oids(Oid oids[SDES_NTYPES]);
+
+/* The SdesEncType of an OID out of that list, -1 for any other OID. */
+extern int sdes_type_by_oid(const Oid oids[SDES_NTYPES], Oid oid);
+
+/* "enc_text" */
+extern const char *sdes_type_name(SdesEncType type);
 
 /*
  * The first 26 bits of SHA-256 over the name in UTF-8: what type modifiers hold,

@@ -62,9 +62,9 @@ for_each_column(Oid relid, ColumnTaker take, void *arg)
 
 typedef struct Finding
 {
-	Oid enc_text;
-	bool encrypted;  /* the type holds an encrypted value */
-	bool bucketless; /* and one of no bucket */
+	const Oid *types;       /* SDES_NTYPES of them */
+	bool encrypted;         /* the type holds an encrypted value */
+	const char *bucketless; /* and one of no bucket: the name of its type, or NULL */
 } Finding;
 
 static void look_into(Oid type, int32 typmod, Finding *finding);
@@ -80,13 +80,15 @@ look_into(Oid type, int32 typmod, Finding *finding)
 {
 	Oid base = getBaseTypeAndTypmod(type, &typmod);
 	Oid element = get_element_type(base);
+	int encrypted = sdes_type_by_oid(finding->types, base);
 	Oid relation;
 
 	check_stack_depth();
-	if (base == finding->enc_text)
+	if (encrypted >= 0)
 	{
 		finding->encrypted = true;
-		finding->bucketless |= typmod < 0;
+		if (typmod < 0)
+			finding->bucketless = sdes_type_name(encrypted);
 	}
 	else if (OidIsValid(element))
 		look_into(element, typmod, finding);
@@ -97,15 +99,15 @@ look_into(Oid type, int32 typmod, Finding *finding)
 static void
 check_column(Form_pg_attribute column, void *arg)
 {
-	Finding finding = {.enc_text = *(Oid *) arg};
+	Finding finding = {.types = arg};
 
 	look_into(column->atttypid, column->atttypmod, &finding);
 	if (finding.bucketless)
-		ereport(
-		    ERROR,
-		    (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-		     errmsg("encrypted column \"%s\" names no bucket", NameStr(column->attname)),
-		     errhint("Name one in its type, as in sdes.enc_text('customer_pii').")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+		                errmsg("encrypted column \"%s\" names no bucket",
+		                       NameStr(column->attname)),
+		                errhint("Name one in its type, as in sdes.%s('customer_pii').",
+		                        finding.bucketless)));
 	if (finding.encrypted && OidIsValid(column->attcollation) &&
 	    !get_collation_isdeterministic(column->attcollation))
 		ereport(ERROR,
@@ -137,9 +139,9 @@ kind_of(Oid relid)
 
 /* A view stores nothing itself, but a table may have a column of its row type. */
 static void
-check_view(Oid relid, Oid enc_text)
+check_view(Oid relid, const Oid *types)
 {
-	Finding finding = {.enc_text = enc_text};
+	Finding finding = {.types = types};
 
 	for_each_column(relid, look_into_column, &finding);
 	if (finding.bucketless)
@@ -149,18 +151,19 @@ check_view(Oid relid, Oid enc_text)
 static void
 check_relation(Oid relid)
 {
-	Oid enc_text = sdes_enc_text_oid();
+	Oid types[SDES_NTYPES];
 	char kind;
 
-	if (!OidIsValid(enc_text))
+	sdes_type_oids(types);
+	if (!OidIsValid(types[SDES_ENC_TEXT]))
 		return;
 	kind = kind_of(relid);
 	if (kind == RELKIND_VIEW)
-		check_view(relid, enc_text);
+		check_view(relid, types);
 	if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE ||
 	    kind == RELKIND_MATVIEW || kind == RELKIND_FOREIGN_TABLE ||
 	    kind == RELKIND_COMPOSITE_TYPE)
-		for_each_column(relid, check_column, &enc_text);
+		for_each_column(relid, check_column, types);
 }
 
 static bool

@@ -1,17 +1,16 @@
 /*
  * enc_text.c
- *		The type enc_text: input, output, and casts.
- *
- * Output and send always give ciphertext, whoever asks: that makes dumps,
- * COPY, logical decoding, EXPLAIN and error details safe by construction.
- * Plaintext leaves by the casts to text and by sdes.reveal() alone.
+ *		The type enc_text: any text, the empty one too.
  */
 #include "postgres.h"
 
-#include "libpq/pqformat.h"
+#include "types/types.h"
+
+#include "mb/pg_wchar.h"
 #include "sdes_compat.h"
-#include "utils/builtins.h"
-#include "value/value.h"
+
+#define SHORTEST 4
+#define LONGEST  64
 
 SDES_SQL_FUNCTION(enc_text_in);
 SDES_SQL_FUNCTION(enc_text_out);
@@ -22,90 +21,85 @@ SDES_SQL_FUNCTION(enc_text_from_bpchar);
 SDES_SQL_FUNCTION(enc_text_from_enc_text);
 SDES_SQL_FUNCTION(enc_text_to_text);
 
+static text *
+make_mask(const char *head, int head_size, int stars)
+{
+	text *mask = palloc(VARHDRSZ + head_size + stars);
+
+	SET_VARSIZE(mask, VARHDRSZ + head_size + stars);
+	memcpy(VARDATA(mask), head, head_size);
+	memset(VARDATA(mask) + head_size, '*', stars);
+	return mask;
+}
+
+/*
+ * The first character, and asterisks up to the next of 8, 16, 32 or 64
+ * characters: a length class, not the length. Values of up to four characters,
+ * of which the first would tell too much, are four asterisks.
+ */
+static text *
+mask_text(const text *plain)
+{
+	const char *data = VARDATA_ANY(plain);
+	int characters = pg_mbstrlen_with_len(data, VARSIZE_ANY_EXHDR(plain));
+	int class = 2 * SHORTEST;
+
+	if (characters <= SHORTEST)
+		return make_mask("", 0, SHORTEST);
+	while (class < characters && class < LONGEST)
+		class *= 2;
+	return make_mask(data, pg_mblen(data), class - 1);
+}
+
+const SdesType sdes_type_text = {
+    .tag = SDES_TYPE_TEXT,
+    .mask = mask_text,
+};
+
 Datum
 enc_text_in(PG_FUNCTION_ARGS)
 {
-	char *input = PG_GETARG_CSTRING(0);
-	int32 typmod = PG_GETARG_INT32(2);
-	SdesPlain plain = {input, strlen(input)};
-
-	PG_RETURN_POINTER(sdes_value_from_text(plain, SDES_TYPE_TEXT, typmod));
+	return sdes_type_in(&sdes_type_text, fcinfo);
 }
 
 Datum
 enc_text_out(PG_FUNCTION_ARGS)
 {
-	size_t size;
-
-	PG_RETURN_CSTRING(sdes_value_armor(PG_GETARG_VARLENA_PP(0), &size));
+	return sdes_type_out(fcinfo);
 }
 
-/* Binary input is an envelope or, as for text, characters. */
 Datum
 enc_text_recv(PG_FUNCTION_ARGS)
 {
-	StringInfo buf = (StringInfo) PG_GETARG_POINTER(0);
-	int32 typmod = PG_GETARG_INT32(2);
-	SdesBytes left = sdes_bytes(buf->data + buf->cursor, buf->len - buf->cursor);
-	SdesPlain plain;
-	int size;
-
-	if (sdes_envelope_marked(left))
-	{
-		buf->cursor = buf->len;
-		PG_RETURN_POINTER(sdes_value_from_envelope(left, SDES_TYPE_TEXT, typmod));
-	}
-	plain.data = pq_getmsgtext(buf, buf->len - buf->cursor, &size);
-	plain.size = size;
-	PG_RETURN_POINTER(sdes_value_from_text(plain, SDES_TYPE_TEXT, typmod));
+	return sdes_type_recv(&sdes_type_text, fcinfo);
 }
 
 Datum
 enc_text_send(PG_FUNCTION_ARGS)
 {
-	struct varlena *value = PG_GETARG_VARLENA_PP(0);
-	SdesBytes envelope = sdes_value_envelope(value);
-	StringInfoData buf;
-
-	pq_begintypsend(&buf);
-	pq_sendbytes(&buf, (const char *) envelope.data, (int) envelope.size);
-	PG_RETURN_BYTEA_P(pq_endtypsend(&buf));
+	return sdes_type_send(fcinfo);
 }
 
-/* enc_text(text, typmod, is_explicit); varchar is the same to C. */
 Datum
 enc_text_from_text(PG_FUNCTION_ARGS)
 {
-	text *input = PG_GETARG_TEXT_PP(0);
-	SdesPlain plain = {VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)};
-
-	PG_RETURN_POINTER(sdes_value_from_text(plain, SDES_TYPE_TEXT, PG_GETARG_INT32(1)));
+	return sdes_type_from_text(&sdes_type_text, fcinfo);
 }
 
-/* Blanks at the end of a char(n) mean nothing, as in its cast to text. */
 Datum
 enc_text_from_bpchar(PG_FUNCTION_ARGS)
 {
-	BpChar *input = PG_GETARG_BPCHAR_PP(0);
-	SdesPlain plain = {VARDATA_ANY(input), VARSIZE_ANY_EXHDR(input)};
-
-	while (plain.size > 0 && plain.data[plain.size - 1] == ' ')
-		plain.size--;
-	PG_RETURN_POINTER(sdes_value_from_text(plain, SDES_TYPE_TEXT, PG_GETARG_INT32(1)));
+	return sdes_type_from_bpchar(&sdes_type_text, fcinfo);
 }
 
-/* The length coercion: into the bucket of a column. */
 Datum
 enc_text_from_enc_text(PG_FUNCTION_ARGS)
 {
-	struct varlena *value = PG_GETARG_VARLENA_PP(0);
-
-	PG_RETURN_POINTER(sdes_value_reseal(value, SDES_TYPE_TEXT, PG_GETARG_INT32(1)));
+	return sdes_type_coerce(&sdes_type_text, fcinfo);
 }
 
-/* To text, varchar and bpchar. */
 Datum
 enc_text_to_text(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(sdes_value_open(PG_GETARG_VARLENA_PP(0), SDES_TYPE_TEXT));
+	return sdes_type_to_text(&sdes_type_text, fcinfo);
 }

@@ -494,8 +494,8 @@ sdes_value_armor(struct varlena *value, size_t *size)
 	return armor;
 }
 
-static text *
-armor_text(struct varlena *value)
+text *
+sdes_value_armor_text(struct varlena *value)
 {
 	size_t size;
 	char *armor = sdes_value_armor(value, &size);
@@ -520,13 +520,13 @@ sdes_value_reveal(struct varlena *value, uint32 type, SdesMask mask)
 	parse(value, &envelope);
 	/* Without a privilege, and for a key from elsewhere, the HSM is left alone. */
 	if (!sdes_keyring_owner(envelope.key_id, &owner))
-		return armor_text(value);
+		return sdes_value_armor_text(value);
 	/* Armor in place of a constant of the statement would be a wrong answer. */
 	if (owner.purpose == SDES_PURPOSE_LITERAL)
 		sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT); /* raises */
 	privileges = sdes_policy_privileges(owner.bucket);
 	if (!(privileges & (SDES_PRIVILEGE_DECRYPT | SDES_PRIVILEGE_MASK)))
-		return armor_text(value);
+		return sdes_value_armor_text(value);
 
 	plain = open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
 	if (privileges & SDES_PRIVILEGE_DECRYPT)

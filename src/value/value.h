@@ -71,6 +71,39 @@ typedef text *(*SdesMask)(const text *plain);
 extern text *sdes_value_reveal(struct varlena *value, uint32 type, SdesMask mask);
 
 /*
+ * The same for many values at once, which pays where the HSM opens them. Policy is
+ * asked at the beginning, and not again.
+ */
+typedef struct SdesRevealing
+{
+	struct varlena *value;
+	uint32 type;
+	SdesMask mask; /* NULL: plaintext is due */
+	text *plain;
+	SdesStatus status;
+	bool is_utf8;
+} SdesRevealing;
+
+/*
+ * False when there is nothing to be gained: sdes_value_reveal() it. *out borrows the
+ * value.
+ */
+extern bool sdes_value_begin_revealing(struct varlena *value, uint32 type, SdesMask mask,
+                                       SdesRevealing *out);
+
+/* Opens them all; an error when the HSM does not answer. */
+extern void sdes_value_open_revealing(SdesRevealing *items, int n);
+
+/* What the user is to see of an opened one; an error if it is not authentic. */
+extern text *sdes_value_revealed(SdesRevealing *item);
+
+/* Wipes and frees what was opened. */
+extern void sdes_value_wipe_revealing(SdesRevealing *items, int n);
+
+/* The armor of a value as text. */
+extern text *sdes_value_armor_text(struct varlena *value);
+
+/*
  * Whether a value is a literal that no column has taken, and its text. Only for
  * constants of the statement that its own sender is about to be answered.
  */

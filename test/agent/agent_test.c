@@ -1,6 +1,7 @@
 /*
  * agent_test.c
- *		The key agent, end to end, on a real token: keys, PIN, faults, clients.
+ *		The key agent, end to end, on a real token: keys, PIN, faults, clients;
+ *		and the token itself through the provider: wraps, values.
  *
  *		agent_test [group ...]
  */
@@ -38,6 +39,7 @@ typedef struct Group
 static const Group groups[] = {
     {"keys", key_tests},      {"pin", pin_tests},       {"faults", fault_tests},
     {"ladder", ladder_tests}, {"batches", batch_tests}, {"clients", client_tests},
+    {"wraps", wrap_tests},    {"values", value_tests},
 };
 
 static bool

@@ -254,6 +254,7 @@ test_wrong_bytes(Batcher *b)
 	                                    "C_Decrypt less", "C_Decrypt short",
 	                                    "C_Decrypt 0x5"};
 	SdesBytes data;
+	int tags = 0;
 
 	add_texts(b, 30);
 	run(b, SDES_OP_SEAL);
@@ -276,8 +277,9 @@ test_wrong_bytes(Batcher *b)
 	fixture_rule(b->f, NULL);
 	turn(b);
 	check_status(run(b, SDES_OP_OPEN), SDES_OK, "the batch is opened");
-	check(texts_in(b, 30) == 29 && result(b, 29, &data) == SDES_ERR_TAG,
-	      "that value is found out");
+	for (int i = 0; i < 30; i++)
+		tags += result(b, i, &data) == SDES_ERR_TAG;
+	check(texts_in(b, 30) == 29 && tags == 1, "that value is found out");
 	fixture_rule(b->f, "C_DecryptInit 0x30 every 40");
 	check(run(b, SDES_OP_OPEN) == SDES_OK && texts_in(b, 30) == 29,
 	      "a session lost in the middle of a batch: it goes on");

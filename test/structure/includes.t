@@ -21,6 +21,7 @@ my @AGENT_SHARED = qw(agent/protocol agent/config agent/client agent/backoff);
 my %MAY = (
     'crypto' => [],
     'envelope' => [qw(crypto)],
+    'pan' => [qw(crypto)],
     'hsm' => [qw(crypto envelope)],
     'agent' => [qw(crypto envelope hsm)],
     (map { $_ => [qw(crypto envelope)] } @AGENT_SHARED),
@@ -29,7 +30,7 @@ my %MAY = (
     'keyring' => [qw(store agentlink envelope crypto top), @AGENT_SHARED],
     'policy' => [qw(store agentlink top)],
     'value' => [qw(policy keyring store agentlink envelope crypto top)],
-    'types' => [qw(value policy store top)],
+    'types' => [qw(value policy store envelope pan crypto top)],
     'redact' => [qw(top)],
     'reveal' => [qw(value types policy store top)],
     'doctor' => [ qw(value policy keyring store agentlink envelope crypto top), @AGENT_SHARED ],
@@ -40,7 +41,7 @@ my %MAY = (
 # Within the agent's room, what the server's side shares knows no other file.
 my %OWN_ROOM_ONLY = map { $_ => \@AGENT_SHARED } @AGENT_SHARED;
 
-my @BELOW = qw(crypto envelope hsm agent);
+my @BELOW = qw(crypto envelope pan hsm agent);
 
 # Libraries by their headers, and who may use them: rooms, or parts of them.
 # Wiping and comparing (openssl/crypto.h) is for everybody.

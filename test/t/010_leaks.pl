@@ -88,6 +88,26 @@ $node->safe_psql('shop', 'GRANT INSERT, UPDATE ON orders TO support');
 like(error_as($node, 'support', $new, 'shop'), qr/42501.*grant_access/s, 'who may not encrypt cannot');
 isnt(error_as($node, 'oms', "UPDATE orders SET email = '$armor' WHERE id = 2", 'shop'), '',
     'ciphertext from outside is refused');
+
+# Card numbers with a slip in them, which no column takes.
+my %slips = (
+    'a literal' => [ '4916338506082833', "UPDATE orders SET card = '%s' WHERE id = 2" ],
+    'a text' => [ '5280934283171081', "UPDATE orders SET card = '%s'::text WHERE id = 2" ],
+    'a number' => [ '4556474670906443', 'UPDATE orders SET card = %s WHERE id = 2' ],
+    'COPY' => [ '6011-7963-4932-2290', "COPY orders (card) FROM stdin;\n%s\n\\.\n" ],
+    'an array' => [ '371449 635398 4319', "SELECT '{%s}'::sdes.enc_pan[]" ],
+    'a parameter' => [ '3589295535870727', "PREPARE p(text) AS UPDATE orders SET card = \$1; EXECUTE p('%s')" ],
+    'plpgsql' => [ '4929 7226 5337 7143', "DO \$\$ DECLARE c sdes.enc_pan := '%s'; BEGIN END \$\$" ],
+    'dynamic SQL' => [ '60115564485789452',
+        "DO \$\$ BEGIN EXECUTE 'UPDATE orders SET card = ' || quote_literal('%s'); END \$\$" ],
+    'json' => [ '5500000000000055', "SELECT json_populate_record(NULL::orders, '{\"card\": \"%s\"}')" ],
+);
+for my $way (sort keys %slips)
+{
+    my ($slip, $sql) = @{ $slips{$way} };
+    like(error_as($node, 'oms', sprintf($sql, $slip), 'shop'), qr/22P02: value is not a card number/,
+        "a card number with a slip is refused from $way");
+}
 $node->safe_psql('shop', 'VACUUM; ANALYZE; CHECKPOINT');
 $node->safe_psql('shop', 'VACUUM FULL orders; REINDEX TABLE orders; CLUSTER orders USING orders_pkey');
 $node->safe_psql('shop', "SELECT pg_switch_wal()");
@@ -99,6 +119,7 @@ my $n = 40;
 my @values = map { values_of(1 + int($_ * $ORDERS / $n), 3) } 0 .. $n - 1;
 my %unique = map { $_ => 1 } @values;
 @values = sort keys %unique;
+cmp_ok(scalar(grep { /^[\d -]{14,}$/ } @values), '>=', 30, 'there are card numbers');
 cmp_ok(scalar @values, '>=', 200, 'there are ' . @values . ' values to search for');
 
 # Values must be findable at all: the orders themselves hold every one of them.
@@ -106,6 +127,7 @@ my $found = find_leaks(\@values, "$base/insert.sql", "$base/copy.data");
 my ($hits) = $found =~ /(\d+) hits?/;
 ok(defined $hits && $hits >= @values, 'the search finds them in the orders as the client sent them')
     or diag($found);
+@values = sort(keys %unique, map { $_->[0] } values %slips);
 
 no_leaks_ok($node, \@values, 'running server: no value in data directory, WAL and log');
 $node->stop;

@@ -26,7 +26,7 @@ ALTER TABLE orders OWNER TO owner;
 ALTER DATABASE shop OWNER TO owner;
 CREATE DOMAIN pii AS sdes.enc_text('customer_pii');
 CREATE TABLE extras (id int PRIMARY KEY, d pii, many sdes.enc_text('payment')[],
-    x sdes.enc_text('customer_pii') DEFAULT 'by default');
+    x sdes.enc_text('customer_pii') DEFAULT 'by default', c sdes.enc_pan('payment') DEFAULT '4111 1111 1111 1111');
 CREATE VIEW addresses AS SELECT id, address FROM orders;
 ALTER TABLE extras OWNER TO owner;
 ALTER VIEW addresses OWNER TO owner;
@@ -41,15 +41,15 @@ query_as($node, 'oms',
 my $BYTES = <<'SQL';
 SELECT md5(string_agg(o.row, E'\n' ORDER BY o.row)) FROM (
     SELECT concat_ws(',', id, sdes.enc_text_send(full_name), sdes.enc_text_send(email), sdes.enc_text_send(phone),
-        sdes.enc_text_send(address), sdes.enc_text_send(card), sdes.enc_text_send(tax_id), sdes.enc_text_send(note))
+        sdes.enc_text_send(address), sdes.enc_pan_send(card), sdes.enc_text_send(tax_id), sdes.enc_text_send(note))
     FROM orders
-    UNION ALL SELECT concat_ws(',', id, sdes.enc_text_send(d), many, sdes.enc_text_send(x)) FROM extras) AS o(row)
+    UNION ALL SELECT concat_ws(',', id, sdes.enc_text_send(d), many, sdes.enc_text_send(x), sdes.enc_pan_send(c)) FROM extras) AS o(row)
 SQL
 my $READ = <<'SQL';
 SELECT md5(string_agg(o.row, E'\n' ORDER BY o.row)) FROM (
     SELECT concat_ws(',', id, full_name::text, email::text, phone::text, address::text, card::text, tax_id::text,
         note::text) COLLATE "C" FROM orders
-    UNION ALL SELECT concat_ws(',', id, d::text, many[1]::text, x::text) FROM extras) AS o(row)
+    UNION ALL SELECT concat_ws(',', id, d::text, many[1]::text, x::text, c::text) FROM extras) AS o(row)
 SQL
 my $bytes = $node->safe_psql('shop', $BYTES);
 my $read = query_as($node, 'oms', $READ, 'shop');

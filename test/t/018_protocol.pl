@@ -47,6 +47,32 @@ is( described('SELECT p FROM t WHERE id = 1', q{ALTER TABLE t ALTER p TYPE sdes.
 is( described('SELECT p FROM t WHERE id = 1', 'ALTER TABLE t ALTER p TYPE text'),
     "$TEXT\n$TEXT\nplain", 'and back');
 
+# Card numbers as parameters, in both formats: a text, and no envelope of the other type.
+$node->safe_psql('postgres', q{CREATE TABLE cards (card sdes.enc_pan('b'))});
+my $pan_type = $node->safe_psql('postgres', "SELECT 'sdes.enc_pan'::regtype::oid");
+my $note = $node->safe_psql('postgres', "SELECT encode(sdes.enc_text_send(e), 'hex') FROM t");
+my $card = unpack 'H*', '4111 1111 1111 1111';
+my $slip = unpack 'H*', '4111 1111 1111 1112';
+
+sub bound
+{
+    my ($parameter, $options) = @_;
+    my ($out, $err) = run_command([ 'python3', 'test/programs/bind.py',
+        $node->connstr('postgres') . " options='" . ($options // '') . "'",
+        'INSERT INTO cards VALUES ($1)', $parameter ]);
+    return "$out$err";
+}
+
+for my $parameter ("t:0", "b:0", "t:$TEXT", "b:$TEXT", "t:$pan_type", "b:$pan_type")
+{
+    is(bound("$parameter:$card"), '00000', "a card number bound as $parameter");
+    is(bound("$parameter:$slip"), '22P02', "one with a slip bound as $parameter");
+}
+is(bound("b:0:$note"), '22000', 'the envelope of a text is refused');
+is(bound("b:0:$note", '-c sdes.accept_ciphertext=on'), 'XX001', 'and is no card number where ciphertext is taken');
+is($node->safe_psql('postgres', 'SELECT string_agg(DISTINCT card::text, \',\') FROM cards'),
+    '4111 1111 1111 1111', 'what was bound is there');
+
 # A deferred trigger runs when the server has no current statement either: what
 # its function reads is not the client's result, and stays ciphertext.
 $node->safe_psql('postgres', <<'SQL');

@@ -18,15 +18,15 @@ SELECT sdes.grant_access('b', current_user, '{encrypt,decrypt}');
 CREATE DOMAIN mail AS sdes.enc_text('b');
 CREATE TYPE pair AS (n int, v sdes.enc_text('b'));
 CREATE TABLE t (id int PRIMARY KEY, e sdes.enc_text('b') DEFAULT 'by default', m mail,
-    a sdes.enc_text('b')[], c pair);
+    a sdes.enc_text('b')[], c pair, p sdes.enc_pan('b') DEFAULT '4111 1111 1111 1111');
 INSERT INTO t SELECT g, 'value ' || g, 'mail ' || g, ARRAY['x' || g]::sdes.enc_text('b')[]
     FROM generate_series(1, 100) AS g;
 INSERT INTO t (id, c) VALUES (101, ROW(1, 'in a row'));
-CREATE VIEW v AS SELECT id, coalesce(e, 'constant') AS e FROM t;
+CREATE VIEW v AS SELECT id, coalesce(e, 'constant') AS e, coalesce(p, '5555555555554444') AS p FROM t;
 CREATE MATERIALIZED VIEW mv AS SELECT id, e FROM t;
 SQL
-my $bytes = q{SELECT md5(string_agg(sdes.enc_text_send(e)::text || coalesce(c::text, ''), ',' ORDER BY id)) FROM t};
-my $texts = q{SELECT md5(string_agg(concat_ws('|', e::text, m::text, a[1]::text, (c).v::text), ',' ORDER BY id)) FROM t};
+my $bytes = q{SELECT md5(string_agg(sdes.enc_text_send(e)::text || coalesce(c::text, '') || sdes.enc_pan_send(p)::text, ',' ORDER BY id)) FROM t};
+my $texts = q{SELECT md5(string_agg(concat_ws('|', e::text, m::text, a[1]::text, (c).v::text, p::text), ',' ORDER BY id)) FROM t};
 my ($old_bytes, $old_texts) = map { $old->safe_psql('postgres', $_) } $bytes, $texts;
 
 my $new = SdesTest::new_cluster('new', hsm => $old->{hsm});
@@ -47,8 +47,8 @@ is($new->safe_psql('postgres', $bytes), $old_bytes, 'the same ciphertext');
 is($new->safe_psql('postgres', $texts), $old_texts, 'opens to the same text');
 is($new->safe_psql('postgres', 'SELECT count(e::text) FROM mv'), '101', 'the matview too');
 $new->safe_psql('postgres', 'INSERT INTO t (id) VALUES (200)');
-is($new->safe_psql('postgres', 'SELECT e FROM t WHERE id = 200'),
-    'by default', 'a default that came over is sealed into its column');
+is($new->safe_psql('postgres', 'SELECT e, p FROM t WHERE id = 200'),
+    'by default|4111 1111 1111 1111', 'a default that came over is sealed into its column');
 is($new->safe_psql('postgres', 'SELECT string_agg("check", \',\') FROM sdes.health() WHERE NOT ok'),
     '', 'all is well');
 

@@ -184,6 +184,21 @@ ok($load->{out} eq '291|number 10' || $load->{err} =~ /58000/, 'agent killed in 
     or diag("$load->{out} $load->{err}");
 settle($node);
 
+# A value that does not open, among others that are opened with it.
+my $rows = $node->background_psql('shop', on_error_stop => 0, extra_params => [ '-U', 'oms', '-v', 'VERBOSITY=verbose' ]);
+my $all = join "\n", map { "number $_" } 10 .. 300;
+is($rows->query('SELECT a FROM safe WHERE id >= 10 ORDER BY id'), $all, 'many values are read');
+append_to_file($proxy->{control}, "C_Decrypt 0x40 1\n");
+is($rows->query('SELECT a FROM safe WHERE id >= 10 ORDER BY id'), '', 'a damaged value: no other is shown for it');
+like($rows->{stderr}, qr/XX001: encrypted value failed authentication/, 'a damaged value: a clear error');
+$rows->{stderr} = '';
+unlink $proxy->{control};
+is($rows->query('SELECT a FROM safe WHERE id >= 10 ORDER BY id'), $all, 'the session goes on reading');
+my ($calls, $began) = (proxy_calls($proxy, 'C_Decrypt'), time);
+$rows->query('SELECT a FROM safe WHERE id >= 10');
+is(proxy_calls($proxy, 'C_Decrypt') - $calls, 291, 'each value is opened once');
+$rows->quit;
+
 # A connection to the agent is not kept while a session idles in its transaction.
 my $FDS = "SELECT count(*) FROM pg_ls_dir('/proc/self/fd')";
 my $super = $node->background_psql('shop');
