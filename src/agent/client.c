@@ -11,6 +11,8 @@
  */
 #include "agent/client.h"
 
+#include "agent/buffer.h"
+
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -46,12 +48,6 @@ typedef struct Transfer
 	size_t done; /* of LENGTH_SIZE + size */
 } Transfer;
 
-typedef struct Buffer
-{
-	uint8_t *data;
-	size_t size;
-} Buffer;
-
 struct SdesClient
 {
 	int fd;
@@ -70,8 +66,8 @@ struct SdesClient
 	SdesSecret incoming;
 
 	/* ordinary memory, for one conversation about values; NULL otherwise */
-	Buffer values;
-	Buffer results;
+	SdesBuffer values;
+	SdesBuffer results;
 
 	uint8_t *request_body;
 	size_t request_size;
@@ -115,28 +111,11 @@ wipe(SdesSecret *secret)
 		OPENSSL_cleanse(secret->data, secret->size);
 }
 
-static bool
-buffer_new(Buffer *buffer, size_t size)
-{
-	buffer->data = malloc(size);
-	buffer->size = buffer->data != NULL ? size : 0;
-	return buffer->data != NULL;
-}
-
-static void
-buffer_free(Buffer *buffer)
-{
-	if (buffer->data != NULL)
-		OPENSSL_cleanse(buffer->data, buffer->size);
-	free(buffer->data);
-	*buffer = (Buffer){NULL, 0};
-}
-
 static void
 wipe_request(SdesClient *client)
 {
 	wipe(&client->request);
-	buffer_free(&client->values);
+	sdes_buffer_free(&client->values);
 }
 
 /* Wipes what a conversation leaves behind. */
@@ -146,7 +125,7 @@ wipe_conversation(SdesClient *client)
 	wipe(&client->hello);
 	wipe_request(client);
 	wipe(&client->incoming);
-	buffer_free(&client->results);
+	sdes_buffer_free(&client->results);
 	OPENSSL_cleanse(&client->reply, sizeof(client->reply));
 }
 
@@ -294,7 +273,7 @@ encode_request(SdesClient *client, const SdesRequest *request)
 		size = VALUES_HEADER_SIZE + request->values.size;
 		if (size > SDES_VALUES_MAX)
 			return SDES_ERR_TOO_LONG;
-		if (!buffer_new(&client->values, size))
+		if (!sdes_buffer_new(&client->values, size))
 			return SDES_ERR_MEMORY;
 		client->request_body = client->values.data;
 	}
@@ -399,7 +378,7 @@ prepare_body(SdesClient *client)
 		return MOVED_BAD;
 	if (!results)
 		return MOVED_ALL;
-	if (!buffer_new(&client->results, t->size))
+	if (!sdes_buffer_new(&client->results, t->size))
 		return MOVED_NO_MEMORY;
 	t->body = client->results.data;
 	return MOVED_ALL;

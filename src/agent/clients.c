@@ -13,6 +13,7 @@
  */
 #include "agent/clients.h"
 
+#include "agent/buffer.h"
 #include "agent/log.h"
 #include "crypto/mac.h"
 
@@ -30,13 +31,6 @@
 #define FIRST_ROOM   8192        /* of a large message; doubled as it fills */
 #define REPLY_HEADER (1 + 2 + 2) /* of SEAL and OPEN: op, status, number of results */
 
-/* Ordinary memory: wiped when it is given back. */
-typedef struct Buffer
-{
-	uint8_t *data; /* NULL when empty */
-	size_t size;
-} Buffer;
-
 typedef struct Client
 {
 	int fd;
@@ -46,9 +40,9 @@ typedef struct Client
 	int64_t deadline; /* for HELLO or the rest of a message or reply; 0 when none */
 	size_t have;      /* of length and body */
 	uint8_t length[LENGTH_SIZE];
-	Buffer body; /* of a message not here whole, or too large for clients.in */
-	Buffer out;  /* a reply that the socket has not taken whole */
-	size_t sent; /* of it */
+	SdesBuffer body; /* of a message not here whole, or too large for clients.in */
+	SdesBuffer out;  /* a reply that the socket has not taken whole */
+	size_t sent;     /* of it */
 } Client;
 
 static struct
@@ -63,34 +57,17 @@ static struct
 	SdesSecret request; /* an SdesRequest: HELLO has the secret in it */
 } clients;
 
-static bool
-buffer_new(Buffer *buffer, size_t size)
-{
-	buffer->data = malloc(size);
-	buffer->size = buffer->data != NULL ? size : 0;
-	return buffer->data != NULL;
-}
-
-static void
-buffer_free(Buffer *buffer)
-{
-	if (buffer->data != NULL)
-		OPENSSL_cleanse(buffer->data, buffer->size);
-	free(buffer->data);
-	*buffer = (Buffer){NULL, 0};
-}
-
 /* Not realloc(), which might leave a copy of what was there. */
 static bool
-buffer_grow(Buffer *buffer, size_t size)
+buffer_grow(SdesBuffer *buffer, size_t size)
 {
-	Buffer larger;
+	SdesBuffer larger;
 
-	if (!buffer_new(&larger, size))
+	if (!sdes_buffer_new(&larger, size))
 		return false;
 	if (buffer->size > 0)
 		memcpy(larger.data, buffer->data, buffer->size);
-	buffer_free(buffer);
+	sdes_buffer_free(buffer);
 	*buffer = larger;
 	return true;
 }
@@ -138,8 +115,8 @@ drop(int at)
 	close(client->fd);
 	if (client->busy)
 		clients.setup.gone(client->number);
-	buffer_free(&client->body);
-	buffer_free(&client->out);
+	sdes_buffer_free(&client->body);
+	sdes_buffer_free(&client->out);
 	OPENSSL_cleanse(client, sizeof(*client));
 	free(client);
 }
@@ -264,7 +241,7 @@ send_more(Client *client)
 		else if (errno != EINTR)
 			return false;
 	}
-	buffer_free(&client->out);
+	sdes_buffer_free(&client->out);
 	client->deadline = 0;
 	return true;
 }
@@ -276,7 +253,7 @@ reply_values(Client *client, const SdesReply *reply)
 	size_t size = REPLY_HEADER + reply->results.size, used;
 	SdesWriter w;
 
-	if (size > SDES_RESULTS_MAX || !buffer_new(&client->out, LENGTH_SIZE + size))
+	if (size > SDES_RESULTS_MAX || !sdes_buffer_new(&client->out, LENGTH_SIZE + size))
 		return false;
 	w = sdes_writer(client->out.data, LENGTH_SIZE);
 	sdes_write_u32(&w, (uint32_t) size);
@@ -432,7 +409,7 @@ unpark(Client *client)
 	if (client->body.data == NULL || announced(client) > SDES_MESSAGE_MAX)
 		return;
 	memcpy(clients.in.data, client->body.data, client->body.size);
-	buffer_free(&client->body);
+	sdes_buffer_free(&client->body);
 }
 
 /* Takes a part of a small message out of clients.in. False without memory. */
@@ -443,7 +420,7 @@ park(Client *client)
 
 	if (size == 0 || client->body.data != NULL)
 		return true;
-	if (!buffer_new(&client->body, size))
+	if (!sdes_buffer_new(&client->body, size))
 		return false;
 	memcpy(client->body.data, clients.in.data, size);
 	return true;
@@ -453,15 +430,15 @@ park(Client *client)
 static bool
 take_body(Client *client, size_t size)
 {
-	Buffer body = client->body;
+	SdesBuffer body = client->body;
 	bool stay;
 
-	client->body = (Buffer){NULL, 0};
+	client->body = (SdesBuffer){NULL, 0};
 	client->have = 0;
 	client->deadline = 0;
 	stay = take_message(client,
 	                    sdes_bytes(body.data != NULL ? body.data : clients.in.data, size));
-	buffer_free(&body);
+	sdes_buffer_free(&body);
 	return stay;
 }
 

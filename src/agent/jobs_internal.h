@@ -1,7 +1,7 @@
 /*
  * jobs_internal.h
- *		State shared by jobs.c (the main thread's side) and manager.c (the
- *		threads that enter the module), and by nobody else.
+ *		State shared by jobs.c (the main thread's side) and manager.c and
+ *		worker.c (the threads that enter the module), and by nobody else.
  *
  * Everything in SdesPool below the lock is under the lock. The lock is held
  * for list operations only, never across a call into the module, a log line or
@@ -87,5 +87,12 @@ extern void sdes_pool_wake(void);
 
 /* manager.c */
 extern bool sdes_manager_start(void);
+/* In service, for the first time or again: the log gets its line. */
+extern void sdes_pool_tell_available(void);
+
+/* worker.c */
+extern SdesOps sdes_worker_ops(const SdesStartup *startup);
+/* Runs the workers until the breaker opens. One that cannot be started is missed. */
+extern void sdes_workers_run(const SdesStartup *startup);
 
 #endif

@@ -1,12 +1,10 @@
 /*
  * manager.c
- *		The threads that enter the PKCS#11 module.
+ *		The thread that starts the PKCS#11 module, and starts it again.
  *
  * The manager's life: start up; when that fails, wait and try again; when it
- * succeeds, run the workers until the breaker opens. Whoever is about to enter
- * the module writes down when, so that the main thread can see who never came
- * back. Fork-safety: the module is initialised in this process and no child of
- * it ever calls it.
+ * succeeds, run the workers until the breaker opens. Fork-safety: the module is
+ * initialised in this process and no child of it ever calls it.
  *
  * The log gets a line when service ends and one when it is back, and one for
  * each other kind of reason in between: never one per request or try.
@@ -15,135 +13,12 @@
 
 #include "agent/backoff.h"
 #include "agent/log.h"
-#include "agent/ops.h"
 
 #include <string.h>
 #include <time.h>
 
-#define DOUBT_INTERVAL_MS 5000
-
-/* Under the lock: the oldest job that somebody waits for, NULL when there is none. */
-static SdesJob *
-wanted_job(void)
-{
-	SdesJob *job;
-
-	while ((job = sdes_job_shift(&sdes_pool.queue)) != NULL && job->client == 0)
-	{
-		sdes_breaker_undecided(&sdes_pool.breaker);
-		sdes_job_free(job);
-	}
-	return job;
-}
-
-/* Under the lock: the next job for this worker, NULL when it shall end. */
-static SdesJob *
-next_job(int worker)
-{
-	SdesJob *job = NULL;
-
-	while (!sdes_pool.stop && (job = wanted_job()) == NULL)
-		pthread_cond_wait(&sdes_pool.work, &sdes_pool.lock);
-	if (job == NULL)
-		return NULL;
-	sdes_pool.running[worker] = job;
-	sdes_pool.worker_inside[worker] = sdes_agent_now();
-	return job;
-}
-
-/* Under the lock: the workers end, and the module is started anew. */
-static void
-restart_module(void)
-{
-	sdes_pool.restart = true;
-	sdes_pool.stop = true;
-	pthread_cond_broadcast(&sdes_pool.work);
-	pthread_cond_signal(&sdes_pool.manager);
-}
-
-/*
- * Under the lock: a key is missing, and nothing but a start of the module can
- * tell whether the token is still the same. Now and then that is worth it; who
- * waits meanwhile is served after it.
- */
-static void
-doubt_token(void)
-{
-	int64_t now = sdes_agent_now();
-
-	if (sdes_pool.restart ||
-	    (sdes_pool.doubted_at != 0 && now - sdes_pool.doubted_at < DOUBT_INTERVAL_MS))
-		return;
-	sdes_pool.doubted_at = now;
-	sdes_pool.lost = true;
-	sdes_pool_state(SDES_AGENT_STARTING, SDES_ERR_HSM_STARTING, NULL);
-	restart_module();
-}
-
-/* Under the lock: what a request has failed with is why nobody is served now. */
-static void
-open_breaker(const SdesReply *reply)
-{
-	SdesHsmFault fault = {.code = reply->ckr};
-
-	strcpy(fault.detail, reply->detail);
-	sdes_pool_state(SDES_AGENT_FAILED, reply->status, &fault);
-	sdes_pool_fail_queue();
-	restart_module();
-}
-
-/* Under the lock: the breaker learns what came of a job. True when that closed it. */
-static bool
-judge(const SdesJob *job, SdesOpsOutcome outcome)
-{
-	switch (outcome)
-	{
-		case SDES_OPS_SERVED:
-			memcpy(sdes_pool.good_kek, sdes_ops_kek(&job->request, &job->reply),
-			       SDES_KEK_ID_SIZE);
-			sdes_pool.has_good_kek = true;
-			if (!sdes_breaker_success(&sdes_pool.breaker))
-				return false;
-			sdes_pool_state(SDES_AGENT_READY, SDES_OK, NULL);
-			return true;
-		case SDES_OPS_MISSING:
-			doubt_token();
-			/* fall through */
-		case SDES_OPS_NEUTRAL:
-			sdes_breaker_undecided(&sdes_pool.breaker);
-			return false;
-		default:
-			/* Those under way when it opens fail, too: the first has told why. */
-			if (sdes_breaker_failure(&sdes_pool.breaker, outcome != SDES_OPS_LOST) &&
-			    !sdes_pool.restart)
-			{
-				sdes_pool.lost = outcome == SDES_OPS_LOST;
-				open_breaker(&job->reply);
-			}
-			return false;
-	}
-}
-
-/* Under the lock: hands the result over, or drops it when nobody waits. */
-static void
-finish_job(int worker, SdesJob *job)
-{
-	sdes_pool.running[worker] = NULL;
-	sdes_pool.worker_inside[worker] = 0;
-	if (job->client == 0)
-	{
-		sdes_pool_wake();
-		sdes_job_free(job);
-		return;
-	}
-	sdes_job_done(job);
-	while (sdes_pool.done.count > SDES_JOBS_DONE_MAX)
-		pthread_cond_wait(&sdes_pool.room, &sdes_pool.lock);
-}
-
-/* In service, for the first time or again. */
-static void
-tell_available(void)
+void
+sdes_pool_tell_available(void)
 {
 	SdesHsmTokenInfo token;
 	int64_t since;
@@ -185,133 +60,6 @@ tell_unavailable(int64_t since, SdesStatus status, const char *detail)
 	told |= UINT64_C(1) << status;
 }
 
-typedef struct Worker
-{
-	pthread_t thread;
-	int number;
-	SdesOps ops;
-} Worker;
-
-/*
- * Between the values of a batch the module is left for a moment, which shows
- * that it does not hang. False when the client has gone or was told that it
- * takes too long.
- */
-static bool
-batch_goes_on(void *argument)
-{
-	const Worker *worker = argument;
-	int64_t now = sdes_agent_now();
-	const SdesJob *job;
-	bool wanted;
-
-	pthread_mutex_lock(&sdes_pool.lock);
-	job = sdes_pool.running[worker->number];
-	wanted = job->client != 0 && now < job->queued_at + SDES_JOB_DEADLINE_MS;
-	sdes_pool.worker_inside[worker->number] = now;
-	pthread_mutex_unlock(&sdes_pool.lock);
-	return wanted;
-}
-
-/*
- * A KEK whose client left before it was told of it belongs to nobody: it is
- * destroyed again. Takes and leaves the lock held.
- */
-static void
-undo_if_abandoned(Worker *worker, SdesJob *job)
-{
-	SdesRequest request = {.op = SDES_OP_KEK_DESTROY};
-
-	if (job->client != 0 || job->request.op != SDES_OP_KEK_CREATE ||
-	    job->reply.status != SDES_OK)
-		return;
-	memcpy(request.kek_id, job->reply.kek_id, sizeof(request.kek_id));
-	pthread_mutex_unlock(&sdes_pool.lock);
-	sdes_ops_run(&worker->ops, &request, &job->reply, &job->memory);
-	pthread_mutex_lock(&sdes_pool.lock);
-}
-
-/* Under the lock, which is let go meanwhile: works off one job. */
-static void
-work_off(Worker *worker, SdesJob *job)
-{
-	SdesOpsOutcome outcome;
-	bool closed;
-
-	pthread_mutex_unlock(&sdes_pool.lock);
-	outcome = sdes_ops_run(&worker->ops, &job->request, &job->reply, &job->memory);
-	pthread_mutex_lock(&sdes_pool.lock);
-	closed = judge(job, outcome);
-	undo_if_abandoned(worker, job);
-	finish_job(worker->number, job);
-	if (!closed)
-		return;
-	pthread_mutex_unlock(&sdes_pool.lock);
-	tell_available();
-	pthread_mutex_lock(&sdes_pool.lock);
-}
-
-static void *
-worker_main(void *argument)
-{
-	Worker *worker = argument;
-	SdesJob *job;
-
-	pthread_mutex_lock(&sdes_pool.lock);
-	while ((job = next_job(worker->number)) != NULL)
-		work_off(worker, job);
-	sdes_pool.worker_inside[worker->number] = sdes_agent_now();
-	pthread_mutex_unlock(&sdes_pool.lock);
-	sdes_ops_close(&worker->ops);
-	pthread_mutex_lock(&sdes_pool.lock);
-	sdes_pool.worker_inside[worker->number] = 0;
-	pthread_mutex_unlock(&sdes_pool.lock);
-	return NULL;
-}
-
-static SdesOps
-make_ops(const SdesStartup *startup)
-{
-	return (SdesOps){
-	    .provider = startup->provider,
-	    .hsm = startup->hsm,
-	    .token = &startup->token,
-	    .mute = startup->mute,
-	};
-}
-
-/* Runs the workers until the breaker opens. One that cannot be started is missed. */
-static void
-run_workers(const SdesStartup *startup)
-{
-	Worker workers[SDES_WORKERS];
-	int started = 0;
-
-	memset(workers, 0, sizeof(workers));
-	while (started < SDES_WORKERS)
-	{
-		Worker *worker = &workers[started];
-
-		worker->number = started;
-		worker->ops = make_ops(startup);
-		worker->ops.go_on = batch_goes_on;
-		worker->ops.argument = worker;
-		if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
-			break;
-		started++;
-	}
-	pthread_mutex_lock(&sdes_pool.lock);
-	sdes_pool.workers = started;
-	while (started > 0 && !sdes_pool.restart)
-		pthread_cond_wait(&sdes_pool.manager, &sdes_pool.lock);
-	pthread_mutex_unlock(&sdes_pool.lock);
-	for (int i = 0; i < started; i++)
-		pthread_join(workers[i].thread, NULL);
-	pthread_mutex_lock(&sdes_pool.lock);
-	sdes_pool.workers = 0;
-	pthread_mutex_unlock(&sdes_pool.lock);
-}
-
 /* Whether waiting may heal a failed start, or somebody has to do something. */
 static bool
 may_heal(SdesStatus status)
@@ -349,7 +97,7 @@ start(SdesStartup *startup, SdesHsmFault *fault)
 	status = sdes_startup(startup, fault);
 	if (status == SDES_OK)
 	{
-		SdesOps ops = make_ops(startup);
+		SdesOps ops = sdes_worker_ops(startup);
 
 		startup->pin_retry = false;
 		status = sdes_ops_probe(&ops, has_kek ? kek : NULL, fault);
@@ -394,7 +142,7 @@ publish(const SdesStartup *startup, SdesStatus status, const SdesHsmFault *fault
 	if (status != SDES_OK)
 		tell_unavailable(since, status, fault->detail);
 	else if (proven)
-		tell_available();
+		sdes_pool_tell_available();
 }
 
 static void
@@ -454,7 +202,7 @@ serve(SdesStartup *startup, Outage *outage)
 	int64_t since;
 	bool steady;
 
-	run_workers(startup);
+	sdes_workers_run(startup);
 	pthread_mutex_lock(&sdes_pool.lock);
 	outage->status = sdes_pool.status;
 	outage->lost = sdes_pool.lost;

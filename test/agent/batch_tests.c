@@ -398,6 +398,24 @@ test_memory(Batcher *b)
 	check(after - before < 8192, "after all that %ld kB are left", after - before);
 }
 
+/* The length that is announced: of the largest message, and one more. */
+static void
+test_lengths(Batcher *b)
+{
+	static const uint8_t largest[] = {0, 1, 0, 0}, larger[] = {0, 1, 0, 1};
+	int one = greeted(b->f), other = greeted(b->f);
+	struct pollfd ready[2] = {{one, POLLIN, 0}, {other, POLLIN, 0}};
+	uint8_t byte;
+
+	send(one, largest, sizeof(largest), MSG_NOSIGNAL);
+	send(other, larger, sizeof(larger), MSG_NOSIGNAL);
+	check(poll(&ready[1], 1, 1000) == 1 && recv(other, &byte, 1, 0) == 0,
+	      "a message longer than the longest: hung up on");
+	check(poll(&ready[0], 1, 0) == 0, "the longest may come");
+	close(one);
+	close(other);
+}
+
 /* Asks for more than the socket takes, and reads it late. */
 static void
 test_late_reader(Batcher *b)
@@ -462,6 +480,7 @@ batch_tests(void)
 	test_sizes(b);
 	test_wrong_bytes(b);
 	test_kept_connection(b);
+	test_lengths(b);
 	test_late_reader(b);
 	test_memory(b);
 	check(wait_state(b->f, SDES_AGENT_READY, SDES_OK), "the agent is still ready");

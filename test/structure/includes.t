@@ -13,7 +13,7 @@ use Test::More;
 my @TOP = qw(sdes.h sdes_guc.h sdes_errors.h sdes_compat.h);
 
 # What of the agent's room the server's side may know.
-my @AGENT_SHARED = qw(agent/protocol agent/config agent/client agent/backoff);
+my @AGENT_SHARED = qw(agent/protocol agent/config agent/client agent/backoff agent/buffer);
 
 # Room (or part of one) => what its files may include besides their own room:
 # rooms, parts of rooms, or "top" for the files above. The longest name that

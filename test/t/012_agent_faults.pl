@@ -164,7 +164,13 @@ my $stuck = agent_pid($node);
 append_to_file($proxy->{control}, "C_Decrypt hang\n");
 $queries = waiting_queries('HSM hangs');
 interrupts_ok($queries, 'HSM hangs');
+# Those four took the agent's four threads with them.
+my $late = finish_query(start_query($node, 'oms', $FRESH, 'shop'));
+like($late->{err}, qr/58000: HSM did not answer in time.*HINT/s, 'HSM hangs: who comes late is told');
+cmp_ok($late->{seconds}, '<', 5, 'HSM hangs: soon');
 is(health($node)->{agent}{ok}, 1, 'HSM hangs: health() still answers');
+like(health($node)->{hsm}{detail}, qr/^out of service for \d+ s: .*has not returned/,
+    'HSM hangs: and says so');
 $stayed = finish_query($queries->{stay});
 like($stayed->{err}, qr/58000: HSM did not answer in time.*HINT/s,
     'HSM hangs: who waits gets a clear error in the end');

@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Time::HiRes qw(sleep time);
 use SdesTest;
 use SdesFaults;
 use Test::More;
@@ -198,6 +199,42 @@ my ($serial) = $node->safe_psql('shop', "SELECT DISTINCT token_serial FROM sdes.
 set_conf($node, 'sdes.pkcs11_token' => "$uri;serial=$serial");
 $node->reload;
 mended_ok('two tokens of that name');
+
+# ---- an HSM that fails for a while, and one that hangs for a while ----
+
+sub lines_since
+{
+    my ($offset, $text) = @_;
+    return scalar grep { /\Q$text\E/ } split /\n/, log_since($node, $offset);
+}
+
+# Tests that service is back soon after the fault, and that the log has few words for it.
+sub back_soon_ok
+{
+    my ($name, $offset) = @_;
+    my $began = time;
+    unlink $proxy->{control} or die $!;
+    ok(wait_for(sub { ($node->psql('shop', 'SELECT email FROM orders WHERE id = 1',
+        extra_params => [ '-U', 'oms' ]))[0] == 0 }, 5), "$name: back within 5 s");
+    diag(sprintf '%s: back after %.1f s', $name, time - $began);
+    ok(wait_for(sub { lines_since($offset, 'sdes_agent: available again after') == 1 }, 5),
+        "$name: the log says that it is back");
+    # Of the agent that saw it begin, and of the one that took over.
+    cmp_ok(lines_since($offset, 'sdes_agent: unavailable:'), '<=', 2,
+        "$name: and that it was away, not more often");
+    health_ok($node, "$name: all is well after it");
+    return;
+}
+
+my $log = log_size($node);
+append_to_file($proxy->{control},
+    join '', map { "$_ 0x30\n" } qw(C_Decrypt C_EncryptInit C_OpenSession));
+# One failure tells that the token does not answer at all.
+error_as($node, 'oms', 'SELECT email FROM orders WHERE id = 1', 'shop');
+broken_ok('HSM fails', row => 'hsm', detail => qr/^out of service for \d+ s: C_OpenSession/,
+    error => qr/58000: HSM reported an error/);
+sleep(3);
+back_soon_ok('HSM fails', $log);
 
 # ---- and in the end ----
 
