@@ -19,7 +19,7 @@ use Test::More;
 
 my $TIMES = soak(1, 50); # each CKR
 my $FEW = soak(1, 10); # what takes long
-my $HOLD = soak(0.4, 1); # seconds that a fault lasts, at least
+my $HOLD = soak(0.3, 1); # seconds that a fault lasts, at least
 my $RECOVERY = 5; # seconds after its end
 my $SQL = 'SELECT email FROM orders WHERE id = 1';
 
@@ -138,11 +138,13 @@ sub tally
 # Runs a fault on all sites, or those of the kind only: on() and off() for each,
 # and hold, how long it lasts at least: until struck is to be read in the log of
 # the proxy or of the server. Tests what has to be true of each fault; refused is
-# how often the PIN may have been, errors what new sessions may have seen.
+# how often the PIN may have been, errors what new sessions may have seen, within
+# how soon all has to work again.
 sub fault
 {
     my ($name, %how) = @_;
     my $row = tally($how{row} // $name);
+    my $within = $how{within} // $RECOVERY;
     my @sites = grep { $_->{kind} eq ($how{only} // $_->{kind}) } @sites;
     for my $site (@sites)
     {
@@ -178,7 +180,7 @@ sub fault
         is(scalar @wrong, 0, "$title: no value is wrong");
         is($unclear[0][2] // '', '', "$title: errors are clear ones");
         cmp_ok($refused, '<=', $how{refused} // 0, "$title: the PIN was refused no more often");
-        cmp_ok($took{$site}, '<=', $RECOVERY, "$title: all works again within $RECOVERY s");
+        cmp_ok($took{$site}, '<=', $within, "$title: all works again within $within s");
         ok(no_crash_quietly($site), "$title: no process of the server crashed");
     }
     $row->{times} += @sites;
@@ -235,13 +237,15 @@ my @CODES = (
     [ CKR_USER_NOT_LOGGED_IN => 0x101 ], [ CKR_BUFFER_TOO_SMALL => 0x150 ],
     [ CKR_CRYPTOKI_NOT_INITIALIZED => 0x190 ], [ CKR_VENDOR_DEFINED => 0x80000001 ],
 );
+# The short form takes two of three.
+my @CHOSEN = @CODES[ grep { $_ % 3 != 1 || soak(0, 1) } 0 .. $#CODES ];
 my @FUNCTIONS = qw(C_Decrypt C_FindObjectsInit C_DecryptInit C_OpenSession C_FindObjects C_GetAttributeValue);
 
 my $turn = 0;
 for my $round (1 .. $TIMES)
 {
     chapter("codes, round $round", sub {
-        for my $code (@CODES)
+        for my $code (@CHOSEN)
         {
             my ($name, $number) = ($code->[0], sprintf '0x%x', $code->[1]);
             my $function = $FUNCTIONS[ $turn++ % @FUNCTIONS ];
@@ -364,8 +368,9 @@ chapter('token and key', sub {
                 # It has the files of the other one open, and both the same serial number.
                 kill_agent($_[0]) if $_[0]{kind} eq 'nss';
             });
-        # NSS keeps all keys in one file.
-        fault('keys gone from the token', only => 'softhsm', struck => qr/^C_FindObjects /m, errors => qr/^(?:ok$|58000 |42704 )/,
+        # NSS keeps all keys in one file. A key that is not there is the key's own affair:
+        # only every five seconds does the agent ask whether it is the token's.
+        fault('keys gone from the token', only => 'softhsm', within => $RECOVERY + 4, struck => qr/^C_FindObjects /m, errors => qr/^(?:ok$|58000 |42704 )/,
             on => sub {
                 my ($token) = glob "$_[0]{hsm}{dir}/tokens/*-*";
                 rename $_, "$_.away" or die $! for grep { !/token\.object/ } glob "$token/*.object";
