@@ -49,7 +49,7 @@ ISOLATION_OPTS = --inputdir=test/isolation
 override with_llvm = no
 
 # These need nothing of PGXS, and some run before it is installed.
-OWN_GOALS := setup check check-modules demo demo-stop soak format $(BUILD)/leaksearch
+OWN_GOALS := setup check check-modules demo demo-stop soak format $(BUILD)/leaksearch $(BUILD)/keyhunt
 ifneq ($(filter-out $(OWN_GOALS),$(or $(MAKECMDGOALS),all)),)
 
 # What is missing on this machine, if anything; empty when it can build.
@@ -184,7 +184,9 @@ soak:
 format:
 	clang-format -i $$(find src test scripts -name '*.[ch]')
 
-# The search for plaintext needs no server to build.
+# The searches, for plaintext in files and for keys in memory, need no server to build.
 $(BUILD)/leaksearch: scripts/leaksearch.c
+$(BUILD)/keyhunt: test/programs/keyhunt.c
+$(BUILD)/leaksearch $(BUILD)/keyhunt:
 	@mkdir -p $(@D)
 	$(CC) -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<

@@ -24,6 +24,9 @@
 /* A key fills one block, so that the heap holds 1024 of them. */
 #define SECRET_BLOCK_SIZE 32
 
+/* What is wiped of it; deeper than any function that was seen to leave something. */
+#define DEAD_STACK_SIZE 16384
+
 /* CRYPTO_secure_malloc_init(): 1 = locked and fenced, 2 = heap without that. */
 #define HEAP_PROTECTED 1
 
@@ -115,6 +118,14 @@ SdesBytes
 sdes_secret_bytes(const SdesSecret *secret)
 {
 	return sdes_bytes(secret->data, secret->size);
+}
+
+__attribute__((noinline)) void
+sdes_wipe_dead_stack(void)
+{
+	uint8_t below[DEAD_STACK_SIZE];
+
+	OPENSSL_cleanse(below, sizeof(below));
 }
 
 bool

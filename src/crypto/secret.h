@@ -45,6 +45,12 @@ sdes_wipe(void *data, size_t size)
 extern SdesBytes sdes_secret_bytes(const SdesSecret *secret);
 
 /*
+ * Overwrites the stack below the caller, some pages of it: functions of others
+ * that were called with a secret may have left it there. (NSS's C_Login does.)
+ */
+extern void sdes_wipe_dead_stack(void);
+
+/*
  * Takes this process out of reach of ptrace, /proc/PID/mem and core files
  * (PR_SET_DUMPABLE 0, inherited over fork, reset by exec). Returns false where
  * the system refuses.

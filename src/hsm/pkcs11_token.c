@@ -188,6 +188,7 @@ sdes_pkcs11_login(SdesHsm *hsm, SdesBytes pin, SdesHsmFault *fault)
 	/* The interface is not const; no module writes to the PIN. */
 	rv = hsm->p11->C_Login(hsm->anchor, CKU_USER, (CK_UTF8CHAR_PTR) (uintptr_t) pin.data,
 	                       pin.size);
+	sdes_wipe_dead_stack();
 	if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
 		return SDES_OK;
 	return sdes_pkcs11_failed(fault, "C_Login", rv);

@@ -163,9 +163,15 @@ sdes_keyring_init(void)
 	sdes_buckets_init();
 }
 
+static bool
+opens_values(const KeyEntry *entry)
+{
+	return entry->key.state == SDES_KEY_ACTIVE || entry->key.state == SDES_KEY_DECRYPT_ONLY;
+}
+
 /*
  * Puts what a row says into its entry. A key that was fetched for a row that said
- * anything else is let go of.
+ * anything else is let go of, and so is one that opens nothing any more.
  */
 static KeyEntry *
 remember(const SdesDekRow *row)
@@ -189,6 +195,8 @@ remember(const SdesDekRow *row)
 	entry->key.purpose = row->binding.purpose;
 	entry->key.mode = row->binding.mode;
 	entry->key.state = row->state;
+	if (!opens_values(entry))
+		let_go(entry);
 	return entry;
 }
 
@@ -391,7 +399,7 @@ sdes_keyring_by_id(const uint8 *key_id)
 	entry = entry_of(key_id);
 	if (entry == NULL)
 		report_unknown(key_id);
-	if (entry->key.state != SDES_KEY_ACTIVE && entry->key.state != SDES_KEY_DECRYPT_ONLY)
+	if (!opens_values(entry))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("encryption key version %u is %s", entry->key.version,
 		                       sdes_state_name(entry->key.state)),

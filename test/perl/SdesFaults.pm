@@ -80,7 +80,7 @@ my $loads = 0;
 
 # Starts clients, each with its own orders; see test/programs/writer.py. Options:
 # clients, orders (for each), first (number of the first order), batch (orders
-# in a transaction), role, database.
+# in a transaction), pause (seconds after each), role, database.
 sub start_writers
 {
     my ($node, %opts) = @_;
@@ -96,7 +96,7 @@ sub start_writers
         my $conninfo = $node->connstr($load{database}) . ' user=' . ($opts{role} // 'oms');
         my $handle = IPC::Run::start(
             [ 'python3', "$ROOT/test/programs/writer.py", $conninfo, "$base.orders",
-                "$base.journal", "$base.errors", $opts{batch} // 1 ],
+                "$base.journal", "$base.errors", $opts{batch} // 1, $opts{pause} // 0 ],
             '<', \undef, '>', "$base.out", '2>&1');
         push @{ $load{writers} }, { base => $base, handle => $handle };
     }
@@ -318,6 +318,8 @@ sub new_proxy
             . ' $(pkg-config --cflags p11-kit-1) -ldl -lpthread',
         'sh', $proxy{module}, "$ROOT/test/agent/p11_proxy.c");
     $ENV{SDES_PROXY_MODULE} = $hsm->{module};
+    delete $ENV{SDES_PROXY_INIT_ARGS};
+    $ENV{SDES_PROXY_INIT_ARGS} = 1 if defined $hsm->{init_args};
     $ENV{SDES_PROXY_LOG} = $proxy{log};
     $ENV{SDES_PROXY_CONTROL} = $proxy{control};
     append_to_file($proxy{log}, '');
@@ -325,11 +327,12 @@ sub new_proxy
     return \%proxy;
 }
 
-# How often a function of the module was called.
+# How often a function of the module was called. (One that hangs is written
+# down twice, as it begins and as it ends.)
 sub proxy_calls
 {
     my ($proxy, $function) = @_;
-    return scalar grep { /^\Q$function\E / } split /\n/, slurp_file($proxy->{log});
+    return scalar grep { /^\Q$function\E / && !/ hangs$/ } split /\n/, slurp_file($proxy->{log});
 }
 
 # The rows of sdes.health(): check => { ok, detail, hint }.

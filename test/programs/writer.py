@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""writer.py CONNINFO ORDERS JOURNAL ERRORS [BATCH]
+"""writer.py CONNINFO ORDERS JOURNAL ERRORS [BATCH [PAUSE]]
 
 A client that keeps writing orders and a diary, while somebody kills parts of
 the server. ORDERS is a file of orders in COPY's text format. They are inserted
 as the application does it, by plain INSERT with literals, BATCH of them (1) in
 a transaction, on a connection that is renewed every few transactions, since a
-new session has to fetch its keys anew.
+new session has to fetch its keys anew. After each it rests for PAUSE seconds (0).
 
 A line of JOURNAL is "C" and the ids of a transaction whose COMMIT the server
 confirmed, or "?" and those of one whose end is not known. A line of ERRORS is
@@ -66,6 +66,7 @@ def write_batch(connection, batch):
 def main():
     conninfo, orders_path, journal_path, errors_path = sys.argv[1:5]
     size = int(sys.argv[5]) if len(sys.argv) > 5 else 1
+    pause = float(sys.argv[6]) if len(sys.argv) > 6 else 0
     journal = open(journal_path, "w", buffering=1, encoding="utf-8")
     errors = open(errors_path, "w", buffering=1, encoding="utf-8")
 
@@ -100,6 +101,7 @@ def main():
             journal.write(fate + " " + " ".join(order[0] for order in batch) + "\n")
         used += 1
         batch = []
+        time.sleep(pause)
 
 
 main()
