@@ -44,7 +44,6 @@ struct SdesHsm
 	/* Open from login to close: the login lasts as long as one session does. */
 	CK_SESSION_HANDLE anchor;
 	CK_INFO info;
-	CK_TOKEN_INFO token; /* what the token said of itself before the login */
 	bool offered[SDES_PKCS11_MECHANISMS_MAX]; /* by the token, in table order */
 	int gcm_iv;         /* SdesPkcs11Iv that worked last; atomic, many threads use it */
 	const char *module; /* its path, as long as the process lives */

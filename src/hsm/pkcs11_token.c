@@ -114,35 +114,12 @@ copy_field(char *out, const unsigned char *field, size_t size)
 	}
 }
 
-/*
- * What the token says of itself. SoftHSM2 cannot say it any more after a login that
- * found its token.object read-only (CKR_GENERAL_ERROR): there what it said before
- * stands as long as the session does that holds the login.
- */
-static CK_RV
-ask_token(SdesHsm *hsm, CK_TOKEN_INFO *out)
-{
-	CK_SESSION_INFO session;
-	CK_RV rv = hsm->p11->C_GetTokenInfo(hsm->slot, out);
-
-	if (rv == CKR_GENERAL_ERROR && hsm->anchor != CK_INVALID_HANDLE &&
-	    hsm->p11->C_GetSessionInfo(hsm->anchor, &session) == CKR_OK)
-	{
-		*out = hsm->token;
-		rv = CKR_OK;
-	}
-	/* Kept before the login only, while there is one thread. */
-	if (rv == CKR_OK && hsm->anchor == CK_INVALID_HANDLE)
-		hsm->token = *out;
-	return rv;
-}
-
 SdesStatus
 sdes_pkcs11_token_info(SdesHsm *hsm, SdesHsmTokenInfo *out, SdesHsmFault *fault)
 {
 	CK_TOKEN_INFO info;
 	char library[sizeof(hsm->info.libraryDescription) + 1];
-	CK_RV rv = ask_token(hsm, &info);
+	CK_RV rv = hsm->p11->C_GetTokenInfo(hsm->slot, &info);
 
 	memset(out, 0, sizeof(*out));
 	if (rv != CKR_OK)
