@@ -268,6 +268,13 @@ try_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesOpsMemory
 		sdes_ops_close(ops);
 }
 
+/* NSS, for one, gives every token a serial number of zeros. */
+static bool
+has_serial(const SdesHsmTokenInfo *token)
+{
+	return token->serial[strspn(token->serial, "0")] != '\0';
+}
+
 /* A missing key may mean that the token is another one: says which was looked at. */
 static SdesOpsOutcome
 look_at_token(SdesOps *ops, SdesReply *reply, SdesHsmFault *fault)
@@ -282,7 +289,7 @@ look_at_token(SdesOps *ops, SdesReply *reply, SdesHsmFault *fault)
 	reply->status = SDES_ERR_HSM_KEY_MISSING;
 	snprintf(fault->detail + used, sizeof(fault->detail) - used,
 	         " (token \"%s\", serial \"%s\")", ops->token->label, ops->token->serial);
-	return ops->mute ? SDES_OPS_MISSING : SDES_OPS_NEUTRAL;
+	return ops->mute || !has_serial(ops->token) ? SDES_OPS_MISSING : SDES_OPS_NEUTRAL;
 }
 
 SdesOpsOutcome

@@ -10,21 +10,12 @@
 #define FIND_BATCH 32
 #define LABEL_ROOM 256 /* longer labels are not ours, see SDES_LABEL_MAX */
 
-/* Reads id and label of a key; false when it is not one of ours by its shape. */
+/* Says of a key that it is not one of ours by its shape, or is gone meanwhile. */
 static bool
-read_names(SdesHsmSession *session, CK_OBJECT_HANDLE key, uint8_t id[SDES_HSM_KEY_ID_SIZE],
-           char *label, size_t *label_size)
+is_another(CK_RV rv)
 {
-	CK_ATTRIBUTE attributes[] = {
-	    {CKA_ID, id, SDES_HSM_KEY_ID_SIZE},
-	    {CKA_LABEL, label, LABEL_ROOM},
-	};
-
-	if (session->hsm->p11->C_GetAttributeValue(session->handle, key, attributes, 2) !=
-	    CKR_OK)
-		return false;
-	*label_size = attributes[1].ulValueLen;
-	return attributes[0].ulValueLen == SDES_HSM_KEY_ID_SIZE && *label_size <= LABEL_ROOM;
+	return rv == CKR_BUFFER_TOO_SMALL || rv == CKR_ATTRIBUTE_TYPE_INVALID ||
+	       rv == CKR_ATTRIBUTE_SENSITIVE || rv == CKR_OBJECT_HANDLE_INVALID;
 }
 
 /* Inserts id into the sorted list, dropping the greatest when it is full. */
@@ -45,18 +36,26 @@ insert_id(SdesHsmKekList *list, const uint8_t id[SDES_HSM_KEY_ID_SIZE])
 	memcpy(list->ids[at], id, SDES_HSM_KEY_ID_SIZE);
 }
 
-static void
+/* Takes a key into the list if it belongs there. */
+static CK_RV
 consider(SdesHsmSession *session, CK_OBJECT_HANDLE key, const char *prefix,
          const uint8_t after[SDES_HSM_KEY_ID_SIZE], SdesHsmKekList *list)
 {
 	uint8_t id[SDES_HSM_KEY_ID_SIZE];
 	char label[LABEL_ROOM];
-	size_t label_size;
+	CK_ATTRIBUTE names[] = {
+	    {CKA_ID, id, sizeof(id)},
+	    {CKA_LABEL, label, sizeof(label)},
+	};
+	CK_RV rv = session->hsm->p11->C_GetAttributeValue(session->handle, key, names, 2);
 
-	if (read_names(session, key, id, label, &label_size) && label_size >= strlen(prefix) &&
-	    memcmp(label, prefix, strlen(prefix)) == 0 &&
-	    memcmp(id, after, SDES_HSM_KEY_ID_SIZE) > 0)
+	if (rv != CKR_OK)
+		return is_another(rv) ? CKR_OK : rv;
+	if (names[0].ulValueLen == sizeof(id) && names[1].ulValueLen >= strlen(prefix) &&
+	    names[1].ulValueLen <= sizeof(label) &&
+	    memcmp(label, prefix, strlen(prefix)) == 0 && memcmp(id, after, sizeof(id)) > 0)
 		insert_id(list, id);
+	return CKR_OK;
 }
 
 /* Reading attributes while the search is active is allowed (PKCS#11 v2.40, 5.7). */
@@ -72,6 +71,7 @@ list_class(SdesHsmSession *session, CK_OBJECT_CLASS class, CK_KEY_TYPE type,
 	CK_FUNCTION_LIST_PTR p11 = session->hsm->p11;
 	CK_OBJECT_HANDLE found[FIND_BATCH];
 	CK_ULONG count = 0;
+	const char *call = "C_FindObjects";
 	CK_RV rv = p11->C_FindObjectsInit(session->handle, template, 2);
 
 	if (rv != CKR_OK)
@@ -80,10 +80,14 @@ list_class(SdesHsmSession *session, CK_OBJECT_CLASS class, CK_KEY_TYPE type,
 	{
 		rv = p11->C_FindObjects(session->handle, found, FIND_BATCH, &count);
 		for (CK_ULONG i = 0; rv == CKR_OK && i < count; i++)
-			consider(session, found[i], prefix, after, list);
+		{
+			rv = consider(session, found[i], prefix, after, list);
+			if (rv != CKR_OK)
+				call = "C_GetAttributeValue";
+		}
 	} while (rv == CKR_OK && count > 0);
 	p11->C_FindObjectsFinal(session->handle);
-	return rv == CKR_OK ? SDES_OK : sdes_pkcs11_failed(fault, "C_FindObjects", rv);
+	return rv == CKR_OK ? SDES_OK : sdes_pkcs11_failed(fault, call, rv);
 }
 
 SdesStatus

@@ -163,9 +163,8 @@ static void
 test_one_more_session(void)
 {
 	/* PKCS#11 v2.40, section 11.1: what can befall any call, and a vendor's code. */
-	static const unsigned codes[] = {0x2,  0x5,  0x6,  0xa,   0x30,      0x31,
-	                                 0x32, 0x50, 0x54, 0x60,  0x82,      0x90,
-	                                 0xb0, 0xb3, 0xe0, 0x101, 0x80000001};
+	static const unsigned codes[] = {0x2,  0x5,  0x6,  0xa,  0x30, 0x31, 0x32,  0x50,
+	                                 0x60, 0x82, 0x90, 0xb0, 0xb3, 0xe0, 0x101, 0x80000001};
 	static const char *const calls[] = {"C_Decrypt", "C_DecryptInit", "C_FindObjectsInit"};
 	const size_t count = sizeof(codes) / sizeof(codes[0]);
 	Ladder l = ladder_new();
@@ -334,7 +333,8 @@ static void
 test_verdicts(void)
 {
 	Ladder l = ladder_new();
-	int logins = fixture_calls(l.f, "C_Login"), tags = 0;
+	/* NSS has no serial numbers: a missing key is worth a look at the token. */
+	int logins = fixture_calls(l.f, "C_Login") + fixture_is_nss(), tags = 0;
 	SdesRequest bad = l.unwrap;
 
 	bad.wrapped[20] ^= 1;

@@ -365,12 +365,9 @@ chapter('token and key', sub {
                 my ($place, $twin) = @{ $place{ $_[0] } };
                 rename $place, $twin or die $!;
                 rename "$place.away", $place or die $!;
-                # It has the files of the other one open, and both the same serial number.
-                kill_agent($_[0]) if $_[0]{kind} eq 'nss';
             });
-        # NSS keeps all keys in one file. A key that is not there is the key's own affair:
-        # only every five seconds does the agent ask whether it is the token's.
-        fault('keys gone from the token', only => 'softhsm', within => $RECOVERY + 4, struck => qr/^C_FindObjects /m, errors => qr/^(?:ok$|58000 |42704 )/,
+        # NSS keeps all keys in one file.
+        fault('keys gone from the token', only => 'softhsm', struck => qr/^C_FindObjects /m, errors => qr/^(?:ok$|58000 |42704 )/,
             on => sub {
                 my ($token) = glob "$_[0]{hsm}{dir}/tokens/*-*";
                 rename $_, "$_.away" or die $! for grep { !/token\.object/ } glob "$token/*.object";
