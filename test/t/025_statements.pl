@@ -13,11 +13,11 @@ use SdesFaults;
 use SdesMemory;
 use Test::More;
 
-my $STATEMENTS = soak(4000, 1_000_000); # of each kind
-my $FETCHES = soak(1500, 50_000); # of one key, each by the agent
+my $STATEMENTS = soak(4000, 50_000); # of each kind: over a million in all
+my $FETCHES = soak(1500, 10_000); # of one key, each by the agent
 my $KEYS = soak(40, 400);
-my $UNWRAPS = soak(2000, 100_000);
-my $SESSIONS = soak(60, 5000);
+my $UNWRAPS = soak(2000, 20_000);
+my $SESSIONS = soak(60, 1000);
 
 # What may come on top however often something runs (kB): pages first touched,
 # chunks of the allocator. A leak of 32 bytes each time would be more.
