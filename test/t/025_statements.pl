@@ -67,7 +67,7 @@ my @kinds = (
     [ 'denied, write', 'stranger', 'simple', '42501', "INSERT INTO t VALUES (-1, 'name')" ],
     [ 'ciphertext as input', 'oms', 'simple', '22000', "INSERT INTO t VALUES (-1, '$armor')" ],
     [ 'armor that is none', 'oms', 'simple', '22P02',
-        "SET sdes.accept_ciphertext = on; INSERT INTO t VALUES (-1, 'sdes1:{n}')" ],
+        "SET sdes.accept_ciphertext = on; INSERT INTO t VALUES (-1, 'sdes1:!{n}')" ],
     [ 'value that was tampered with', 'oms', 'simple', 'XX001',
         "SET sdes.accept_ciphertext = on; SELECT '$broken'::sdes.enc_text::text" ],
     [ 'many keys', 'postgres', 'simple', '00000', 'SELECT * FROM many', $STATEMENTS / 10 ],
