@@ -38,6 +38,11 @@ sdes_pkcs11_cbc_wrap(const SdesPkcs11Context *context, SdesBytes payload, SdesWr
 	                    payload.size, wrapped, &size);
 	if (rv != CKR_OK)
 		return sdes_pkcs11_failed(fault, "C_Encrypt", rv);
+	/* Of another length it could never be unwrapped. */
+	if (size != payload.size + BLOCK_SIZE)
+		return sdes_hsm_fault(fault, SDES_ERR_HSM,
+		                      "C_Encrypt wrote %lu bytes where %zu were due", size,
+		                      payload.size + BLOCK_SIZE);
 	sdes_write_bytes(out, sdes_bytes(wrapped, size));
 	return SDES_OK;
 }

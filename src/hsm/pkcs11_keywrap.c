@@ -58,6 +58,11 @@ sdes_pkcs11_kw_wrap(const SdesPkcs11Context *context, SdesBytes payload, SdesWri
 	context->hsm->p11->C_DestroyObject(context->handle, object);
 	if (rv != CKR_OK)
 		return sdes_pkcs11_failed(fault, "C_WrapKey", rv);
+	/* Of another length it could never be unwrapped. */
+	if (size != wrapped_size(payload.size))
+		return sdes_hsm_fault(fault, SDES_ERR_HSM,
+		                      "C_WrapKey wrote %lu bytes where %zu were due", size,
+		                      wrapped_size(payload.size));
 	sdes_write_bytes(out, sdes_bytes(wrapped, size));
 	return SDES_OK;
 }

@@ -45,6 +45,19 @@ sdes_pkcs11_value_seal(SdesHsmSession *session, const SdesHsmWrap *under,
 	return status;
 }
 
+/* Under a key of another mechanism nothing was ever sealed: no fault of the token's. */
+static SdesStatus
+open_once(SdesPkcs11Context *context, SdesBytes sealed, uint8_t *out, SdesHsmFault *fault)
+{
+	SdesStatus status;
+
+	if ((context->key->usage & CKF_ENCRYPT) == 0)
+		return sdes_hsm_fault(fault, SDES_ERR_TAG, "this key seals no values");
+	context->mechanism = sdes_pkcs11_gcm;
+	status = sdes_pkcs11_gcm_open(context, sealed, out, fault);
+	return status == SDES_OK ? SDES_OK : sdes_pkcs11_settle_blame(context, status, fault);
+}
+
 SdesStatus
 sdes_pkcs11_value_open(SdesHsmSession *session, const SdesHsmWrap *under, SdesBytes sealed,
                        uint8_t *out, SdesHsmFault *fault)
@@ -56,11 +69,8 @@ sdes_pkcs11_value_open(SdesHsmSession *session, const SdesHsmWrap *under, SdesBy
 	do
 	{
 		status = sdes_pkcs11_session_key(session, under, &context, fault);
-		context.mechanism = sdes_pkcs11_gcm;
 		if (status == SDES_OK)
-			status = sdes_pkcs11_gcm_open(&context, sealed, out, fault);
-		if (status != SDES_OK && context.key->handle != CK_INVALID_HANDLE)
-			status = sdes_pkcs11_settle_blame(&context, status, fault);
+			status = open_once(&context, sealed, out, fault);
 	} while (status != SDES_OK && sdes_pkcs11_key_stale(context.key, fault) &&
 	         tries++ == 0);
 	if (status != SDES_OK)

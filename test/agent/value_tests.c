@@ -139,7 +139,9 @@ test_keys(Token *t)
 static void
 test_other_keys(Token *t)
 {
+	SdesHsmNewKek rsa = {"values", SDES_HSM_RSA_4096, false};
 	SdesHsmWrap under;
+	const char *name;
 
 	token_only(t, "AES-KEY-WRAP");
 	check_status(create(t, false, &under), SDES_OK, "a KEK that only wraps");
@@ -147,6 +149,14 @@ test_other_keys(Token *t)
 	check(seal(t, &under, 19) == SDES_ERR_HSM_MECHANISM &&
 	          strstr(t->fault.detail, "AES-GCM") != NULL,
 	      "seals no value, and says why");
+	token_renew(t);
+	/* No fault of the token's: the breaker would count that. */
+	check_status(open_sealed(t, &under, 19), SDES_ERR_TAG, "opens none either");
+	token_renew(t);
+	under.aad = SDES_BYTES_OF(aad_bytes);
+	check_status(t->provider->kek_create(t->session, &rsa, under.kek_id, &name, &t->fault),
+	             SDES_OK, "an RSA KEK");
+	check_status(open_sealed(t, &under, 19), SDES_ERR_TAG, "opens no value");
 	token_renew(t);
 }
 

@@ -373,6 +373,54 @@ test_softhsm_foreign_key(void)
 	token_free(t);
 }
 
+static CK_FUNCTION_LIST_PTR module;
+static bool lies; /* of the length of what it wrote */
+
+static CK_RV
+lying_C_Encrypt(CK_SESSION_HANDLE session, CK_BYTE *in, CK_ULONG size, CK_BYTE *out,
+                CK_ULONG *used)
+{
+	CK_RV rv = module->C_Encrypt(session, in, size, out, used);
+
+	*used += lies ? 400 : 0;
+	return rv;
+}
+
+static CK_RV
+lying_C_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key,
+                CK_OBJECT_HANDLE wrapped, CK_BYTE *out, CK_ULONG *used)
+{
+	CK_RV rv = module->C_WrapKey(session, mechanism, key, wrapped, out, used);
+
+	*used += lies ? 400 : 0;
+	return rv;
+}
+
+/* More than there is: our memory would be in the blob, and the DEK lost. */
+static void
+test_lengths_made_up(const char *mechanism)
+{
+	Token *t = token_new();
+	CK_FUNCTION_LIST list = *t->hsm->p11;
+	Wrapped w;
+
+	module = t->hsm->p11;
+	list.C_Encrypt = lying_C_Encrypt;
+	list.C_WrapKey = lying_C_WrapKey;
+	t->hsm->p11 = &list;
+	token_only(t, mechanism);
+	if (make(t, SDES_HSM_AES_256, mechanism, &w))
+	{
+		lies = true;
+		check_status(t->provider->dek_wrap(t->session, &w.under, SDES_BYTES_OF(w.dek),
+		                                   &w.blob, &t->fault),
+		             SDES_ERR_HSM, "wrapped to a length that cannot be: refused");
+		lies = false;
+	}
+	t->hsm->p11 = module;
+	token_free(t);
+}
+
 void
 wrap_tests(void)
 {
@@ -392,4 +440,6 @@ wrap_tests(void)
 		test_softhsm_foreign_key();
 	}
 	test_planted_public();
+	test_lengths_made_up("AES-CBC-PAD");
+	test_lengths_made_up("AES-KEY-WRAP");
 }
