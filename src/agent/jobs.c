@@ -263,18 +263,24 @@ sooner(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* Milliseconds that are left, never negative; -1 when nothing was begun. */
+/*
+ * Milliseconds that are left of a job (NULL: of a start), never negative; -1 when
+ * nothing was begun.
+ */
 static int64_t
-left_of(int64_t begun_at, int64_t now)
+left_of(const SdesJob *job, int64_t begun_at, int64_t now)
 {
-	int64_t left = begun_at + SDES_JOB_DEADLINE_MS - now;
+	int64_t left = begun_at + sdes_job_deadline(job) - now;
 
 	if (begun_at == 0)
 		return -1;
 	return left > 0 ? left : 0;
 }
 
-/* Jobs are queued in order of time, so the oldest comes first. */
+/*
+ * Jobs are queued in order of time, so the oldest comes first. None waits longer
+ * for a worker than others may take.
+ */
 static int64_t
 expire_queue(int64_t now)
 {
@@ -282,7 +288,7 @@ expire_queue(int64_t now)
 
 	while ((job = sdes_pool.queue.first) != NULL)
 	{
-		int64_t left = left_of(job->queued_at, now);
+		int64_t left = left_of(NULL, job->queued_at, now);
 
 		if (left > 0)
 			return left;
@@ -367,17 +373,18 @@ sdes_jobs_tick(void)
 	wait = check_stall(now, &news);
 	stalled = sdes_pool.stalled;
 	wait = sooner(wait, expire_queue(now));
-	wait = sooner(wait, left_of(sdes_pool.manager_inside, now));
+	wait = sooner(wait, left_of(NULL, sdes_pool.manager_inside, now));
 	for (int i = 0; i < SDES_WORKERS; i++)
 	{
 		SdesJob *job = sdes_pool.running[i];
-		int64_t left = job != NULL && job->client != 0 ? left_of(job->queued_at, now) : -1;
+		int64_t left =
+		    job != NULL && job->client != 0 ? left_of(job, job->queued_at, now) : -1;
 
 		if (left == 0)
 			answer_running(job, "the module did not return in time");
 		else
 			wait = sooner(wait, left);
-		wait = sooner(wait, left_of(sdes_pool.worker_inside[i], now));
+		wait = sooner(wait, left_of(job, sdes_pool.worker_inside[i], now));
 	}
 	pthread_mutex_unlock(&sdes_pool.lock);
 	if (news)
@@ -389,10 +396,11 @@ sdes_jobs_tick(void)
 static bool
 is_stuck(int64_t now)
 {
-	bool stuck = left_of(sdes_pool.manager_inside, now) == 0;
+	bool stuck = left_of(NULL, sdes_pool.manager_inside, now) == 0;
 
 	for (int i = 0; i < SDES_WORKERS; i++)
-		stuck = stuck || left_of(sdes_pool.worker_inside[i], now) == 0;
+		stuck =
+		    stuck || left_of(sdes_pool.running[i], sdes_pool.worker_inside[i], now) == 0;
 	return stuck;
 }
 

@@ -17,6 +17,7 @@
 
 #define SDES_WORKERS         4
 #define SDES_JOB_DEADLINE_MS 10000 /* of a job, and of one start of the module */
+#define SDES_KEK_DEADLINE_MS 60000 /* of KEK_CREATE: small HSMs take long for RSA keys */
 /* When no worker has come back for so long, nobody is sent after them. */
 #define SDES_STALL_MS 2000
 

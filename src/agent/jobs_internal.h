@@ -70,6 +70,14 @@ typedef struct SdesPool
 
 extern SdesPool sdes_pool;
 
+/* Milliseconds that a job may take, and a worker be inside the module for it. */
+static inline int64_t
+sdes_job_deadline(const SdesJob *job)
+{
+	return job != NULL && job->request.op == SDES_OP_KEK_CREATE ? SDES_KEK_DEADLINE_MS
+	                                                            : SDES_JOB_DEADLINE_MS;
+}
+
 extern void sdes_job_append(SdesJobList *list, SdesJob *job);
 extern SdesJob *sdes_job_shift(SdesJobList *list);
 /* Under the lock: puts a job with its reply where the main thread finds it. */

@@ -154,7 +154,7 @@ batch_goes_on(void *argument)
 
 	pthread_mutex_lock(&sdes_pool.lock);
 	job = sdes_pool.running[worker->number];
-	wanted = job->client != 0 && now < job->queued_at + SDES_JOB_DEADLINE_MS;
+	wanted = job->client != 0 && now < job->queued_at + sdes_job_deadline(job);
 	sdes_pool.worker_inside[worker->number] = now;
 	pthread_mutex_unlock(&sdes_pool.lock);
 	return wanted;

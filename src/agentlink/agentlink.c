@@ -155,10 +155,18 @@ converse(SdesClientWant want, int timeout_ms, SdesLinkFailure *failure)
 	return SDES_OK;
 }
 
+static int
+timeout_of(const SdesRequest *request, SdesPatience patience)
+{
+	if (patience == SDES_BRIEF)
+		return SDES_LINK_BRIEF_MS;
+	return request->op == SDES_OP_KEK_CREATE ? SDES_LINK_KEK_TIMEOUT_MS
+	                                         : SDES_LINK_TIMEOUT_MS;
+}
+
 static SdesStatus
 attempt(const SdesRequest *request, SdesPatience patience, SdesLinkFailure *failure)
 {
-	int timeout_ms = patience == SDES_BRIEF ? SDES_LINK_BRIEF_MS : SDES_LINK_TIMEOUT_MS;
 	bool service = sdes_agent_socket[0] != '\0';
 	uint8 secret[SDES_AGENT_SECRET_SIZE];
 	SdesStatus status;
@@ -170,7 +178,7 @@ attempt(const SdesRequest *request, SdesPatience patience, SdesLinkFailure *fail
 	status =
 	    converse(sdes_client_begin(client, service ? sdes_agent_socket : SDES_OWN_SOCKET,
 	                               service ? NULL : secret, request),
-	             timeout_ms, failure);
+	             timeout_of(request, patience), failure);
 	sdes_wipe(secret, sizeof(secret));
 	if (status == SDES_OK && sdes_client_reply(client)->status != SDES_OK)
 		status = fail(failure, sdes_client_reply(client)->status,

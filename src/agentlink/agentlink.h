@@ -16,6 +16,8 @@
 
 /* Longest a backend waits for one answer; the agent gives up before that. */
 #define SDES_LINK_TIMEOUT_MS 12000
+/* The same for a new KEK. */
+#define SDES_LINK_KEK_TIMEOUT_MS 62000
 /* Longest it waits where it can do without. */
 #define SDES_LINK_BRIEF_MS 300
 /* Longest a backend waits for an agent that is being restarted. */

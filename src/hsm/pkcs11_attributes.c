@@ -207,6 +207,10 @@ sdes_pkcs11_read_modulus(SdesHsm *hsm, CK_SESSION_HANDLE handle, CK_OBJECT_HANDL
 		status = read_attribute(&r, &e_attribute, "CKA_PUBLIC_EXPONENT");
 	if (status != SDES_OK)
 		return status;
+	if (n_attribute.ulValueLen > sizeof(n))
+		return unsafe(fault, "CKA_MODULUS");
+	if (e_attribute.ulValueLen > sizeof(e))
+		return unsafe(fault, "CKA_PUBLIC_EXPONENT");
 	bytes = strip_zeros(&n_attribute);
 	if (bytes.size != SDES_PKCS11_RSA_SIZE || bytes.data[0] < 0x80)
 		return unsafe(fault, "CKA_MODULUS");

@@ -147,6 +147,18 @@ sdes_pkcs11_session(SdesHsm *hsm, bool writable, CK_SESSION_HANDLE *out,
 	return rv == CKR_OK ? SDES_OK : sdes_pkcs11_failed(fault, "C_OpenSession", rv);
 }
 
+/*
+ * What else is said of a PIN, or of the user it is for: trying again would not
+ * help, and might count (PKCS#11 v2.40, 11.1.3 and 11.6).
+ */
+static bool
+refuses_pin(CK_RV rv)
+{
+	return rv == CKR_ARGUMENTS_BAD || rv == CKR_USER_PIN_NOT_INITIALIZED ||
+	       rv == CKR_USER_TYPE_INVALID || rv == CKR_USER_TOO_MANY_TYPES ||
+	       rv == CKR_USER_ANOTHER_ALREADY_LOGGED_IN;
+}
+
 SdesStatus
 sdes_pkcs11_login(SdesHsm *hsm, SdesBytes pin, SdesHsmFault *fault)
 {
@@ -168,5 +180,7 @@ sdes_pkcs11_login(SdesHsm *hsm, SdesBytes pin, SdesHsmFault *fault)
 	sdes_wipe_dead_stack();
 	if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
 		return SDES_OK;
+	if (refuses_pin(rv))
+		return sdes_pkcs11_failed_as(fault, SDES_ERR_HSM_PIN, "C_Login", rv);
 	return sdes_pkcs11_failed(fault, "C_Login", rv);
 }

@@ -60,6 +60,31 @@ test_one_try(void)
 	fixture_free(f);
 }
 
+/* Some tokens have other words for a PIN that they do not take. */
+static void
+test_other_refusals(void)
+{
+	static const unsigned codes[] = {0x7, 0x102, 0x103, 0x104, 0x105};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+	{
+		Fixture *f = fixture_new();
+		char rule[32];
+		int failed = 0;
+
+		snprintf(rule, sizeof(rule), "C_Login 0x%x", codes[i]);
+		fixture_rule(f, rule);
+		for (int n = 0; n < 2; n++)
+		{
+			agent_start(f);
+			failed += !wait_state(f, SDES_AGENT_FAILED, SDES_ERR_HSM_PIN);
+			agent_kill(f);
+		}
+		check(failed == 0 && fixture_calls(f, "C_Login") == 1, "%s: tried once", rule);
+		fixture_free(f);
+	}
+}
+
 /* The low count is due to our own wrong PIN: its correction gets one try too. */
 static void
 test_corrected(void)
@@ -346,6 +371,7 @@ void
 pin_tests(void)
 {
 	test_one_try();
+	test_other_refusals();
 	test_corrected();
 	test_retry();
 	test_flags();
