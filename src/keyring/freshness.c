@@ -23,6 +23,8 @@ static instr_time paused_at;
 
 static TimeoutId alarm_id = MAX_TIMEOUTS; /* MAX_TIMEOUTS: not registered */
 static volatile sig_atomic_t alarm_rang = false;
+static bool awaited = false; /* something is to expire */
+static int alarm_limit;      /* sdes.key_cache_max_age when the alarm was set */
 
 static double
 ms_since(instr_time then)
@@ -142,20 +144,36 @@ ring(void)
 	HandleCatchupInterrupt();
 }
 
+static bool
+alarm_is_right(void)
+{
+	return alarm_id != MAX_TIMEOUTS && get_timeout_active(alarm_id) &&
+	       alarm_limit == sdes_key_cache_max_age;
+}
+
 void
 sdes_expiry_set(int ms)
 {
 	if (alarm_id == MAX_TIMEOUTS)
 		alarm_id = RegisterTimeout(USER_TIMEOUT, ring);
-	if (!get_timeout_active(alarm_id))
-		enable_timeout_after(alarm_id, Max(ms, 1));
+	awaited = true;
+	if (alarm_is_right())
+		return;
+	alarm_limit = sdes_key_cache_max_age;
+	enable_timeout_after(alarm_id, Max(ms, 1));
+}
+
+void
+sdes_expiry_none(void)
+{
+	awaited = false;
 }
 
 bool
 sdes_expiry_due(void)
 {
-	if (!alarm_rang)
-		return false;
+	bool rang = alarm_rang;
+
 	alarm_rang = false;
-	return true;
+	return rang || (awaited && !alarm_is_right());
 }

@@ -65,9 +65,17 @@ extern bool sdes_is_outage(SdesStatus status);
 /*
  * Has sdes_expiry_due() become true after that time, also in a backend that is
  * idle then: it wakes and runs an empty transaction, whose end callbacks look. Does
- * nothing while a time is set.
+ * nothing while a time is set for the limit that is in force.
  */
 extern void sdes_expiry_set(int ms);
+
+/* Nothing is left that could expire. */
+extern void sdes_expiry_none(void);
+
+/*
+ * True when it is time to look what has expired: that time has come, an error took
+ * the alarm away, or the limit is another one now.
+ */
 extern bool sdes_expiry_due(void);
 
 #endif

@@ -123,6 +123,8 @@ sweep(void)
 		elog(DEBUG1, "%d cached encryption key(s) expired", expired);
 	if (soonest > 0)
 		sdes_expiry_set(soonest);
+	else
+		sdes_expiry_none();
 }
 
 /*
@@ -132,7 +134,7 @@ sweep(void)
 static void
 sweep_at_end(XactEvent event, void *arg)
 {
-	if (keys != NULL && (sdes_expiry_due() || event == XACT_EVENT_ABORT))
+	if (keys != NULL && sdes_expiry_due())
 		sweep();
 }
 

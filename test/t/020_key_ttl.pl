@@ -140,6 +140,25 @@ sleep(2.5);
 is((ask($session, 'COMMIT'))[0], '', 'idle in transaction: it ends');
 ok(wait_for(sub { log_since($node, $log) =~ /1 cached encryption key\(s\) expired/ }, 15),
     'idle in transaction: then it lets go of it');
+
+$log = log_size($node);
+is((ask($session))[0], $email, 'two errors in a block: a session has the key');
+like((ask($session, $_))[0], qr/22012|25P02/, "two errors in a block: $_") for 'BEGIN; SELECT 1/0', 'SELECT 1/0';
+is((ask($session, 'ROLLBACK'))[0] . (ask($session, 'SELECT'))[0], '', 'two errors in a block: the block ends, and another');
+ok(wait_for(sub { log_since($node, $log) =~ /1 cached encryption key\(s\) expired/ }, 15),
+    'two errors in a block: it lets go of it by itself');
+
+set_conf($node, 'sdes.key_cache_max_age' => '1h');
+$node->reload;
+sleep(0.5);
+is((ask($session))[0], $email, 'shorter age: a session has the key');
+set_conf($node, 'sdes.key_cache_max_age' => '2s');
+$node->reload;
+sleep(0.5);
+$log = log_size($node);
+is((ask($session, 'SELECT'))[0], '', 'shorter age: it hears of it with its next statement');
+ok(wait_for(sub { log_since($node, $log) =~ /1 cached encryption key\(s\) expired/ }, 15),
+    'shorter age: and lets go of it by itself');
 $session->quit;
 $node->safe_psql('postgres', 'ALTER ROLE oms RESET log_min_messages');
 
