@@ -33,17 +33,26 @@ check_sizes(SdesBytes input, const SdesEnvelope *e)
 	REQUIRE(e->sealed.tag == input.data + input.size - SDES_AEAD_TAG_SIZE);
 }
 
-/* Seals text anew with all that was parsed; the caller frees the envelope. */
-static uint8_t *
-seal_again(const SdesEnvelope *e, const SdesValueContext *context, SdesBytes text)
+/* All that was parsed, to seal by. */
+static SdesSealSpec
+spec_of(const SdesEnvelope *e, const SdesValueContext *context)
 {
-	uint8_t *out = fuzz_room(sdes_envelope_size(e->ntokens, text.size));
 	SdesSealSpec spec = {.context = *context,
 	                     .bytes = (e->flags & SDES_ENVELOPE_BYTES) != 0,
 	                     .ntokens = e->ntokens,
 	                     .tokens = {e->tokens[0], e->tokens[1]}};
 
 	memcpy(spec.key_id, e->key_id, sizeof(spec.key_id));
+	return spec;
+}
+
+/* Seals text anew; the caller frees the envelope. */
+static uint8_t *
+seal_again(const SdesEnvelope *e, const SdesValueContext *context, SdesBytes text)
+{
+	uint8_t *out = fuzz_room(sdes_envelope_size(e->ntokens, text.size));
+	SdesSealSpec spec = spec_of(e, context);
+
 	REQUIRE(sdes_envelope_seal_with_nonce(the_key(), &spec, e->sealed.nonce, text, out) ==
 	        SDES_OK);
 	return out;
@@ -99,6 +108,41 @@ check_seal(const SdesEnvelope *e, const SdesValueContext *context)
 	free(sealed);
 }
 
+/*
+ * Suite 2: no key of ours opens it; what the HSM would be given is what it has
+ * sealed, and puts the same envelope together again.
+ */
+static void
+check_hsm(SdesBytes input, const SdesEnvelope *e, const SdesValueContext *context)
+{
+	SdesSealSpec spec = spec_of(e, context);
+	SdesEnvelopeAad sealing, opening;
+	uint8_t *room = fuzz_room(e->sealed.ciphertext.size), *run, *again;
+	size_t size, run_size;
+
+	REQUIRE(sdes_envelope_open(the_key(), e, context, room) == SDES_ERR_FORMAT);
+	REQUIRE(e->sealed.ciphertext.size >= SDES_ENVELOPE_CHECK_SIZE);
+	size = sdes_envelope_hsm_plaintext_size(e);
+	REQUIRE(sdes_envelope_hsm_size(e->ntokens, size) == input.size);
+	REQUIRE(sdes_envelope_hsm_seal_aad(&spec, &sealing) == SDES_OK);
+	REQUIRE(sdes_envelope_hsm_open_aad(e, context, &opening) == SDES_OK);
+	REQUIRE(fuzz_same(sdes_bytes(sealing.data, sealing.size),
+	                  sdes_bytes(opening.data, opening.size)));
+
+	run_size = size + SDES_ENVELOPE_HSM_OVERHEAD;
+	run = fuzz_room(run_size);
+	again = fuzz_room(input.size);
+	sdes_envelope_hsm_sealed(e, run);
+	REQUIRE(sdes_envelope_hsm_write(&spec, size, sdes_bytes(run, run_size), again) ==
+	        SDES_OK);
+	REQUIRE(memcmp(again, input.data, input.size) == 0);
+	REQUIRE(sdes_envelope_hsm_write(&spec, size, sdes_bytes(run, run_size - 1), again) ==
+	        SDES_ERR_FORMAT);
+	free(again);
+	free(run);
+	free(room);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -115,6 +159,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	REQUIRE(sdes_envelope_marked(input));
 	check_sizes(input, &e);
+	if (e.suite == SDES_SUITE_AES_256_GCM_HSM)
+	{
+		check_hsm(input, &e, &context);
+		return 0;
+	}
 	check_seal(&e, &context);
 	check_open(input, &e, &context);
 	return 0;

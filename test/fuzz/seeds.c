@@ -61,6 +61,14 @@ envelope(SdesAead *aead, const char *text, int ntokens, bool bytes)
 	seed("envelope", sdes_bytes(sealed, size));
 	sdes_armor_encode(sdes_bytes(sealed, size), armor);
 	seed("armor", sdes_bytes(armor, sdes_armor_size(size)));
+
+	/* What an HSM would have made of as much. */
+	memset(armor, written, sizeof(armor));
+	REQUIRE(sdes_envelope_hsm_write(
+	            &spec, strlen(text),
+	            sdes_bytes(armor, strlen(text) + SDES_ENVELOPE_HSM_OVERHEAD),
+	            sealed) == SDES_OK);
+	seed("envelope", sdes_bytes(sealed, sdes_envelope_hsm_size(ntokens, strlen(text))));
 }
 
 static void
