@@ -172,6 +172,12 @@ sub key_forms
 
 # ---- the search ----
 
+my $CAPABILITY = <<'TEXT' =~ tr/\n/ /r;
+It takes CAP_SYS_PTRACE, which test/run gives to that program's file with setcap. It cannot have it
+in a container that was started without SYS_PTRACE (docker run --cap-add=SYS_PTRACE), nor on
+a file system that is mounted nosuid or keeps no extended attributes.
+TEXT
+
 # Pieces of 16 bytes at every 8, so that 23 bytes of a whole are found wherever
 # they begin.
 sub pieces
@@ -188,8 +194,9 @@ sub hunt
     my $program = $ENV{SDES_KEYHUNT} or die 'SDES_KEYHUNT is not set';
     my $patterns = join '', map { pieces($_, $forms->{$_}) } sort keys %$forms;
     my ($out, $err, %found) = ('', '');
-    IPC::Run::run([ $program, @pids ], '<', \$patterns, '>', \$out, '2>', \$err)
-        or die "the search failed (it takes root's CAP_SYS_PTRACE): $err";
+    # Where the capability may not be had at all, exec itself fails, and IPC::Run dies.
+    eval { IPC::Run::run([ $program, @pids ], '<', \$patterns, '>', \$out, '2>', \$err) }
+        or die "the search through memory failed: $err$@$CAPABILITY\n";
     for my $line (split /\n/, $out)
     {
         my ($pid, $name, $where, $mapping) = split / /, $line, 4;

@@ -169,7 +169,8 @@ for my $kind ('softhsm', 'nss')
 
 # As the server's environment may have it. The control: a process of ours that
 # dies so leaves a core, if the system writes cores into the working directory.
-system_or_bail('prlimit', "--pid=$$", '--core=unlimited:unlimited');
+system('prlimit', "--pid=$$", '--core=unlimited:unlimited') == 0
+    or die 'this test must be allowed cores of any size: "ulimit -Hc" has to say "unlimited"';
 my $cores = $node->basedir . '/cores';
 mkdir $cores or die $!;
 my $pattern = slurp_file('/proc/sys/kernel/core_pattern');
