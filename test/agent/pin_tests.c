@@ -294,7 +294,8 @@ test_commands(void)
 	      "STATUS answers while a PIN command runs");
 	check(source_refused(f, "5 seconds") && now_ms() - began < 8000,
 	      "a PIN command that hangs: ended after 5 s");
-	snprintf(command, sizeof(command), "! grep -lsxz '61.%d' /proc/[0-9]*/cmdline >/dev/null", getpid());
+	snprintf(command, sizeof(command),
+	         "! grep -lsxz '61.%d' /proc/[0-9]*/cmdline >/dev/null", getpid());
 	check(system(command) == 0, "with all its children");
 	fixture_free(f);
 }
