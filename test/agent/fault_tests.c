@@ -304,6 +304,48 @@ test_modules(void)
 	fixture_free(f);
 }
 
+/* Each of the settings that a login takes, missing: the agent runs and says so. */
+static void
+test_unset(void)
+{
+	static const char *const names[] = {"token", "PIN source", "state directory"};
+
+	for (size_t i = 0; i < 3; i++)
+	{
+		Fixture *f = fixture_new();
+		char *values[] = {f->config.token, f->config.pin_source, f->config.state_directory};
+
+		values[i][0] = '\0';
+		agent_start(f);
+		check(wait_state(f, SDES_AGENT_FAILED, SDES_ERR_HSM_UNSET) &&
+		          fixture_calls(f, "C_Login") == 0,
+		      "no %s: no login", names[i]);
+		fixture_free(f);
+	}
+}
+
+/* The module says no before there is a token; it heals by itself. */
+static void
+test_refused_start(void)
+{
+	static const char *const calls[] = {"C_Initialize", "C_GetInfo"};
+
+	for (size_t i = 0; i < 2; i++)
+	{
+		Fixture *f = fixture_new();
+		char rule[64];
+
+		snprintf(rule, sizeof(rule), "%s 0x30", calls[i]); /* CKR_DEVICE_ERROR */
+		fixture_rule(f, rule);
+		agent_start(f);
+		check(wait_state(f, SDES_AGENT_FAILED, SDES_ERR_HSM_MODULE), "%s fails", calls[i]);
+		fixture_rule(f, NULL);
+		check(wait_state(f, SDES_AGENT_READY, SDES_OK), "%s works: ready by itself",
+		      calls[i]);
+		fixture_free(f);
+	}
+}
+
 /* A state line per change, and nobody has to read them. */
 static void
 test_state_lines(void)
@@ -367,5 +409,7 @@ fault_tests(void)
 	if (!fixture_is_nss())
 		test_softhsm_tokens();
 	test_modules();
+	test_unset();
+	test_refused_start();
 	test_state_lines();
 }

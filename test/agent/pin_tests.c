@@ -161,6 +161,21 @@ test_flags(void)
 	}
 }
 
+/* A token that locks at the login itself, before its flags could say so. */
+static void
+test_locked_at_login(void)
+{
+	Fixture *f = fixture_new();
+
+	fixture_rule(f, "C_Login 0xa4"); /* CKR_PIN_LOCKED */
+	agent_start(f);
+	check(wait_state(f, SDES_AGENT_FAILED, SDES_ERR_HSM_PIN_LOCKED),
+	      "C_Login says that the PIN is locked");
+	sleep_ms(1500);
+	check(fixture_calls(f, "C_Login") == 1, "and the PIN is not tried again");
+	fixture_free(f);
+}
+
 /* Killed in the middle of C_Login: tried again, unless the token has counted. */
 static void
 test_killed_in_login(void)
@@ -376,6 +391,7 @@ pin_tests(void)
 	test_corrected();
 	test_retry();
 	test_flags();
+	test_locked_at_login();
 	test_killed_in_login();
 	test_unsafe_files();
 	test_contents();
