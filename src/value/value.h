@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "envelope/envelope.h"
+#include "sdes_compat.h"
 #include "store/store.h"
 
 /* Type modifiers: 26 bits of the bucket's hash, 5 bits of flags. */
