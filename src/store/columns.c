@@ -25,8 +25,8 @@ is_of(Form_pg_attribute column, Oid type, int32 hash)
 	int32 typmod = column->atttypmod;
 	Oid element;
 
-	/* What initdb made is neither. */
-	if (column->attnum <= 0 || column->attisdropped || base < FirstNormalObjectId)
+	/* Not what initdb made; a dropped column has no type. */
+	if (column->attnum <= 0 || base < FirstNormalObjectId)
 		return false;
 	for (;;)
 	{

@@ -149,13 +149,6 @@ typedef struct Column
 	AttrNumber number;
 } Column;
 
-typedef struct ColumnEntry
-{
-	Column column;
-	bool in_progress; /* its answer is being looked for */
-	bool carries;
-} ColumnEntry;
-
 typedef struct View
 {
 	Oid relid;
@@ -354,17 +347,18 @@ look_into_column(SdesPlace *place, AttrNumber number)
 	return carries((Node *) entry->expr, place);
 }
 
-static ColumnEntry *
-find_column(SdesPlace *place, AttrNumber number, bool *found)
+/* Notes that a column is looked into; true when it was before. */
+static bool
+is_old(SdesPlace *place, AttrNumber number)
 {
 	Column key;
+	bool found;
 
 	if (place->search->columns == NULL)
 	{
 		HASHCTL ctl = {0};
 
-		ctl.keysize = sizeof(Column);
-		ctl.entrysize = sizeof(ColumnEntry);
+		ctl.keysize = ctl.entrysize = sizeof(Column);
 		ctl.hcxt = CurrentMemoryContext;
 		place->search->columns =
 		    hash_create("sdes columns", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -372,35 +366,18 @@ find_column(SdesPlace *place, AttrNumber number, bool *found)
 	memset(&key, 0, sizeof(key));
 	key.query = place->query;
 	key.number = number;
-	return hash_search(place->search->columns, &key, HASH_ENTER, found);
+	hash_search(place->search->columns, &key, HASH_ENTER, &found);
+	return found;
 }
 
 /*
- * Each column is looked into once, or queries nested in each other would take for ever.
- * WITH RECURSIVE meets itself; a no that such a meeting led to is not kept.
+ * Each column is looked into once, or queries nested in each other would take for ever,
+ * and WITH RECURSIVE too. If one had carried anything, the search would have ended.
  */
 bool
 sdes_column_carries_opened(SdesPlace *place, AttrNumber number)
 {
-	SdesSearch *search = place->search;
-	bool found;
-	ColumnEntry *entry = find_column(place, number, &found);
-
-	if (found && entry->in_progress)
-		search->cyclic = true;
-	if (found)
-		return entry->carries;
-	entry->carries = false;
-	entry->in_progress = true;
-	search->depth++;
-	entry->carries = look_into_column(place, number);
-	search->depth--;
-	entry->in_progress = false;
-	if (entry->carries || !search->cyclic)
-		return entry->carries;
-	hash_search(search->columns, &entry->column, HASH_REMOVE, NULL);
-	search->cyclic = search->depth > 0;
-	return false;
+	return !is_old(place, number) && look_into_column(place, number);
 }
 
 /* ---- expressions ---- */

@@ -22,13 +22,14 @@ typedef struct SdesOpeners
 	Oid casts[SDES_NTYPES][SDES_NCASTS];
 } SdesOpeners;
 
-/* One look through a statement. What it holds lives in the current memory context. */
+/*
+ * One look through a statement, which ends at the first value that carries such text.
+ * What it holds lives in the current memory context.
+ */
 typedef struct SdesSearch
 {
 	const SdesOpeners *openers;
 	HTAB *columns; /* of queries, that were looked into; NULL: none yet */
-	int depth;     /* of columns that are being looked into */
-	bool cyclic;   /* and one of them was met again */
 	List *views;   /* View structs: their queries */
 } SdesSearch;
 

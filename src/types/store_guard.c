@@ -5,9 +5,9 @@
  *
  * That is an accident more often than not, and plaintext at rest for good. Who means it
  * writes email::text. The tree alone decides, never role or settings, so that a cached
- * plan stays right for whoever executes it; the hook sees each statement that is
- * analysed, at any nesting. Two are analysed elsewhere and looked at when they are
- * stored: actions of rules, and the bodies of BEGIN ATOMIC functions.
+ * plan stays right for whoever executes it. The hook sees each statement that is
+ * analysed, at any nesting; EXPLAIN passes its own on. Two kinds are analysed elsewhere
+ * and looked at when they are stored: actions of rules, and BEGIN ATOMIC functions.
  *
  * A dump that is being restored has been through this already: its materialized views,
  * rules and functions are not judged again.
@@ -93,7 +93,9 @@ refuse(ParseState *pstate, const char *column, Node *value)
 {
 	ereport(ERROR,
 	        (errcode(ERRCODE_DATATYPE_MISMATCH),
-	         errmsg("column \"%s\" would store an encrypted value as plaintext", column),
+	         errmsg("column \"%s\" is not encrypted, but would take an encrypted value by "
+	                "an implicit cast",
+	                column),
 	         errhint("Give the column an encrypted type, or write the cast if that is "
 	                 "meant, as in email::text."),
 	         pstate ? parser_errposition(pstate, exprLocation(value)) : 0,
@@ -188,8 +190,6 @@ check_prepared(const ExecuteStmt *execute, const List *names)
 		check_columns(NULL, lfirst_node(Query, cell), names);
 }
 
-static void check_query(ParseState *pstate, Query *query);
-
 /* CREATE TABLE AS, SELECT INTO and CREATE MATERIALIZED VIEW. */
 static void
 check_new_table(ParseState *pstate, const CreateTableAsStmt *create)
@@ -208,21 +208,12 @@ check_new_table(ParseState *pstate, const CreateTableAsStmt *create)
 }
 
 static void
-check_utility(ParseState *pstate, Node *statement)
-{
-	if (IsA(statement, CreateTableAsStmt))
-		check_new_table(pstate, (CreateTableAsStmt *) statement);
-	else if (IsA(statement, ExplainStmt) && IsA(((ExplainStmt *) statement)->query, Query))
-		check_query(pstate, (Query *) ((ExplainStmt *) statement)->query);
-}
-
-static void
 check_query(ParseState *pstate, Query *query)
 {
-	if (query->commandType == CMD_UTILITY)
-		check_utility(pstate, query->utilityStmt);
-	else
+	if (query->commandType != CMD_UTILITY)
 		check_dml(pstate, query);
+	else if (IsA(query->utilityStmt, CreateTableAsStmt))
+		check_new_table(pstate, (CreateTableAsStmt *) query->utilityStmt);
 }
 
 /* Most statements store nothing; that is seen before anything is looked up. */
@@ -235,8 +226,7 @@ may_store(const Query *query)
 		case CMD_DELETE:
 			return query->hasModifyingCTE;
 		case CMD_UTILITY:
-			return IsA(query->utilityStmt, CreateTableAsStmt) ||
-			       IsA(query->utilityStmt, ExplainStmt);
+			return IsA(query->utilityStmt, CreateTableAsStmt);
 		default:
 			return true;
 	}
