@@ -17,13 +17,24 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-/* Whether a column is of that type and bucket, by way of domains and arrays too. */
+/* What an array or a range is made of; InvalidOid for any other type. */
+static Oid
+part_of(Oid type)
+{
+	if (type_is_range(type))
+		return get_range_subtype(type);
+	if (type_is_multirange(type))
+		return get_multirange_range(type);
+	return get_element_type(type);
+}
+
+/* Whether a column is of that type and bucket, by way of other types too. */
 static bool
 is_of(Form_pg_attribute column, Oid type, int32 hash)
 {
 	Oid base = column->atttypid;
 	int32 typmod = column->atttypmod;
-	Oid element;
+	Oid part;
 
 	/* Not what initdb made; a dropped column has no type. */
 	if (column->attnum <= 0 || base < FirstNormalObjectId)
@@ -31,10 +42,10 @@ is_of(Form_pg_attribute column, Oid type, int32 hash)
 	for (;;)
 	{
 		base = getBaseTypeAndTypmod(base, &typmod);
-		element = get_element_type(base);
-		if (!OidIsValid(element))
+		part = part_of(base);
+		if (!OidIsValid(part))
 			break;
-		base = element;
+		base = part;
 	}
 	return base == type && typmod >= 0 && typmod >> SDES_HASH_SHIFT == hash;
 }

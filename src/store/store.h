@@ -115,7 +115,7 @@ extern int32 sdes_bucket_hash(const char *name);
 
 /*
  * Whether a relation of this database has a column of that type and bucket, also by
- * way of domains, arrays and composite types. Reads pg_attribute from end to end.
+ * way of domains, arrays, ranges and composite types. Reads pg_attribute from end to end.
  */
 extern bool sdes_store_has_column(SdesEncType type, int32 hash);
 

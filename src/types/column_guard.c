@@ -6,7 +6,7 @@
  *
  * A value in such a column would be sealed under the literal key, which nobody
  * may decrypt: it would be lost. An object access hook does this, since event
- * triggers can be disabled. It looks into domains, arrays and composites.
+ * triggers can be disabled. It looks into domains, arrays, ranges and composites.
  * Views store nothing and are exempt.
  */
 #include "postgres.h"
@@ -99,6 +99,10 @@ look_into(Oid type, int32 typmod, Finding *finding)
 	}
 	else if (OidIsValid(element))
 		look_into(element, typmod, finding);
+	else if (type_is_range(base))
+		look_into(get_range_subtype(base), -1, finding);
+	else if (type_is_multirange(base))
+		look_into(get_multirange_range(base), -1, finding);
 	else if (OidIsValid(relation = get_typ_typrelid(base)))
 		for_each_column(relation, look_into_column, finding);
 }
