@@ -192,6 +192,13 @@ typedef struct SdesProbe
 extern void sdes_value_probe(struct varlena *value, const SdesType *type,
                              SdesTokenKind kind, SdesProbe *out);
 
+/*
+ * Says that ANALYZE is at work. What it compares are samples, in columns without
+ * tokens, too (in arrays, composites, extended statistics): these count as all
+ * different then, instead of an error.
+ */
+extern void sdes_value_set_analyzing(bool analyzing);
+
 /* The plaintext by which the current user may sort a value: itself or its mask. */
 extern text *sdes_value_sort_text(struct varlena *value, const SdesType *type,
                                   bool *masked);
