@@ -158,10 +158,14 @@ walk(Node *node, SdesDoor *door)
 void
 sdes_reveal_in_query(SdesDoor *door, Query *query)
 {
+	int flags = QTW_IGNORE_JOINALIASES;
+
 	if (query->commandType != CMD_SELECT)
 		return;
+	if (query->hasModifyingCTE)
+		flags |= QTW_IGNORE_CTE_SUBQUERIES; /* it may store what the others give it */
 	door->queries = lcons(query, door->queries);
-	query_tree_walker(query, walk, door, QTW_IGNORE_JOINALIASES);
+	query_tree_walker(query, walk, door, flags);
 	door->queries = list_delete_first(door->queries);
 }
 

@@ -221,10 +221,8 @@ wrap_as_subquery(SdesDoor *door, Query *query)
 static void
 rewrite_select(SdesDoor *door, Query *query)
 {
-	if (query->hasModifyingCTE)
-		sdes_reveal_in_entries(door, query->targetList);
-	else
-		sdes_reveal_in_query(door, query);
+	sdes_reveal_in_query(door, query);
+	door->queries = list_make1(query);
 	if (query->setOperations == NULL && query->distinctClause == NIL)
 		query->targetList = wrap_in_place(door, query->targetList);
 	else if (any_shows(door, query->targetList))
@@ -234,11 +232,11 @@ rewrite_select(SdesDoor *door, Query *query)
 static void
 rewrite_with(SdesDoor *door, Query *query)
 {
-	door->queries = list_make1(query);
 	if (query->commandType == CMD_SELECT)
 		rewrite_select(door, query);
 	else
 	{
+		door->queries = list_make1(query);
 		sdes_reveal_in_entries(door, query->returningList);
 		query->returningList = wrap_in_place(door, query->returningList);
 	}
