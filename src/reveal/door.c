@@ -230,7 +230,7 @@ reveal_constant(const SdesDoor *door, Const *constant)
 		return (Expr *) makeNullConst(TEXTOID, -1, collation);
 	if (sdes_value_takes_ciphertext() || !sdes_value_is_literal(value))
 		return sdes_door_call(door, (Expr *) constant);
-	plain = PointerGetDatum(sdes_value_literal(value, type->tag));
+	plain = PointerGetDatum(sdes_value_literal(value, type));
 	return (Expr *) makeConst(TEXTOID, -1, collation, -1, plain, false, false);
 }
 

@@ -215,9 +215,8 @@ reveal_part(Known *known, const Part *part, Datum value)
 	{
 		case SDES_SHOWS_VALUE:
 			sdes_value_note_opened();
-			return PointerGetDatum(
-			    sdes_value_reveal((struct varlena *) PG_DETOAST_DATUM_PACKED(value),
-			                      part->value->tag, part->value->mask));
+			return PointerGetDatum(sdes_value_reveal(
+			    (struct varlena *) PG_DETOAST_DATUM_PACKED(value), part->value));
 		case SDES_SHOWS_ARRAY:
 		case SDES_SHOWS_ROWS:
 			return reveal_elements(known, part->element, value);
