@@ -22,6 +22,7 @@
 #include "reveal/batch.h"
 #include "reveal/prepared.h"
 #include "reveal/rewrite.h"
+#include "reveal/scroll.h"
 #include "reveal/spool.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
@@ -118,13 +119,16 @@ is_for_client(const char *source)
 static void
 analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 {
+	SdesDoor door;
+
 	if (previous_analyze)
 		previous_analyze(pstate, query, jstate);
 	sdes_policy_remember_login();
 	if (!is_for_client(pstate->p_sourcetext))
 		return;
 	sdes_rewrite(query);
-	if (stores_prepared(command) && sdes_door_is_in(query))
+	if (stores_prepared(command) && sdes_door_find(&door) &&
+	    sdes_door_is_in(&door, (Node *) query))
 		refuse_to_store();
 }
 
@@ -202,5 +206,6 @@ sdes_reveal_init(void)
 	previous_utility = ProcessUtility_hook;
 	ProcessUtility_hook = utility;
 	sdes_batch_init();
+	sdes_scroll_init();
 	sdes_spool_init();
 }

@@ -11,6 +11,7 @@
 
 #include "reveal/door.h"
 
+#include "access/transam.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
@@ -105,23 +106,13 @@ record_shows(const SdesDoor *door, Expr *value)
 	return shows;
 }
 
-static bool
-is_reveal(const SdesDoor *door, const Expr *value)
-{
-	const FuncExpr *call = (const FuncExpr *) value;
-
-	return IsA(value, FuncExpr) &&
-	       (call->funcresulttype == RECORDOID || call->funcresulttype == RECORDARRAYOID) &&
-	       list_length(call->args) == 1 &&
-	       call->funcid == find_reveal(door, call->funcresulttype);
-}
-
 bool
 sdes_door_shows(const SdesDoor *door, const Expr *value)
 {
 	Oid type = exprType((const Node *) value);
 
-	if (sdes_shape_of_type(door->types, type) == SDES_SHOWS_NONE || is_reveal(door, value))
+	if (sdes_shape_of_type(door->types, type) == SDES_SHOWS_NONE ||
+	    sdes_door_is_call(door, (const Node *) value))
 		return false;
 	return type != RECORDOID || record_shows(door, unconstify(Expr *, value));
 }
@@ -283,31 +274,32 @@ sdes_door_reveal(const SdesDoor *door, Expr *value)
 	return sdes_door_call(door, value);
 }
 
-/* ---- queries that have been rewritten ---- */
+/* ---- what has been rewritten ---- */
+
+bool
+sdes_door_is_call(const SdesDoor *door, const Node *node)
+{
+	const char *name;
+
+	if (!IsA(node, FuncExpr) || ((const FuncExpr *) node)->funcid < FirstNormalObjectId)
+		return false;
+	name = get_func_name(((const FuncExpr *) node)->funcid);
+	return name != NULL && strcmp(name, "reveal") == 0 &&
+	       get_func_namespace(((const FuncExpr *) node)->funcid) == door->schema;
+}
 
 static bool
-calls_reveal(Node *node, SdesDoor *door)
+has_call(Node *node, void *door)
 {
 	if (node == NULL)
 		return false;
 	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, calls_reveal, door, 0);
-	if (IsA(node, FuncExpr))
-	{
-		char *name = get_func_name(((FuncExpr *) node)->funcid);
-
-		if (name != NULL && strcmp(name, "reveal") == 0 &&
-		    get_func_namespace(((FuncExpr *) node)->funcid) == door->schema)
-			return true;
-	}
-	return expression_tree_walker(node, calls_reveal, door);
+		return query_tree_walker((Query *) node, has_call, door, 0);
+	return sdes_door_is_call(door, node) || expression_tree_walker(node, has_call, door);
 }
 
 bool
-sdes_door_is_in(const Query *query)
+sdes_door_is_in(const SdesDoor *door, const Node *node)
 {
-	SdesDoor door;
-
-	return sdes_door_find(&door) &&
-	       calls_reveal((Node *) unconstify(Query *, query), &door);
+	return has_call(unconstify(Node *, node), unconstify(SdesDoor *, door));
 }

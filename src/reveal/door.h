@@ -50,7 +50,8 @@ extern Expr *sdes_door_reveal(const SdesDoor *door, Expr *value);
 /* The same, but always one call around the whole. */
 extern Expr *sdes_door_call(const SdesDoor *door, Expr *value);
 
-/* Whether a query calls reveal() anywhere. */
-extern bool sdes_door_is_in(const Query *query);
+/* Whether that is a call of reveal(); whether a query or expression has one in it. */
+extern bool sdes_door_is_call(const SdesDoor *door, const Node *node);
+extern bool sdes_door_is_in(const SdesDoor *door, const Node *node);
 
 #endif

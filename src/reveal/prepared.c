@@ -118,12 +118,8 @@ bool
 sdes_prepared_shows(const char *name)
 {
 	PreparedStatement *statement = FetchPreparedStatement(name, false);
-	ListCell *cell;
+	SdesDoor door;
 
-	if (statement == NULL || !statement->plansource->is_valid)
-		return false;
-	foreach (cell, statement->plansource->query_list)
-		if (sdes_door_is_in(lfirst_node(Query, cell)))
-			return true;
-	return false;
+	return statement != NULL && statement->plansource->is_valid && sdes_door_find(&door) &&
+	       sdes_door_is_in(&door, (Node *) statement->plansource->query_list);
 }

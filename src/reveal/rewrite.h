@@ -15,11 +15,6 @@
 extern void sdes_rewrite(Query *query);
 
 /*
- * For a cursor that can be read backwards: has the result kept in a CTE below the
- * calls of reveal(), where it is ciphertext.
- */
-
-/*
  * The same around the arguments of functions that print any type, in a SELECT and
  * all queries within, or in the expressions of some entries of door's innermost one.
  */

@@ -31,11 +31,24 @@
 
 #define BLOCK_SIZE 65536
 
+/* A cursor's rows: who they were opened for. */
+typedef struct Held
+{
+	MemoryContext memory;
+	MemoryContext store;
+	bool opened;
+	Oid role;
+	uint64 access_changes;
+	struct Held *next;
+	MemoryContextCallback callback;
+} Held;
+
 typedef struct Spool
 {
 	DestReceiver base;
 	DestReceiver *next;
-	Tuplestorestate *store; /* for a cursor: put in there, next would follow pointers */
+	Tuplestorestate *store; /* a cursor's: put in there, next would follow pointers */
+	Held *held;             /* of a cursor */
 	bool always;            /* others may have opened values, too */
 	MemoryContext memory;
 	char *block;
@@ -44,17 +57,6 @@ typedef struct Spool
 	TupleTableSlot *slot;
 	char *pointers; /* one for each column of a row */
 } Spool;
-
-/* A cursor's rows: who they were opened for. */
-typedef struct Held
-{
-	MemoryContext memory;
-	MemoryContext store;
-	Oid role;
-	uint64 access_changes;
-	struct Held *next;
-	MemoryContextCallback callback;
-} Held;
 
 #define POINTER_SIZE MAXALIGN(VARHDRSZ_EXTERNAL + sizeof(varatt_indirect))
 
@@ -129,6 +131,7 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 	keep_row(spool, slot);
 	if (spool->store == NULL)
 		return spool->next->receiveSlot(spool->slot, spool->next);
+	spool->held->opened = true;
 	tuplestore_puttupleslot(spool->store, spool->slot);
 	return true;
 }
@@ -211,6 +214,7 @@ make_held_spool(QueryDesc *query, Portal portal)
 	Spool *spool = make_spool(query->dest, memory);
 
 	spool->store = portal->holdStore;
+	spool->held = held;
 	held->memory = memory;
 	held->store = portal->holdContext;
 	held->role = GetUserId();
@@ -230,7 +234,7 @@ sdes_spool_check_held(const char *cursor)
 	if (!PortalIsValid(portal) || portal->holdContext == NULL)
 		return;
 	for (const Held *held = all_held; held != NULL; held = held->next)
-		if (held->store == portal->holdContext &&
+		if (held->store == portal->holdContext && held->opened &&
 		    (held->role != GetUserId() ||
 		     held->access_changes != sdes_agentlink_access_changes()))
 			ereport(ERROR,
