@@ -75,7 +75,8 @@ reveal_all(SdesDoor *door, List *arguments)
 
 /*
  * The arguments of an aggregate are a target list, of which ORDER BY may refer to
- * the ciphertext: then it stays, as an entry that is not an argument.
+ * the ciphertext: then it stays, as an entry that is not an argument. DISTINCT of one
+ * argument has no room for such an entry: it goes on collecting ciphertext.
  */
 static void
 reveal_aggregated(SdesDoor *door, Aggref *aggregate)
