@@ -54,7 +54,7 @@ SELECT ROW(a, 1, ms)::person FROM n WHERE id = 1;
 SELECT array_agg(n.p ORDER BY n.id), array_agg(s ORDER BY n.id) FROM n, LATERAL (SELECT n.id, n.a) s WHERE n.id < 3;
 SELECT DISTINCT s.r FROM (SELECT ROW(a, id) AS r FROM n WHERE id = 1) s;
 SELECT s.r FROM (SELECT ROW(1, 2) AS r) s;
-SELECT ROW(a, 1) FROM n WHERE id = 1 UNION ALL SELECT ROW(a, 2) FROM n WHERE id = 2 ORDER BY 1;
+SELECT ROW(a, 1) FROM n WHERE id = 1 UNION ALL SELECT ROW(a, 2) FROM n WHERE id = 2;
 INSERT INTO n (id, a) VALUES (4, 'fourth') RETURNING n, ROW(id, a);
 DELETE FROM n WHERE id = 4 RETURNING n;
 -- what becomes text of them at the top is text
