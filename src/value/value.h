@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "envelope/envelope.h"
+#include "sdes_compat.h"
 #include "store/store.h"
 
 /* Type modifiers: 26 bits of the bucket's hash, 5 bits of flags. */
@@ -202,6 +203,14 @@ extern void sdes_value_set_analyzing(bool analyzing);
 /* The plaintext by which the current user may sort a value: itself or its mask. */
 extern text *sdes_value_sort_text(struct varlena *value, const SdesType *type,
                                   bool *masked);
+
+/*
+ * Whether this process has opened a value in the present transaction, so that what it
+ * has at hand may be plaintext; and the note of it. (A parallel worker's leader does
+ * not hear of that.)
+ */
+extern bool sdes_value_opened_here(void);
+extern void sdes_value_note_opened(void);
 
 /*
  * Raises an error where plaintext would end up in the work of a maintenance
