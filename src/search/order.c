@@ -59,6 +59,10 @@ identify(struct varlena *value, ValueId *id)
 	return true;
 }
 
+/*
+ * The table is no child of the context: that would be gone when the plaintexts, which
+ * are found by it, are to be wiped.
+ */
 static void
 make_table(Sorting *sorting)
 {
@@ -66,7 +70,7 @@ make_table(Sorting *sorting)
 
 	ctl.keysize = sizeof(ValueId);
 	ctl.entrysize = sizeof(Opened);
-	ctl.hcxt = sorting->context;
+	ctl.hcxt = TopMemoryContext;
 	sorting->opened = hash_create("sdes sorted values", 1024, &ctl,
 	                              HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	sorting->bytes = 0;
@@ -91,23 +95,23 @@ wipe_all(Sorting *sorting)
 static void
 wipe_at_end(void *arg)
 {
-	wipe_all(arg);
+	Sorting *sorting = arg;
+
+	wipe_all(sorting);
+	if (sorting->opened != NULL)
+		hash_destroy(sorting->opened);
 }
 
 /* Makes room when the plaintexts take more than they may; both arguments are kept. */
 static void
 shrink(Sorting *sorting)
 {
-	MemoryContext old;
-
 	if (sorting->bytes < sorting->limit)
 		return;
 	wipe_all(sorting);
 	hash_destroy(sorting->opened);
 	sorting->opened = NULL;
-	old = MemoryContextSwitchTo(sorting->context);
 	make_table(sorting);
-	MemoryContextSwitchTo(old);
 }
 
 /* An entry of a value, opened. */
