@@ -48,8 +48,8 @@ check_sizes(SdesBytes input, const SdesEnvelope *e)
 	REQUIRE(e->nci >= 0 && e->nci <= 2);
 	REQUIRE(sdes_envelope_size(all_tokens(e), e->sealed.ciphertext.size) == input.size);
 	REQUIRE(e->header.data == input.data);
-	REQUIRE(e->header.size == SDES_ENVELOPE_HEADER_SIZE +
-	                              (size_t) all_tokens(e) * SDES_ENVELOPE_TOKEN_FIELD);
+	REQUIRE(e->header.size ==
+	        SDES_ENVELOPE_HEADER_SIZE + (size_t) all_tokens(e) * SDES_ENVELOPE_TOKEN_FIELD);
 	check_tokens(e, input.data + SDES_ENVELOPE_HEADER_SIZE);
 	REQUIRE(e->sealed.nonce == input.data + 3 + SDES_KEY_ID_SIZE);
 	REQUIRE(e->sealed.ciphertext.data == input.data + e->header.size);
@@ -124,9 +124,9 @@ check_seal(const SdesEnvelope *e, const SdesValueContext *context)
 	SdesEnvelope parsed;
 
 	REQUIRE(memcmp(sealed, e->header.data, e->header.size) == 0);
-	REQUIRE(
-	    sdes_envelope_parse(sdes_bytes(sealed, sdes_envelope_size(all_tokens(e), text.size)),
-	                        &parsed) == SDES_OK);
+	REQUIRE(sdes_envelope_parse(
+	            sdes_bytes(sealed, sdes_envelope_size(all_tokens(e), text.size)),
+	            &parsed) == SDES_OK);
 	REQUIRE(sdes_envelope_open(the_key(), &parsed, context, back) == SDES_OK);
 	REQUIRE(fuzz_same(sdes_bytes(back, text.size), text));
 	free(back);

@@ -70,7 +70,8 @@ envelope(SdesAead *aead, const char *text, int ntokens, int nci, bool bytes)
 	            &spec, strlen(text),
 	            sdes_bytes(armor, strlen(text) + SDES_ENVELOPE_HSM_OVERHEAD),
 	            sealed) == SDES_OK);
-	seed("envelope", sdes_bytes(sealed, sdes_envelope_hsm_size(ntokens + nci, strlen(text))));
+	seed("envelope",
+	     sdes_bytes(sealed, sdes_envelope_hsm_size(ntokens + nci, strlen(text))));
 }
 
 static void
