@@ -11,9 +11,11 @@
 
 #include "search/prepare.h"
 
+#include "access/parallel.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "keyring/keyring.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "policy/policy.h"
 #include "search/objects.h"
@@ -27,10 +29,10 @@ static ExecutorStart_hook_type previous_start = NULL;
  * index is used by an operator of the statement; of our operators any will do.
  */
 static bool
-is_ours(const PlanInvalItem *item, const SdesSearchObjects *objects)
+is_ours(uint32 hash, const SdesSearchObjects *objects)
 {
 	for (int i = 0; i < objects->ncomparisons; i++)
-		if (item->hashValue == objects->comparisons[i])
+		if (hash == objects->comparisons[i])
 			return true;
 	return false;
 }
@@ -51,24 +53,76 @@ compares(const PlannedStmt *plan)
 	{
 		const PlanInvalItem *item = lfirst(cell);
 
-		if (item->cacheId == PROCOID && is_ours(item, objects))
+		if (item->cacheId == PROCOID && is_ours(item->hashValue, objects))
 			return true;
 	}
 	return false;
 }
 
+static bool
+has_comparison(Node *node, void *context)
+{
+	Oid function = InvalidOid;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, OpExpr))
+		function = ((OpExpr *) node)->opfuncid;
+	else if (IsA(node, ScalarArrayOpExpr))
+		function = ((ScalarArrayOpExpr *) node)->opfuncid;
+	if (OidIsValid(function) &&
+	    is_ours(GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function)), context))
+		return true;
+	return expression_tree_walker(node, has_comparison, context);
+}
+
+/* Whether an index is searched by a comparison of ours, here or below. */
+static bool
+searches(PlanState *state, void *context)
+{
+	const Plan *plan = state->plan;
+	List *quals = NIL;
+
+	if (IsA(plan, IndexScan))
+		quals = ((const IndexScan *) plan)->indexqual;
+	else if (IsA(plan, IndexOnlyScan))
+		quals = ((const IndexOnlyScan *) plan)->indexqual;
+	else if (IsA(plan, BitmapIndexScan))
+		quals = ((const BitmapIndexScan *) plan)->indexqual;
+	return has_comparison((Node *) quals, context) ||
+	       planstate_tree_walker(state, searches, context);
+}
+
+/* A parallel worker gets its part of a plan without the list of what that depends on. */
+static bool
+worker_searches(const QueryDesc *query)
+{
+	const SdesSearchObjects *objects = sdes_search_objects();
+
+	return objects != NULL && query->planstate != NULL &&
+	       searches(query->planstate, (void *) objects);
+}
+
+static void
+prepare(void)
+{
+	sdes_policy_prepare();
+	sdes_keyring_prepare();
+}
+
 static void
 start(QueryDesc *query, int flags)
 {
-	if (!(flags & EXEC_FLAG_EXPLAIN_ONLY) && compares(query->plannedstmt))
-	{
-		sdes_policy_prepare();
-		sdes_keyring_prepare();
-	}
+	bool executes = !(flags & EXEC_FLAG_EXPLAIN_ONLY);
+
+	if (executes && compares(query->plannedstmt))
+		prepare();
 	if (previous_start)
 		previous_start(query, flags);
 	else
 		standard_ExecutorStart(query, flags);
+	if (executes && IsParallelWorker() && worker_searches(query))
+		prepare();
 }
 
 void
