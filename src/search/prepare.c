@@ -22,7 +22,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-static ExecutorStart_hook_type previous_start = NULL;
+static ExecutorRun_hook_type previous_run = NULL;
 
 /*
  * The functions behind = of each type, as PlannedStmt lists what it depends on. An
@@ -103,31 +103,27 @@ worker_searches(const QueryDesc *query)
 	       searches(query->planstate, (void *) objects);
 }
 
+/*
+ * Each time that rows are asked for: between two FETCHes role, grants and keys may
+ * have become others.
+ */
 static void
-prepare(void)
+run(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
 {
-	sdes_policy_prepare();
-	sdes_keyring_prepare();
-}
-
-static void
-start(QueryDesc *query, int flags)
-{
-	bool executes = !(flags & EXEC_FLAG_EXPLAIN_ONLY);
-
-	if (executes && compares(query->plannedstmt))
-		prepare();
-	if (previous_start)
-		previous_start(query, flags);
+	if (compares(query->plannedstmt) || (IsParallelWorker() && worker_searches(query)))
+	{
+		sdes_policy_prepare();
+		sdes_keyring_prepare();
+	}
+	if (previous_run)
+		previous_run(query, direction, count, once);
 	else
-		standard_ExecutorStart(query, flags);
-	if (executes && IsParallelWorker() && worker_searches(query))
-		prepare();
+		standard_ExecutorRun(query, direction, count, once);
 }
 
 void
 sdes_prepare_init(void)
 {
-	previous_start = ExecutorStart_hook;
-	ExecutorStart_hook = start;
+	previous_run = ExecutorRun_hook;
+	ExecutorRun_hook = run;
 }
