@@ -3,9 +3,10 @@
  *		What comparisons need is obtained before a statement runs.
  *
  * An index compares with one of its pages locked, where nothing may be waited for. So
- * where a plan compares encrypted values, the keys and the privileges that this may
- * take are brought here first: the wait for an HSM that hangs can be cancelled, and
- * blocks nobody.
+ * where a plan searches an index by encrypted values, the keys and the privileges that
+ * this may take are brought here first: the wait for an HSM that hangs can be
+ * cancelled, and blocks nobody. All other comparisons get for themselves what they
+ * need, when they need it.
  */
 #include "postgres.h"
 
@@ -21,30 +22,45 @@
 #include "search/objects.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "value/value.h"
 
 static ExecutorRun_hook_type previous_run = NULL;
 
-/*
- * The functions behind = of each type, as PlannedStmt lists what it depends on. An
- * index is used by an operator of the statement; of our operators any will do.
- */
-static bool
-is_ours(uint32 hash, const SdesSearchObjects *objects)
+typedef enum Comparing
+{
+	COMPARES_NOTHING,
+	COMPARES_VALUES, /* stored ones as a rule, which takes no key */
+	COMPARES_TEXT    /* or literals, of which tokens have to be made */
+} Comparing;
+
+typedef struct Search
+{
+	const SdesSearchObjects *objects;
+	ParamListInfo params;
+	Comparing most;
+} Search;
+
+static const SdesComparison *
+find_comparison(uint32 function, const SdesSearchObjects *objects)
 {
 	for (int i = 0; i < objects->ncomparisons; i++)
-		if (hash == objects->comparisons[i])
-			return true;
-	return false;
+		if (objects->comparisons[i].function == function)
+			return &objects->comparisons[i];
+	return NULL;
 }
 
+/*
+ * By the functions that a plan depends on: an index is searched by an operator of the
+ * statement. Only functions of extensions are listed, so mostly there is nothing to
+ * look at. A parallel worker gets its part of a plan without that list.
+ */
 static bool
-compares(const PlannedStmt *plan)
+may_compare(const PlannedStmt *plan)
 {
 	const SdesSearchObjects *objects;
 	ListCell *cell;
 
-	/* Only functions of extensions are listed, so mostly there is nothing to look at. */
-	if (plan->invalItems == NIL)
+	if (plan->invalItems == NIL && !IsParallelWorker())
 		return false;
 	objects = sdes_search_objects();
 	if (objects == NULL)
@@ -53,32 +69,78 @@ compares(const PlannedStmt *plan)
 	{
 		const PlanInvalItem *item = lfirst(cell);
 
-		if (item->cacheId == PROCOID && is_ours(item->hashValue, objects))
+		if (item->cacheId == PROCOID && find_comparison(item->hashValue, objects))
+			return true;
+	}
+	return IsParallelWorker();
+}
+
+static bool
+is_literal_param(const Search *search, const Param *param)
+{
+	ParamListInfo params = search->params;
+	ParamExternData room;
+	const ParamExternData *value;
+
+	if (param->paramkind != PARAM_EXTERN || params == NULL || param->paramid < 1 ||
+	    param->paramid > params->numParams)
+		return false;
+	value = params->paramFetch ? params->paramFetch(params, param->paramid, true, &room)
+	                           : &params->params[param->paramid - 1];
+	return !value->isnull && sdes_type_by_oid(search->objects->types, value->ptype) >= 0 &&
+	       sdes_value_is_literal(PG_DETOAST_DATUM_PACKED(value->value));
+}
+
+/* Whether a token has to be made of an operand. A constant is a literal. */
+static bool
+takes_token(const Search *search, const List *operands)
+{
+	ListCell *cell;
+
+	foreach (cell, operands)
+	{
+		const Node *operand = lfirst(cell);
+
+		if (IsA(operand, Const) ||
+		    (IsA(operand, Param) && is_literal_param(search, (const Param *) operand)))
 			return true;
 	}
 	return false;
 }
 
 static bool
-has_comparison(Node *node, void *context)
+look_at_qual(Node *node, void *context)
 {
+	Search *search = context;
+	const SdesComparison *comparison = NULL;
+	const List *operands = NIL;
 	Oid function = InvalidOid;
 
 	if (node == NULL)
 		return false;
 	if (IsA(node, OpExpr))
-		function = ((OpExpr *) node)->opfuncid;
+	{
+		function = ((const OpExpr *) node)->opfuncid;
+		operands = ((const OpExpr *) node)->args;
+	}
 	else if (IsA(node, ScalarArrayOpExpr))
-		function = ((ScalarArrayOpExpr *) node)->opfuncid;
-	if (OidIsValid(function) &&
-	    is_ours(GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function)), context))
-		return true;
-	return expression_tree_walker(node, has_comparison, context);
+	{
+		function = ((const ScalarArrayOpExpr *) node)->opfuncid;
+		operands = ((const ScalarArrayOpExpr *) node)->args;
+	}
+	if (OidIsValid(function))
+		comparison = find_comparison(
+		    GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function)), search->objects);
+	if (comparison != NULL)
+		search->most = comparison->with_text || takes_token(search, operands)
+		                   ? COMPARES_TEXT
+		                   : Max(search->most, COMPARES_VALUES);
+	return expression_tree_walker(node, look_at_qual, context);
 }
 
-/* Whether an index is searched by a comparison of ours, here or below. */
+/* By what indexes are searched, here and below. */
 static bool
-searches(PlanState *state, void *context)
+look_at_plan(PlanState *state, void *context)
 {
 	const Plan *plan = state->plan;
 	List *quals = NIL;
@@ -89,18 +151,8 @@ searches(PlanState *state, void *context)
 		quals = ((const IndexOnlyScan *) plan)->indexqual;
 	else if (IsA(plan, BitmapIndexScan))
 		quals = ((const BitmapIndexScan *) plan)->indexqual;
-	return has_comparison((Node *) quals, context) ||
-	       planstate_tree_walker(state, searches, context);
-}
-
-/* A parallel worker gets its part of a plan without the list of what that depends on. */
-static bool
-worker_searches(const QueryDesc *query)
-{
-	const SdesSearchObjects *objects = sdes_search_objects();
-
-	return objects != NULL && query->planstate != NULL &&
-	       searches(query->planstate, (void *) objects);
+	look_at_qual((Node *) quals, context);
+	return planstate_tree_walker(state, look_at_plan, context);
 }
 
 /*
@@ -110,10 +162,16 @@ worker_searches(const QueryDesc *query)
 static void
 run(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
 {
-	if (compares(query->plannedstmt) || (IsParallelWorker() && worker_searches(query)))
+	if (may_compare(query->plannedstmt) && query->planstate != NULL)
 	{
-		sdes_policy_prepare();
-		sdes_keyring_prepare();
+		Search search = {.objects = sdes_search_objects(), .params = query->params};
+
+		look_at_plan(query->planstate, &search);
+		if (search.most != COMPARES_NOTHING)
+		{
+			sdes_policy_prepare();
+			sdes_keyring_prepare(search.most == COMPARES_TEXT);
+		}
 	}
 	if (previous_run)
 		previous_run(query, direction, count, once);
