@@ -289,12 +289,6 @@ refresh(void)
 	seen = now;
 }
 
-bool
-sdes_keyring_must_not_wait(void)
-{
-	return InterruptHoldoffCount > 0 || CritSectionCount > 0;
-}
-
 /* Why a statement's keys could not be made ready, which it may do without. */
 static SdesLinkFailure unprepared;
 static TimestampTz unprepared_in = 0;
@@ -314,11 +308,11 @@ static void
 ready(void)
 {
 	start();
-	if (!sdes_keyring_must_not_wait() && sdes_expiry_due())
+	if (!sdes_must_not_wait() && sdes_expiry_due())
 		sweep(false);
 	if (seen == changes && OidIsValid(dek_table))
 		return;
-	if (!sdes_keyring_must_not_wait())
+	if (!sdes_must_not_wait())
 		refresh();
 	else if (!OidIsValid(dek_table))
 		report_unprepared();
@@ -331,7 +325,7 @@ entry_of(const uint8 *key_id)
 	KeyEntry *entry = hash_search(keys, key_id, HASH_FIND, NULL);
 	SdesDekRow row;
 
-	if (entry != NULL || sdes_keyring_must_not_wait())
+	if (entry != NULL || sdes_must_not_wait())
 		return entry;
 	return sdes_store_dek_by_id(key_id, &row) ? remember(&row) : NULL;
 }
@@ -344,7 +338,7 @@ obtain(const uint8 *key_id, SdesPatience patience, SdesLinkFailure *failure)
 	SdesFetched fetched;
 	KeyEntry *entry;
 
-	if (sdes_keyring_must_not_wait())
+	if (sdes_must_not_wait())
 		report_unprepared();
 	if (!sdes_store_dek_by_id(key_id, &row))
 	{
@@ -417,7 +411,7 @@ ensure(KeyEntry *entry, SdesPatience patience, SdesLinkFailure *failure)
 	if (entry->held)
 	{
 		/* Under a lock it is used as it is. */
-		if (sdes_keyring_must_not_wait() || sdes_freshness_known(&entry->freshness))
+		if (sdes_must_not_wait() || sdes_freshness_known(&entry->freshness))
 			return SDES_OK;
 		age = sdes_freshness_age(&entry->freshness);
 		if (age == SDES_KEY_FRESH || (age == SDES_KEY_STALE && !sdes_refresh_due()))
