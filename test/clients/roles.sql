@@ -1,0 +1,7 @@
+-- roles.sql
+--     Who the clients log in as: oms (the application) may all, support sees masks,
+--     stranger has no grant. app may become each of them, but is none (PgBouncer's test).
+CREATE ROLE oms LOGIN;
+CREATE ROLE support LOGIN;
+CREATE ROLE stranger LOGIN;
+CREATE ROLE app LOGIN NOINHERIT IN ROLE oms, support, stranger;
