@@ -133,8 +133,9 @@ async def _(db):
                                              records=[("copy2@example.org", "Köpy", "5555-5555-5555-4444")])]
     for form in ("text", "csv", "binary"):
         out = io.BytesIO()
-        result.append(await db.copy_from_query("SELECT * FROM customers WHERE email <> $1 ORDER BY id", "ada@example.org",
-                                               output=out, format=form))
+        # It pastes parameters in by quote_literal($1::TYPE), TYPE being what the server took the parameter for.
+        result.append(await db.copy_from_query("SELECT * FROM customers WHERE email <> $1::text ORDER BY id",
+                                               "ada@example.org", output=out, format=form))
         result.append(out.getvalue())
     return result + [await run(db, "SELECT * FROM customers WHERE email LIKE 'copy%' ORDER BY id")]
 

@@ -104,7 +104,7 @@ for name, sql, parameters in [
         ("string_agg", "SELECT string_agg(email, ',' ORDER BY id) FROM customers", None),
         ("json", "SELECT row_to_json(c), to_jsonb(c), json_build_object('e', c.email) FROM customers c ORDER BY id", None),
         ("json_agg", "SELECT json_agg(c ORDER BY id), jsonb_object_agg(id, email) FROM customers c", None),
-        ("concat and format", "SELECT concat(email, '/', name), format('%%s: %%L', id, email) FROM customers ORDER BY id",
+        ("concat and format", "SELECT concat(email, '/', name), format('%s: %L', id, email) FROM customers ORDER BY id",
          None),
         ("VALUES with a column", "VALUES ((SELECT email FROM customers WHERE id = 1)), ('x')", None),
         ("INSERT ON CONFLICT DO UPDATE",

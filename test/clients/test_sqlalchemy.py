@@ -217,7 +217,7 @@ def _(db):
 
 equal([sorted(db.reflected.tables) for db in twins.connections.values()], [["customers", "orders"]] * 2, "reflection finds the tables")
 table = secret.reflected.tables["customers"]
-equal({c.name: type(c.type).__name__ for c in table.c},
+equal({str(c.name): type(c.type).__name__ for c in table.c},
       {"id": "INTEGER", "email": "NullType", "name": "NullType", "card": "NullType", "city": "TEXT", "visits": "INTEGER"},
       "encrypted columns are of NullType, as is every type that SQLAlchemy does not know")
 ok(len(secret.warnings) > 0 and all("Did not recognize type 'sdes.enc_" in text for text in secret.warnings),
