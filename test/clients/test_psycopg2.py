@@ -219,7 +219,7 @@ def _(db):
 
 @twins.same("DECLARE and FETCH as statements, UPDATE WHERE CURRENT OF")
 def _(db):
-    run(db, "DECLARE c CURSOR FOR SELECT id, email FROM customers WHERE id < 3 FOR UPDATE")
+    run(db, "DECLARE c CURSOR FOR SELECT id, email FROM customers WHERE id = 2 FOR UPDATE")
     result = [run(db, "FETCH 1 FROM c"),
               run(db, "UPDATE customers SET name = 'Current' WHERE CURRENT OF c RETURNING email, name")]
     db.rollback()
