@@ -162,6 +162,8 @@ COMMIT;
 SQL
 same 'EXPLAIN shows the same plan' <<'SQL'
 SET enable_seqscan = off;
+\a
+\t
 EXPLAIN (COSTS off) SELECT id FROM customers WHERE email = 'ada@example.org' \g |grep -v "Cond:"
 EXPLAIN (COSTS off) SELECT 1 FROM orders WHERE email IN ('a', 'b') \g |grep -v "Cond:"
 SQL

@@ -106,7 +106,7 @@ for name, sql, parameters in [
         ("json_agg", "SELECT json_agg(c ORDER BY id), jsonb_object_agg(id, email) FROM customers c", None),
         ("concat and format", "SELECT concat(email, '/', name), format('%s: %L', id, email) FROM customers ORDER BY id",
          None),
-        ("VALUES with a column", "VALUES ((SELECT email FROM customers WHERE id = 1)), ('x')", None),
+        ("VALUES", "VALUES (1, (SELECT email FROM customers WHERE id = 1)), (2, (SELECT name FROM customers WHERE id = 1))", None),
         ("INSERT ON CONFLICT DO UPDATE",
          "INSERT INTO customers (email, name) VALUES (%s, 'Countess') ON CONFLICT (email) DO UPDATE"
          " SET name = excluded.name, visits = customers.visits + 1 RETURNING id, email, name, visits", ["ada@example.org"]),
@@ -209,7 +209,7 @@ def _(db):
 @twins.same("a named cursor WITH HOLD")
 def _(db):
     with db.cursor("held", withhold=True) as cursor:
-        cursor.execute("SELECT email, card FROM customers ORDER BY card, email")
+        cursor.execute("SELECT email, card FROM customers ORDER BY email DESC NULLS LAST, id")
         first = cursor.fetchmany(2)
         db.commit()
         result = first, cursor.fetchall(), [tuple(c) for c in cursor.description]
