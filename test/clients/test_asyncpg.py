@@ -88,6 +88,8 @@ for sql, parameters in [
         ("SELECT o.item, c.name, o.email FROM orders o JOIN customers c USING (email) WHERE o.email = $1", ["ada@example.org"]),
         ("SELECT coalesce(email, name, $1) FROM customers ORDER BY id", ["?"]),
         ("SELECT email || $1 FROM customers WHERE id = 1", ["!"]),
+        ("SELECT coalesce(email, $1) AS a, $1 AS b, ARRAY[email, $1] AS c FROM customers WHERE email <> $1 OR email IS NULL"
+         " ORDER BY id", ["ada@example.org"]),
         ("SELECT array_agg(email ORDER BY id), array_agg(name ORDER BY id) FROM customers", []),
         ("SELECT ARRAY[email, card::text] FROM customers ORDER BY id", []),
         ("SELECT row_to_json(c), jsonb_build_object('n', name) FROM customers c ORDER BY id", []),
@@ -116,11 +118,12 @@ async def _(db):
     twin = await db.fetchval("SHOW search_path")
     owner = await open_connection(twin, "postgres")
     statement = await db.prepare("SELECT email, item FROM orders WHERE email = $1")
-    result = [types(statement)]
+    choice = await db.prepare("SELECT coalesce(item, email, $1), coalesce(email, $1) FROM orders WHERE email = $1 OR email IS NULL")
+    result = [types(statement), types(choice), [p.name for p in choice.get_parameters()]]
     for change in ("SELECT 1", "ALTER TABLE orders ADD note text", "ANALYZE orders", "ALTER TABLE orders DROP note"):
         await owner.execute(change)
         for row in CUSTOMERS:
-            result.append(rows(await statement.fetch(row[0])))
+            result += [rows(await statement.fetch(row[0])), rows(await choice.fetch(row[0]))]
     await owner.close()
     return result
 

@@ -97,6 +97,8 @@ const statements = [
   ['json', 'SELECT row_to_json(c), json_build_object($1::text, email) FROM customers c ORDER BY id', ['e']],
   ['json_agg', 'SELECT json_agg(c ORDER BY id) FROM customers c', []],
   ['coalesce', 'SELECT COALESCE(email, $1) FROM customers ORDER BY id', ['none']],
+  ['a parameter in two places', "SELECT COALESCE(email, $1) AS a, $1 AS b, CASE WHEN id > 2 THEN email ELSE $1 END AS c FROM customers"
+    + ' WHERE email = $1 OR email IS NULL OR email = ANY(ARRAY[$1, $2]) ORDER BY id', ['ada@example.org', 'LONG@example.org']],
   ['upsert', 'INSERT INTO customers (email, name) VALUES ($1, $2) ON CONFLICT (email) DO UPDATE SET name = EXCLUDED.name,'
     + ' visits = customers.visits + 1 RETURNING *', ['ada@example.org', 'Countess']],
   ['UPDATE', 'UPDATE customers SET name = $1, card = COALESCE($2, card) WHERE email = $3 RETURNING id, name, card',
