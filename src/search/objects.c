@@ -57,15 +57,21 @@ find_orders(Oid type, SdesOrders *orders)
 	          OidIsValid(orders->less) && OidIsValid(orders->greater);
 }
 
-/* The functions of an operator, by what plans remember of functions. */
+/* The function of an operator, by what plans remember of functions. */
 static void
 add_comparison(Oid opno)
 {
 	Oid function = OidIsValid(opno) ? get_opcode(opno) : InvalidOid;
+	SdesComparison *comparison = &objects.comparisons[objects.ncomparisons];
+	Oid left;
+	Oid right;
 
-	if (OidIsValid(function))
-		objects.comparisons[objects.ncomparisons++] =
-		    GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function));
+	if (!OidIsValid(function))
+		return;
+	op_input_types(opno, &left, &right);
+	comparison->function = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function));
+	comparison->with_text = left == TEXTOID || right == TEXTOID;
+	objects.ncomparisons++;
 }
 
 static Oid
@@ -81,8 +87,8 @@ static void
 find_comparisons(void)
 {
 	if (objects.comparisons == NULL)
-		objects.comparisons =
-		    MemoryContextAlloc(TopMemoryContext, (3 * SDES_NTYPES + 2) * sizeof(uint32));
+		objects.comparisons = MemoryContextAlloc(
+		    TopMemoryContext, (3 * SDES_NTYPES + 2) * sizeof(SdesComparison));
 	objects.ncomparisons = 0;
 	for (int i = 0; i < SDES_NTYPES; i++)
 	{
