@@ -5,3 +5,6 @@ CREATE ROLE oms LOGIN;
 CREATE ROLE support LOGIN;
 CREATE ROLE stranger LOGIN;
 CREATE ROLE app LOGIN NOINHERIT IN ROLE oms, support, stranger;
+
+-- Makes the roles that every database's extension shares, before two make them at once.
+CREATE EXTENSION sdes;
