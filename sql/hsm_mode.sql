@@ -6,7 +6,7 @@ SELECT sdes.create_bucket('other', kek => 'RSA-4096');
 SELECT sdes.create_bucket('other', mode => 'fast');
 SELECT sdes.create_bucket('other', mode => '');
 SELECT sdes.create_bucket('other', 'rsa-4096', 'hsm');
-SELECT sdes.create_bucket('other', mode => NULL) IS NULL AS nothing;
+SELECT sdes.create_bucket('other', mode => NULL);
 SELECT count(*) FROM sdes.bucket WHERE name = 'other';
 
 SELECT sdes.create_bucket('vault', mode => 'hsm') IS NOT NULL AS created;
@@ -53,7 +53,7 @@ SELECT id, substr(armor, 1, 10) AS suite, length(armor) FROM raw ORDER BY id;
 \connect - regress_writer
 INSERT INTO safe (id, secret) SELECT i, 'the same' FROM generate_series(100, 119) AS i;
 \connect - postgres
-SELECT count(DISTINCT to_json(secret)::text) FROM safe WHERE id >= 100;
+SELECT count(DISTINCT sdes.enc_text_send(secret)) FROM safe WHERE id >= 100;
 
 -- from bucket to bucket, and verbatim within one
 \connect - regress_writer
