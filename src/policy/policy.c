@@ -252,20 +252,13 @@ work_out(const Question *question)
 	return answer;
 }
 
-/* Under a lock nothing is read anew; see sdes_policy_prepare(). */
-static bool
-must_not_read(void)
-{
-	return InterruptHoldoffCount > 0 || CritSectionCount > 0;
-}
-
 /* Makes sure that grants are those of now. */
 static void
 ready(void)
 {
 	uint64 changes = sdes_agentlink_access_changes();
 
-	if (must_not_read())
+	if (sdes_must_not_wait())
 		return;
 	if (changes != seen_changes)
 	{
@@ -305,7 +298,7 @@ answer_to(const uint8 *bucket)
 	if (last != NULL && memcmp(&last->question, &question, sizeof(question)) == 0)
 		return last;
 	answer = answers ? hash_search(answers, &question, HASH_FIND, NULL) : NULL;
-	if (answer == NULL && must_not_read())
+	if (answer == NULL && sdes_must_not_wait())
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("access to encrypted values is not known where the server "
 		                       "must not wait"),
