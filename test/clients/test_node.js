@@ -205,6 +205,9 @@ async function otherRoles() {
     equal((await sqlstate(clients[role], 'SELECT id FROM customers WHERE email = $1', ['x']) || [])[0], '42501',
       `${role} cannot compare`);
   }
+  const choice = { text: 'SELECT COALESCE(email, $1) FROM customers WHERE id IN (1, 4) AND $1 IS NOT NULL ORDER BY id', values: ['none'], rowMode: 'array' };
+  equal((await clients.support.query(choice)).rows, [[MASKS[0]], ['none']], 'support sees its own parameter beside a mask');
+  equal((await clients.stranger.query(choice)).rows[1], ['none'], 'and a role without grant beside armor');
   const masks = await clients.support.query({ text: columns, values: [1], rowMode: 'array' });
   equal(masks.rows, [MASKS], 'support sees masks');
   equal(masks.fields.map((f) => f.dataTypeID), [TEXT, TEXT, TEXT], 'described as text');
