@@ -261,7 +261,7 @@ CREATE CAST (character AS sdes.enc_text)
     WITH FUNCTION sdes.enc_text(character, integer, boolean) AS ASSIGNMENT;
 CREATE CAST (sdes.enc_text AS text) WITH FUNCTION sdes.to_text(sdes.enc_text) AS IMPLICIT;
 CREATE CAST (sdes.enc_text AS character varying)
-    WITH FUNCTION sdes.to_varchar(sdes.enc_text) AS ASSIGNMENT;
+    WITH FUNCTION sdes.to_varchar(sdes.enc_text) AS IMPLICIT;
 CREATE CAST (sdes.enc_text AS character)
     WITH FUNCTION sdes.to_bpchar(sdes.enc_text) AS ASSIGNMENT;
 COMMENT ON CAST (sdes.enc_text AS sdes.enc_text) IS 'into the bucket of a column';
@@ -341,7 +341,7 @@ CREATE CAST (character AS sdes.enc_pan)
     WITH FUNCTION sdes.enc_pan(character, integer, boolean) AS ASSIGNMENT;
 CREATE CAST (sdes.enc_pan AS text) WITH FUNCTION sdes.to_text(sdes.enc_pan) AS IMPLICIT;
 CREATE CAST (sdes.enc_pan AS character varying)
-    WITH FUNCTION sdes.to_varchar(sdes.enc_pan) AS ASSIGNMENT;
+    WITH FUNCTION sdes.to_varchar(sdes.enc_pan) AS IMPLICIT;
 CREATE CAST (sdes.enc_pan AS character)
     WITH FUNCTION sdes.to_bpchar(sdes.enc_pan) AS ASSIGNMENT;
 COMMENT ON CAST (sdes.enc_pan AS sdes.enc_pan) IS 'into the bucket of a column';
