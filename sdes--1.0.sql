@@ -32,19 +32,21 @@ $$;
 -- ---------------------------------------------------------------------------
 
 DO $$
+DECLARE
+    role text;
+    what text;
 BEGIN
-    IF pg_catalog.to_regrole('sdes_admin') IS NULL THEN
-        CREATE ROLE sdes_admin NOLOGIN;
-        COMMENT ON ROLE sdes_admin IS 'sdes: creates buckets and looks after keys';
-    END IF;
-    IF pg_catalog.to_regrole('sdes_officer') IS NULL THEN
-        CREATE ROLE sdes_officer NOLOGIN;
-        COMMENT ON ROLE sdes_officer IS 'sdes: grants and revokes access to encrypted values';
-    END IF;
-    IF pg_catalog.to_regrole('sdes_auditor') IS NULL THEN
-        CREATE ROLE sdes_auditor NOLOGIN;
-        COMMENT ON ROLE sdes_auditor IS 'sdes: reads what was done with encrypted values';
-    END IF;
+    FOR role, what IN VALUES ('sdes_admin', 'sdes: creates buckets and looks after keys'),
+                             ('sdes_officer', 'sdes: grants and revokes access to encrypted values'),
+                             ('sdes_auditor', 'sdes: reads what was done with encrypted values') LOOP
+        CONTINUE WHEN pg_catalog.to_regrole(role) IS NOT NULL;
+        BEGIN
+            EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role);
+            EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', role, what);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL; -- another database was quicker
+        END;
+    END LOOP;
 END
 $$;
 
