@@ -64,6 +64,13 @@ CREATE TABLE seen (id int, email sdes.enc_text('pii'), memo text);
 CREATE TABLE traced (id int, email sdes.enc_text('pii'), memo text);
 CREATE TABLE leaky (id int, email sdes.enc_text('pii'), memo text);
 CREATE TABLE history (was jsonb);
+CREATE TABLE inside (id int, email sdes.enc_text('vault', 'searchable'));
+CREATE TABLE cards (id int, card sdes.enc_pan('shop', 'searchable'));
+CREATE TABLE parent (id int, email sdes.enc_text('pii'));
+CREATE TABLE child () INHERITS (parent);
+CREATE TABLE listed (id int, email sdes.enc_text('pii', 'searchable')) PARTITION BY LIST (email);
+CREATE TABLE known (email sdes.enc_text('pii', 'searchable') PRIMARY KEY);
+CREATE TABLE orders (id int, email sdes.enc_text('pii', 'searchable') REFERENCES known);
 ALTER TABLE person OWNER TO owner;
 ALTER TABLE lone OWNER TO owner;
 
@@ -85,6 +92,7 @@ CREATE FUNCTION fill() RETURNS void LANGUAGE sql AS $$
     INSERT INTO seen SELECT id, email FROM person;
     INSERT INTO traced SELECT id, email FROM person;
     INSERT INTO leaky SELECT id, email FROM person;
+    INSERT INTO child SELECT id, email FROM person;
     REFRESH MATERIALIZED VIEW person_matview;
 $$;
 CREATE TRIGGER tell BEFORE UPDATE ON seen FOR EACH ROW EXECUTE FUNCTION tell();
@@ -96,6 +104,9 @@ CREATE VIEW person_barrier WITH (security_barrier) AS SELECT id, email FROM pers
 CREATE VIEW sorted_view AS SELECT id FROM person ORDER BY email;
 CREATE VIEW reader_view AS SELECT id, email, email::text AS opened FROM person;
 ALTER VIEW reader_view OWNER TO reader;
+CREATE VIEW invoker_view WITH (security_invoker) AS SELECT id, email FROM person;
+CREATE VIEW text_view AS SELECT id, (ARRAY[email])::text AS t, to_jsonb(email) AS j FROM person;
+CREATE VIEW few_view AS SELECT * FROM seen WHERE id > 100 WITH CHECK OPTION;
 CREATE MATERIALIZED VIEW person_matview AS SELECT id, email FROM person WITH NO DATA;
 
 CREATE FUNCTION opened_as_reader() RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS
@@ -111,6 +122,14 @@ CREATE FUNCTION revealed_by_plpgsql() RETURNS text LANGUAGE plpgsql AS
     'BEGIN RETURN (SELECT sdes.reveal(email) FROM person WHERE id = 1); END';
 CREATE FUNCTION sorted_ids() RETURNS text LANGUAGE plpgsql AS
     'DECLARE ids text; BEGIN SELECT string_agg(id::text, '','') INTO ids FROM (SELECT id FROM person ORDER BY email OFFSET 0) AS s; RETURN ids; END';
+CREATE FUNCTION same_text(t text) RETURNS text LANGUAGE sql AS 'SELECT t';
+CREATE FUNCTION anything(a anyelement) RETURNS anyelement LANGUAGE sql AS 'SELECT a';
+CREATE FUNCTION persons_by_plpgsql() RETURNS SETOF person LANGUAGE plpgsql AS
+    'BEGIN RETURN QUERY SELECT * FROM person; END';
+CREATE FUNCTION texts_by_plpgsql() RETURNS TABLE (t text) LANGUAGE plpgsql AS
+    'BEGIN RETURN QUERY SELECT email::text FROM person WHERE id = 1; END';
+CREATE FUNCTION text_variable() RETURNS text LANGUAGE plpgsql AS
+    'DECLARE t text; BEGIN SELECT email INTO t FROM person WHERE id = 1; RETURN t; END';
 CREATE FUNCTION is_it(guess text) RETURNS boolean LANGUAGE plpgsql AS
     'BEGIN IF (SELECT email = guess FROM person WHERE id = 2) THEN RETURN true; END IF; RETURN false; END';
 CREATE FUNCTION open_cursor(name refcursor) RETURNS refcursor LANGUAGE plpgsql AS
@@ -317,7 +336,7 @@ sub paths
 {
     return (
         results(), forms(), expressions(), comparisons(), sorts(), functions(), stores(),
-        errors(), catalogs(), outside(), tricks());
+        errors(), catalogs(), vault(), outside(), tricks());
 }
 
 # What a client's own statement returns.
@@ -345,6 +364,20 @@ sub results
         show('DELETE RETURNING *', 'DELETE FROM twin WHERE id = 1 RETURNING *'),
         show('data-modifying WITH',
             "WITH u AS (UPDATE person SET memo = 'seen' WHERE id = 1 RETURNING email) SELECT email FROM u"),
+        show('recursive WITH', 'WITH RECURSIVE r AS (SELECT email, 1 AS n FROM person WHERE id = 1'
+                . ' UNION ALL SELECT email, n + 1 FROM r WHERE n < 3) SELECT email FROM r'),
+        show('LATERAL', 'SELECT s.e FROM person AS p, LATERAL (SELECT p.email AS e OFFSET 0) AS s WHERE id = 1'),
+        show('EXCEPT', 'SELECT email FROM person WHERE id = 1 EXCEPT SELECT email FROM twin WHERE id = 2'),
+        show('INTERSECT', 'SELECT email FROM person WHERE id = 1 INTERSECT SELECT email FROM twin'),
+        show('DISTINCT ON', 'SELECT DISTINCT ON (id) email FROM person WHERE id = 1 ORDER BY id'),
+        show('GROUP BY, the value itself', 'SELECT email FROM person WHERE id = 1 GROUP BY email'),
+        show('GROUPING SETS', 'SELECT email FROM person WHERE id = 1 GROUP BY GROUPING SETS ((email), ())'),
+        show('lag', 'SELECT lag(email, 0) OVER (ORDER BY id) FROM person WHERE id = 1'),
+        show('FOR UPDATE', 'SELECT email FROM person WHERE id = 1 FOR UPDATE'),
+        show('TABLESAMPLE', 'SELECT email FROM person TABLESAMPLE SYSTEM (100) WHERE id = 1'),
+        show('INSERT ON CONFLICT, RETURNING', "INSERT INTO person (id) VALUES (1)"
+                . " ON CONFLICT (id) DO UPDATE SET memo = 'again' RETURNING person.email"),
+        show('portal of a few rows', { extended => 'SELECT email FROM person WHERE id <> 2 ORDER BY id' }),
         show('cursor', [ 'DECLARE c CURSOR FOR SELECT email FROM person WHERE id = 1', 'FETCH ALL FROM c' ]),
         show('scroll cursor, backwards',
             [ 'DECLARE c SCROLL CURSOR FOR SELECT email FROM person WHERE id = 1', 'MOVE ALL FROM c',
@@ -364,6 +397,9 @@ sub results
             [ 'DECLARE c CURSOR FOR SELECT email FROM person WHERE id = 1', 'SET LOCAL ROLE common',
                 'FETCH ALL FROM c' ]),
         show('COPY (query) TO STDOUT', 'COPY (SELECT email FROM person WHERE id = 1) TO STDOUT'),
+        show('COPY (query) TO STDOUT, CSV', 'COPY (SELECT email FROM person WHERE id = 1) TO STDOUT (FORMAT csv, HEADER)'),
+        show('COPY (query) TO STDOUT, binary', 'COPY (SELECT email FROM person WHERE id = 1) TO STDOUT (FORMAT binary)'),
+        path('COPY table TO STDOUT, CSV', 'sealed', 'COPY person (id, email) TO STDOUT (FORMAT csv)'),
         path('COPY table TO STDOUT', 'sealed', 'COPY person (id, email) TO STDOUT'),
         path('COPY table TO STDOUT, binary', 'silent', 'COPY person (email) TO STDOUT (FORMAT binary)'),
         path('column of another bucket', 'of another bucket', 'SELECT tag FROM person WHERE id = 1', answer => 'heron.r2'),
@@ -399,8 +435,18 @@ sub forms
         show('json_build_object', "SELECT json_build_object('email', email) FROM person WHERE id = 1"),
         show('concat', "SELECT concat(email, '!') FROM person WHERE id = 1"),
         show('format', "SELECT format('<%s>', email) FROM person WHERE id = 1"),
-        path('array, cast to text', 'sealed', 'SELECT array_agg(email)::text FROM person WHERE id = 1'),
-        path('whole row, cast to text', 'sealed', 'SELECT p::text FROM twin AS p WHERE id = 1'),
+        show('array, cast to text', 'SELECT array_agg(email)::text FROM person WHERE id = 1'),
+        show('whole row, cast to text', 'SELECT p::text FROM twin AS p WHERE id = 1'),
+        show('xmlforest', 'SELECT xmlforest(email) FROM person WHERE id = 1'),
+        show('array to json', 'SELECT to_json(many) FROM form WHERE id = 1'),
+        show('json_object_agg', 'SELECT json_object_agg(id, email) FROM person WHERE id = 1'),
+        path('array, cast to text in a view', 'sealed', 'SELECT t FROM text_view WHERE id = 1'),
+        path('whole row, cast to text in WHERE', 'weighed',
+            "SELECT count(*) FROM twin AS p WHERE p::text LIKE '%' || $guess || '%'", answer => 1, otherwise => 0),
+        path('json in WHERE', 'weighed',
+            "SELECT count(*) FROM person WHERE to_jsonb(email) = to_jsonb($guess\::text)", answer => 1, otherwise => 0),
+        path('json in a view', 'sealed', 'SELECT j FROM text_view WHERE id = 1'),
+        path('table_to_xml', 'sealed', "SELECT table_to_xml('twin', false, false, '')"),
         path('query_to_xml', 'sealed',
             "SELECT query_to_xml('SELECT email FROM person WHERE id = 1', false, false, '')"),
         show('view', 'SELECT email FROM person_view WHERE id = 1'),
@@ -408,6 +454,9 @@ sub forms
         show('view owned by a role with decrypt', 'SELECT email FROM reader_view WHERE id = 1'),
         path('view with a cast, owned by a role with decrypt', 'opened',
             'SELECT opened FROM reader_view WHERE id = 1'),
+        show('security_invoker view', 'SELECT email FROM invoker_view WHERE id = 1'),
+        show('inherited table', 'SELECT email FROM parent WHERE id = 1'),
+        show('FROM a function of rows', 'SELECT email FROM persons_by_plpgsql() WHERE id = 1'),
         show('materialized view', 'SELECT email FROM person_matview WHERE id = 1'),
         show('partitioned table', 'SELECT email FROM parted WHERE id = 1'),
         show('generated column', 'SELECT again FROM generated WHERE id = 1'),
@@ -434,6 +483,7 @@ sub expressions
         [ 'hashtext', "SELECT hashtext(email) = hashtext($guess) FROM person WHERE id = 2", 't' ],
         [ 'IS DISTINCT FROM as text', "SELECT email::text IS DISTINCT FROM 'x' FROM person WHERE id = 1", 't' ],
         [ 'in a parallel worker', [ parallel(), "SELECT count(*) FROM person WHERE email::text LIKE 'wal%'" ], 1 ],
+        [ 'row < row', "SELECT count(*) FROM person AS p, twin AS t WHERE (p.email, 1) < (t.email, 1)", 6 ],
         [ 'filter of an aggregate', "SELECT count(*) FILTER (WHERE email LIKE 'wal%') FROM person", 1 ],
     );
     return (
@@ -447,6 +497,13 @@ sub expressions
         path('min', 'opened', 'SELECT min(email) FROM person WHERE id = 1'),
         path('string_agg', 'opened', "SELECT string_agg(email, ',') FROM person WHERE id = 1"),
         path('text to bytes', 'opened', "SELECT convert_to(email, 'UTF8') FROM person WHERE id = 1"),
+        path('CAST of a domain', 'opened', 'SELECT dom::text FROM form WHERE id = 1'),
+        path('quote_literal', 'opened', 'SELECT quote_literal(email) FROM person WHERE id = 1'),
+        path('string_to_table', 'opened', "SELECT string_to_table(email, ',') FROM person WHERE id = 1"),
+        path('set_config', 'opened', "SELECT set_config('my.mail', email, true) FROM person WHERE id = 1"),
+        path('argument of a function of text', 'opened', 'SELECT same_text(email) FROM person WHERE id = 1'),
+        path('pg_notify', 'opened', [ 'LISTEN mail', "SELECT pg_notify('mail', email) FROM person WHERE id = 1", 'COMMIT',
+                'UNLISTEN mail' ]),
         path('xmlelement', 'opened', 'SELECT xmlelement(NAME e, email::text) FROM person WHERE id = 1'),
         (map { path($_->[0], 'computed', $_->[1], answer => $_->[2]) } @computed),
         path('sdes.reveal() in WHERE', 'weighed',
@@ -470,6 +527,25 @@ sub comparisons
             [ 'SET LOCAL enable_seqscan = off', "SELECT id FROM person WHERE email = $guess" ], 2 ],
         [ '= in the select list', "SELECT email = $guess FROM person WHERE id = 2", 't' ],
         [ '= in CASE', "SELECT CASE WHEN email = $guess THEN 'yes' ELSE 'no' END FROM person WHERE id = 2", 'yes' ],
+        [ '= ANY (array of the type)', "SELECT id FROM person WHERE email = ANY (ARRAY[$guess, 'x']::sdes.enc_text[])", 2 ],
+        [ 'IN (VALUES)', "SELECT id FROM person WHERE email IN (VALUES ($guess), ('x'))", 2 ],
+        [ 'NOT IN', "SELECT count(*) FROM person WHERE email NOT IN ($guess, 'x')", 3 ],
+        [ 'IS DISTINCT FROM', "SELECT count(*) FROM person WHERE email IS DISTINCT FROM $guess", 3 ],
+        [ 'NULLIF', "SELECT count(NULLIF(email, $guess)) FROM person", 3 ],
+        [ 'CASE of the value', "SELECT CASE email WHEN $guess THEN 'yes' END FROM person WHERE id = 2", 'yes' ],
+        [ 'row = row', "SELECT id FROM person WHERE (id, email) = (2, $guess)", 2 ],
+        [ 'row IN', "SELECT id FROM person WHERE (email, id) IN (($guess, 2), ('x', 3))", 2 ],
+        [ 'INTERSECT with a constant',
+            "SELECT count(*) FROM (SELECT email FROM person INTERSECT SELECT $guess) AS s", 1 ],
+        [ 'array of values = array of constants',
+            "SELECT id FROM person WHERE ARRAY[email] = ARRAY[$guess\::sdes.enc_text]", 2 ],
+        [ 'array @> array', "SELECT id FROM person WHERE ARRAY[email] @> ARRAY[$guess\::sdes.enc_text]", 2 ],
+        [ 'array_position', "SELECT array_position(array_agg(email ORDER BY id), $guess) FROM person", 2 ],
+        [ '= by a hash join with constants', [ 'SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off',
+                "SELECT p.id FROM person AS p JOIN (VALUES ($guess), ('x')) AS v (e) ON p.email = v.e::text" ], 2 ],
+        [ '= of a card number', "SELECT id FROM cards WHERE card = '$VALUES{2}[1]'", 2 ],
+        [ 'UPDATE WHERE', [ "UPDATE person SET memo = 'hit' WHERE email = $guess",
+                "SELECT id FROM person WHERE memo = 'hit'" ], 2 ],
         [ 'join with a text column', 'SELECT p.id FROM person AS p JOIN plain AS q ON p.email = q.v', 2 ],
         [ '= in a parallel worker', [ parallel(), "SELECT count(*) FROM person WHERE email = $guess" ], 1 ],
         [ '= in plpgsql', { extended => 'SELECT is_it($1)', parameters => [$GUESS] }, 't' ],
@@ -477,6 +553,10 @@ sub comparisons
     my @computed = (
         [ 'without a token: = literal', "SELECT id FROM person WHERE note = $guess", 2 ],
         [ 'without a token: IN', "SELECT id FROM person WHERE note IN ($guess, 'x')", 2 ],
+        [ 'without a token: <> literal', "SELECT count(*) FROM person WHERE note <> $guess", 3 ],
+        [ 'without a token: = text', "SELECT id FROM person WHERE note = $guess\::text", 2 ],
+        [ 'without a token: array = array', "SELECT id FROM form WHERE many = ARRAY[$guess\::sdes.enc_text]", 2 ],
+        [ 'without a token: with one that has', 'SELECT count(*) FROM person AS p JOIN twin AS t ON p.note = t.note AND p.id = 1', 1 ],
         [ 'without a token: = stored', 'SELECT count(*) FROM person AS p JOIN twin AS t ON p.note = t.note', 4 ],
         [ 'without a token: GROUP BY', 'SELECT count(*) FROM (SELECT note FROM person GROUP BY note) AS s', 4 ],
         [ 'without a token: DISTINCT', 'SELECT count(DISTINCT note) FROM person', 4 ],
@@ -490,6 +570,10 @@ sub comparisons
         [ 'IN (subquery)', 'SELECT count(*) FROM person WHERE email IN (SELECT email FROM twin)', 4 ],
         [ 'count(DISTINCT)', 'SELECT count(DISTINCT email) FROM person', 4 ],
         [ 'GROUP BY', 'SELECT count(*) FROM (SELECT email FROM person GROUP BY email) AS s', 4 ],
+        [ 'EXISTS', 'SELECT count(*) FROM person AS p WHERE EXISTS (SELECT FROM twin AS t WHERE t.email = p.email)', 4 ],
+        [ 'NOT EXISTS', 'SELECT count(*) FROM person AS p WHERE NOT EXISTS (SELECT FROM twin AS t WHERE t.email = p.email)', 0 ],
+        [ 'PARTITION BY', 'SELECT sum(n) FROM (SELECT count(*) OVER (PARTITION BY email) AS n FROM person) AS s', 4 ],
+        [ 'rows IN a query', 'SELECT count(*) FROM person WHERE (id, email) IN (SELECT id, email FROM twin)', 4 ],
         [ 'IS NULL', 'SELECT count(*) FROM person WHERE email IS NULL', 0 ],
         [ 'count', 'SELECT count(email) FROM person', 4 ],
     );
@@ -512,6 +596,9 @@ sub sorts
         [ 'ORDER BY in a view', 'SELECT id FROM sorted_view' ],
         [ 'ORDER BY of an aggregate', "SELECT string_agg(id::text, ',' ORDER BY email) FROM person" ],
         [ 'ORDER BY of a window', 'SELECT id FROM (SELECT id, row_number() OVER (ORDER BY email) AS n FROM person) AS s ORDER BY n' ],
+        [ 'ORDER BY, most of all', [ 'SET LOCAL enable_seqscan = off', 'SELECT id FROM person ORDER BY email LIMIT 4' ] ],
+        [ 'ORDER BY several', 'SELECT id FROM person ORDER BY email, id' ],
+        [ 'ORDER BY in a cursor', [ 'DECLARE c CURSOR FOR SELECT id FROM person ORDER BY email', 'FETCH ALL FROM c' ] ],
         [ 'ORDER BY in a function', 'SELECT sorted_ids()' ],
     );
     return map { path($_->[0], 'sorted', $_->[1], answer => '2,4,3,1', masked => '4,2,3,1') } @sorted;
@@ -525,6 +612,9 @@ sub functions
         path('SECURITY INVOKER function', 'opened', 'SELECT opened_as_caller()'),
         path('SQL function that casts', 'opened', 'SELECT opened_by_sql()'),
         show('SQL function that returns rows', 'SELECT email FROM persons_by_sql() WHERE id = 1'),
+        path('function that returns a table of text', 'opened', 'SELECT t FROM texts_by_plpgsql()'),
+        path('text variable of PL/pgSQL', 'opened', 'SELECT text_variable()'),
+        show('polymorphic function', 'SELECT anything(email) FROM person WHERE id = 1'),
         show('function that returns the value', 'SELECT value_by_plpgsql()'),
         path('DO block, RAISE of a cast', 'opened',
             "DO \$\$ BEGIN RAISE NOTICE '%', (SELECT email::text FROM person WHERE id = 1); END \$\$"),
@@ -579,6 +669,9 @@ sub stores
         show('copy within the bucket',
             [ 'INSERT INTO twin (id, email) SELECT 9, email FROM person WHERE id = 1',
                 'SELECT email FROM twin WHERE id = 9' ]),
+        path('guess into a unique column', 'stored',
+            [ "INSERT INTO uniq VALUES (9, $guess) ON CONFLICT DO NOTHING", 'SELECT count(*) FROM uniq WHERE id = 9' ],
+            answer => 0),
         path('guess that is stored, then compared', 'stored',
             [ "INSERT INTO twin (id, email) VALUES (9, $guess)",
                 'SELECT p.id FROM person AS p JOIN twin AS t ON p.email = t.email AND t.id = 9' ], answer => 2),
@@ -610,6 +703,12 @@ sub errors
             'INSERT INTO required SELECT id, note, NULL FROM twin WHERE id = 1', beside => '23502'),
         path('exclusion violation', 'sealed',
             'INSERT INTO exclusive SELECT id + 100, email FROM person WHERE id = 1', beside => '23P01'),
+        path('foreign key violation', 'sealed', 'INSERT INTO orders SELECT id, email FROM person WHERE id = 1',
+            beside => '23503'),
+        path('no partition for the row', 'sealed', 'INSERT INTO listed SELECT id, email FROM person WHERE id = 1',
+            beside => '23514'),
+        path('WITH CHECK OPTION', 'sealed', 'INSERT INTO few_view SELECT id, note, NULL FROM twin WHERE id = 1',
+            beside => '44000'),
         path('division by zero if it begins with w', 'failed',
             "SELECT 1 / (CASE WHEN email LIKE 'w%' THEN 0 ELSE 1 END) FROM person WHERE id = 1", state => '22012'),
     );
@@ -624,9 +723,31 @@ sub catalogs
                 . ' AND (histogram_bounds IS NOT NULL OR most_common_vals IS NOT NULL)', answer => 0),
         path('EXPLAIN', 'silent', 'EXPLAIN SELECT email FROM person WHERE id = 1'),
         path('EXPLAIN VERBOSE', 'silent', 'EXPLAIN (VERBOSE) SELECT email, lower(email) FROM person ORDER BY note'),
+        path('EXPLAIN of a prepared statement', 'silent', [ 'PREPARE q AS SELECT email FROM person WHERE id = 1',
+                'EXPLAIN (ANALYZE, VERBOSE) EXECUTE q', 'DEALLOCATE q' ]),
+        path('EXPLAIN, JSON', 'silent', 'EXPLAIN (ANALYZE, VERBOSE, FORMAT json) SELECT email, note FROM person'),
         path('EXPLAIN ANALYZE', 'silent', 'EXPLAIN (ANALYZE, VERBOSE) SELECT email FROM person'),
         path('EXPLAIN ANALYZE of a cast', 'explained',
             'EXPLAIN (ANALYZE, VERBOSE) SELECT email::text FROM person'),
+    );
+}
+
+# Values of a bucket whose keys never leave the HSM: many are opened at once.
+sub vault
+{
+    return (
+        show('in the HSM: SELECT', 'SELECT email FROM inside WHERE id = 1'),
+        show('in the HSM: cursor', [ 'DECLARE c CURSOR FOR SELECT email FROM inside WHERE id = 1', 'FETCH ALL FROM c' ]),
+        show('in the HSM: COPY (query) TO STDOUT', 'COPY (SELECT email FROM inside WHERE id = 1) TO STDOUT'),
+        show('in the HSM: UPDATE RETURNING', 'UPDATE inside SET id = 9 WHERE id = 1 RETURNING email'),
+        path('in the HSM: cursor opened, then SET ROLE, then FETCH', 'sealed',
+            [ 'DECLARE c CURSOR FOR SELECT email FROM inside WHERE id = 1', 'SET LOCAL ROLE common',
+                'FETCH ALL FROM c' ]),
+        path('in the HSM: cast', 'opened', 'SELECT email::text FROM inside WHERE id = 1'),
+        path('in the HSM: COPY table TO STDOUT', 'sealed', 'COPY inside TO STDOUT'),
+        path('in the HSM: = literal', 'sought', "SELECT id FROM inside WHERE email = $guess", answer => 2),
+        path('in the HSM: ORDER BY', 'sorted', 'SELECT id FROM inside ORDER BY email',
+            answer => '2,4,3,1', masked => '4,2,3,1'),
     );
 }
 
