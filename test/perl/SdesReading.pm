@@ -755,7 +755,7 @@ sub vault
 sub outside
 {
     return (
-        path('logical decoding', 'sealed', 
+        path('logical decoding', 'sealed',
             "SELECT data FROM pg_logical_slot_peek_changes('watch', NULL, 5)"),
         path('postgres_fdw, foreign column of type text', 'as the mapped user', 'SELECT email FROM far_text WHERE id = 1'),
         path('postgres_fdw, encrypted foreign column', 'as the mapped user, sealed again',
