@@ -69,6 +69,8 @@ CREATE TABLE cards (id int, card sdes.enc_pan('shop', 'searchable'));
 CREATE TABLE parent (id int, email sdes.enc_text('pii'));
 CREATE TABLE child () INHERITS (parent);
 CREATE TABLE listed (id int, email sdes.enc_text('pii', 'searchable')) PARTITION BY LIST (email);
+CREATE TABLE listed_guess PARTITION OF listed FOR VALUES IN ('badger.m3v8t1@example.org');
+CREATE TABLE frequent (id int, email sdes.enc_text('pii', 'searchable'));
 CREATE TABLE known (email sdes.enc_text('pii', 'searchable') PRIMARY KEY);
 CREATE TABLE orders (id int, email sdes.enc_text('pii', 'searchable') REFERENCES known);
 ALTER TABLE person OWNER TO owner;
@@ -92,6 +94,7 @@ CREATE FUNCTION fill() RETURNS void LANGUAGE sql AS $$
     INSERT INTO seen SELECT id, email FROM person;
     INSERT INTO traced SELECT id, email FROM person;
     INSERT INTO leaky SELECT id, email FROM person;
+    INSERT INTO frequent SELECT n, email FROM person, generate_series(1, 50) AS n WHERE n <= 10 OR id = 2;
     INSERT INTO child SELECT id, email FROM person;
     REFRESH MATERIALIZED VIEW person_matview;
 $$;
@@ -130,6 +133,15 @@ CREATE FUNCTION texts_by_plpgsql() RETURNS TABLE (t text) LANGUAGE plpgsql AS
     'BEGIN RETURN QUERY SELECT email::text FROM person WHERE id = 1; END';
 CREATE FUNCTION text_variable() RETURNS text LANGUAGE plpgsql AS
     'DECLARE t text; BEGIN SELECT email INTO t FROM person WHERE id = 1; RETURN t; END';
+-- How many rows the planner expects to be equal.
+CREATE FUNCTION estimate(guess text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT json) SELECT FROM frequent WHERE email = $1' INTO plan USING guess;
+    RETURN (plan->0->'Plan'->>'Plan Rows')::int;
+END
+$$;
 CREATE FUNCTION is_it(guess text) RETURNS boolean LANGUAGE plpgsql AS
     'BEGIN IF (SELECT email = guess FROM person WHERE id = 2) THEN RETURN true; END IF; RETURN false; END';
 CREATE FUNCTION open_cursor(name refcursor) RETURNS refcursor LANGUAGE plpgsql AS
@@ -286,6 +298,10 @@ my %RULE;
     failed => sub {
         my ($may, $is, $path) = @_;
         return $may->{decrypt} ? $path->{state} : 'denied decrypt';
+    },
+    'explained if sought' => sub {
+        my ($may) = @_;
+        return $may->{search} ? 'armor' : 'denied search'; # of the constant
     },
     explained => sub {
         my ($may) = @_;
@@ -727,6 +743,9 @@ sub catalogs
                 'EXPLAIN (ANALYZE, VERBOSE) EXECUTE q', 'DEALLOCATE q' ]),
         path('EXPLAIN, JSON', 'silent', 'EXPLAIN (ANALYZE, VERBOSE, FORMAT json) SELECT email, note FROM person'),
         path('EXPLAIN ANALYZE', 'silent', 'EXPLAIN (ANALYZE, VERBOSE) SELECT email FROM person'),
+        path('estimate of a condition', 'sought', "SELECT estimate($guess) > estimate($wrong)", answer => 't'),
+        path('EXPLAIN with partitions left out', 'explained if sought',
+            "EXPLAIN (COSTS off) SELECT FROM listed WHERE email = $guess"),
         path('EXPLAIN ANALYZE of a cast', 'explained',
             'EXPLAIN (ANALYZE, VERBOSE) SELECT email::text FROM person'),
     );

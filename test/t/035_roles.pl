@@ -146,7 +146,7 @@ INSERT INTO plain VALUES (2, '$GUESS');
 INSERT INTO inside VALUES ${\ rows("(%d, '%s')")};
 INSERT INTO cards VALUES ${\ rows("(%d, '%4\$s')")};
 SELECT fill();
-ANALYZE person;
+ANALYZE person, frequent;
 CREATE SERVER loop FOREIGN DATA WRAPPER postgres_fdw OPTIONS ($connection);
 GRANT USAGE ON FOREIGN SERVER loop TO PUBLIC;
 CREATE FOREIGN TABLE far_text (id int, email text) SERVER loop OPTIONS (table_name 'person');
