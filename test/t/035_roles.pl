@@ -277,6 +277,28 @@ for my $role (sort keys %ROLES)
 cmp_ok(scalar keys %ROLES, '>=', 14, scalar(keys %ROLES) . ' roles');
 cmp_ok(scalar @paths, '>=', 50, scalar(@paths) . " paths, $cells cells");
 
+# ---- the paths are what they are called ----
+
+my %plans = (
+    'parallel plan' => 'Gather',
+    'in a parallel worker' => 'Gather',
+    '= in a parallel worker' => 'Gather',
+    'index-only scan' => 'Index Only Scan',
+    '= literal, through the index' => 'Index Scan|Bitmap Index Scan',
+    'LOWER(column) = literal, through the index' => 'Index Scan|Bitmap Index Scan',
+    'hash join' => 'Hash Join',
+    'merge join' => 'Merge Join',
+);
+my $planner = Session->new('app');
+for my $name (sort keys %plans)
+{
+    my ($path) = grep { $_->{name} eq $name } @paths;
+    my @run = @{ $path->{run} };
+    $run[-1] = "EXPLAIN $run[-1]";
+    like(run_path($planner, { run => \@run })->{bytes}, qr/$plans{$name}/, "$name: $plans{$name}");
+}
+$planner->{wire}->close;
+
 # ---- the log ----
 # An entry is a role's by its session's name, or its user where another program logged in.
 
