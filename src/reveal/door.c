@@ -21,6 +21,7 @@
 #include "optimizer/tlist.h"
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
+#include "sdes_compat.h"
 #include "types/types.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -72,8 +73,8 @@ record_var_shows(const SdesDoor *door, const Var *var)
 	               ((const Query *) list_nth(door->queries, var->varlevelsup))->rtable);
 	if (var->varattno == 0)
 	{
-		expandRTE(unconstify(RangeTblEntry *, rte), var->varno, var->varlevelsup, -1, false,
-		          NULL, &columns);
+		SDES_EXPAND_RTE(unconstify(RangeTblEntry *, rte), var->varno, var->varlevelsup,
+		                &columns);
 		return any_shows(door, columns);
 	}
 	if (rte->rtekind != RTE_SUBQUERY)
