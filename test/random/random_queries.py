@@ -107,8 +107,8 @@ class Session:
                     def write(self, data):
                         lines.append(data)
                 self.cursor.copy_expert(statement, Sink())
-                outcome = Outcome([("".join(lines).rstrip("\n"),)], None, self.cursor.statusmessage)
-                outcome.rows = [(line,) for line in outcome.rows[0][0].split("\n")]
+                outcome = Outcome([], None, self.cursor.statusmessage)
+                outcome.rows = [(line,) for line in b"".join(lines).decode().splitlines()]
             else:
                 self.cursor.execute(statement)
                 rows = types = None
@@ -353,7 +353,7 @@ class Seed:
         for i, literal in enumerate(literals):
             text = text.replace(f"= {literal}", f"= ${i + 1}")
         prepare = f"PREPARE p{f' ({types})' if literals else ''} AS {text}"
-        execute = f"EXECUTE p{f' ({', '.join(literals)})' if literals else ''}"
+        execute = "EXECUTE p" + (f" ({', '.join(literals)})" if literals else "")
         results = []
         times = self.grammar.pick(1, 1, 7)
         for twin in ("plain", "enc"):
