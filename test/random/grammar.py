@@ -38,6 +38,7 @@ class Grammar:
         self.random = random.Random(seed)
         self.names = 0
         self.bare = False  # columns only, and what may be done with them without a grant
+        self.explicit = False  # columns with a cast, as for what is stored in plain text
 
     # ---- small things ----
 
@@ -71,6 +72,8 @@ class Grammar:
         column = self.column(scope, TEXT)
         if self.bare and column:
             return column
+        if self.explicit and column:
+            column = f"{column}::text"
         if depth <= 0 or self.chance(45):
             return column if column and self.chance(80) else self.word()
         a = lambda: self.text(scope, depth - 1)
@@ -369,15 +372,21 @@ class Grammar:
 
     # ---- statements that write ----
 
+    def plain_text(self, scope, depth):
+        self.explicit = True
+        value = self.text(scope, depth)
+        self.explicit = False
+        return value
+
     def stored(self, scope, column, kind, depth=1):
         """A value for a column; an encrypted one lands in a plain column by a cast only."""
         if kind == PAN:
             return self.pick("NULL", f"'{self.random.choice(CARDS)}'", self.pan(scope))
         if kind == TAGS:
             return self.pick("NULL", f"'{{{self.pick('red', 'blue', 'common 1')},green}}'")
-        value = self.value(scope, kind, depth)
         if column in PLAIN_TEXT:
-            return f"({value})::text"
+            return self.plain_text(scope, depth)
+        value = self.value(scope, kind, depth)
         if column == "sku":
             return f"coalesce({value}, 'none')"
         return value
@@ -431,8 +440,9 @@ class Grammar:
             source, inner = self.table(TABLES)
             column = self.random.choice([c for c in chosen if columns[c] == TEXT] or [None])
             if column:
-                value = f"(SELECT max({self.text(inner, 1)}) FROM {source} WHERE {self.bool(inner + scope, 0)})"
-                sets = f"{column} = " + (f"{value}::text" if column in PLAIN_TEXT else f"coalesce({value}, 'x')")
+                value = self.plain_text(inner, 1) if column in PLAIN_TEXT else self.text(inner, 1)
+                sets = (f"{column} = coalesce((SELECT max({value}) FROM {source}"
+                        f" WHERE {self.bool(inner + scope, 0)}), 'x')")
         return f"UPDATE {table} SET {sets} WHERE {where}{self.returning(scope)}"
 
     def delete(self):
