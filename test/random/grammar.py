@@ -205,7 +205,7 @@ class Grammar:
         return f"{name} AS {alias}", [(f"{alias}.{c}", kind) for c, kind in tables[name].items()]
 
     def source(self, depth):
-        if depth <= 0 or self.chance(40):
+        if depth <= 0 or self.chance(55):
             return self.table()
         form = self.random.randrange(5)
         if form == 0:
@@ -218,7 +218,7 @@ class Grammar:
             alias = self.new_name("v")
             rows = ", ".join(f"({self.word()}, {self.number()})" for _ in range(3))
             return f"(VALUES {rows}) AS {alias} (w, n)", [(f"{alias}.w", TEXT), (f"{alias}.n", INT)]
-        left, right = self.source(depth - 1), self.table()
+        left, right = self.source(depth - 1 if self.chance(30) else 0), self.table()
         if form == 2:
             inner = self.table()
             alias = self.new_name("l")
