@@ -7,6 +7,7 @@
 #include "search/search.h"
 
 #include "search/compare.h"
+#include "search/explain.h"
 #include "search/index_guard.h"
 #include "search/objects.h"
 #include "search/planner.h"
@@ -19,5 +20,6 @@ sdes_search_init(void)
 	sdes_compare_init();
 	sdes_planner_init();
 	sdes_prepare_init();
+	sdes_explain_init();
 	sdes_index_guard_init();
 }
