@@ -37,8 +37,10 @@ class Grammar:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.names = 0
+        self.ids = 0
         self.bare = False  # columns only, and what may be done with them without a grant
         self.explicit = False  # columns with a cast, as for what is stored in plain text
+        self.spilled = False  # whether such a column may hold a plaintext now
 
     # ---- small things ----
 
@@ -65,6 +67,11 @@ class Grammar:
         """A column of that type, or None."""
         found = self.columns(scope, kind)
         return self.random.choice(found) if found else None
+
+    def fresh(self):
+        """Ids that no row has, with a number below 100000 added."""
+        self.ids += 100000
+        return str(self.ids)
 
     # ---- expressions ----
 
@@ -373,7 +380,7 @@ class Grammar:
     # ---- statements that write ----
 
     def plain_text(self, scope, depth):
-        self.explicit = True
+        self.explicit = self.spilled = True
         value = self.text(scope, depth)
         self.explicit = False
         return value
@@ -401,18 +408,17 @@ class Grammar:
         columns = TABLES[table]
         key = next(iter(columns))
         scope = [(f"{table}.{c}", kind) for c, kind in columns.items()]
-        fresh = lambda: str(1000 + self.random.randrange(10000))
         if self.chance(60):
             rows = []
             for _ in range(self.random.randrange(1, 4)):
-                values = [fresh() if c == "id" else self.stored([], c, kind) for c, kind in columns.items()]
+                values = [self.fresh() if c == "id" else self.stored([], c, kind) for c, kind in columns.items()]
                 rows.append(f"({', '.join(values)})")
             body = f"VALUES {', '.join(rows)}"
         else:
             source, inner = self.table(TABLES)
             values = []
             for c, kind in columns.items():
-                values.append(f"{fresh()} + row_number() OVER (ORDER BY {', '.join(n for n, k in inner if k != TAGS)})"
+                values.append(f"{self.fresh()} + row_number() OVER (ORDER BY {', '.join(n for n, k in inner if k != TAGS)})"
                               if c == "id" else self.stored(inner, c, kind))
             body = f"SELECT {', '.join(values)} FROM {source} WHERE {self.bool(inner, 1)}"
         conflict = ""
@@ -463,7 +469,7 @@ class Grammar:
         name = self.pick("name", "phone") if table == "customer" else "note"
         columns = [c for c in TABLES[table] if c != "email"]
         values = ", ".join(
-            f"5000 + {self.int(inner, 0)}" if c == "id" else self.stored(inner, c, TABLES[table][c]) for c in columns)
+            f"{self.fresh()} + {self.int(inner, 0)}" if c == "id" else self.stored(inner, c, TABLES[table][c]) for c in columns)
         actions = [
             f"WHEN MATCHED AND {self.bool(scope + inner, 0)} THEN "
             + self.pick("DELETE", "DO NOTHING", f"UPDATE SET {name} = {self.text(inner + scope, 1)}"),

@@ -283,13 +283,14 @@ class Seed:
 
     def transaction(self, length):
         self.oms.demand("BEGIN")
+        self.grammar.spilled = False
         self.spoilt = False  # what is written after a difference differs, too
         for _ in range(length):
             self.statement()
         if not self.spoilt:
             self.compare_tables()
         end = self.grammar.pick("ROLLBACK", "ROLLBACK", "COMMIT")
-        self.oms.demand("ROLLBACK" if self.spoilt else end)
+        self.oms.demand("ROLLBACK" if self.spoilt or self.grammar.spilled else end)
         return length
 
     def statement(self):
@@ -338,7 +339,9 @@ class Seed:
             if enc.error == state and message in enc.message:
                 self.counts[f"limit: {name}"] += 1
                 return
-        self.report(difference, statement, plain, enc)
+        self.report(difference, statement, plain, enc, *[
+            f"only {which}: {list((collections.Counter(a.rows) - collections.Counter(b.rows)).items())[:3]}"
+            for which, a, b in (("plain", plain, enc), ("encrypted", enc, plain)) if a.rows and b.rows])
 
     def by_others(self, statements):
         """Statements in a row by who may see no plaintext."""
@@ -372,6 +375,8 @@ class Seed:
         if ordered:
             for step, plain, enc in zip([declare] + fetches, *rows):
                 self.judge(f"{declare}; {step}", ordered, plain, enc)
+                if enc.error:
+                    break
         else:
             whole = [next((o for o in got if o.error), None)
                      or Outcome([r for o in got[1:4] for r in o.rows], got[1].types, "all") for got in rows]
