@@ -257,6 +257,7 @@ class Seed:
         self.grammar = Grammar(seed)
         self.spoilt = False
         self.slow = []
+        self.waiting = []
         self.oms = Session(conninfo, "random_oms")
         self.others = [Session(conninfo, "random_stranger"), Session(conninfo, "random_support")]
 
@@ -291,6 +292,9 @@ class Seed:
             self.compare_tables()
         end = self.grammar.pick("ROLLBACK", "ROLLBACK", "COMMIT")
         self.oms.demand("ROLLBACK" if self.spoilt or self.grammar.spilled else end)
+        for statements in self.waiting:
+            self.run_by_others(statements)
+        self.waiting = []
         return length
 
     def statement(self):
@@ -344,7 +348,10 @@ class Seed:
             for which, a, b in (("plain", plain, enc), ("encrypted", enc, plain)) if a.rows and b.rows])
 
     def by_others(self, statements):
-        """Statements in a row by who may see no plaintext."""
+        """Has statements run in a row by who may see no plaintext, when nobody holds locks."""
+        self.waiting.append(statements)
+
+    def run_by_others(self, statements):
         for session in self.others:
             session.received = []
             session.demand("BEGIN")
