@@ -146,7 +146,18 @@ INSERT INTO umlaut SELECT row_number() OVER (), w, w FROM unnest('{zoo,Äpfel,ap
 SELECT array_agg(id ORDER BY t) = array_agg(id ORDER BY u) AS alike, array_agg(id ORDER BY t COLLATE "C") = array_agg(id ORDER BY u COLLATE "C") AS alike_c FROM umlaut;
 SELECT min(email), max(email), string_agg(email, ',' ORDER BY email DESC) FROM customer WHERE id < 4;
 
+-- statistics: of tokens where there are some; else values count as all different
+CREATE TYPE pair AS (a int, t sdes.enc_text('crm'));
+CREATE TABLE statistics_of (id int, t sdes.enc_text('crm'), s sdes.enc_text('crm', 'searchable'), l sdes.enc_text('crm')[], p pair);
+INSERT INTO statistics_of SELECT g, 'same', 'same', ARRAY['same', 'same'], ROW(1, 'same')::pair FROM generate_series(1, 100) g;
+CREATE STATISTICS related (ndistinct, mcv) ON t, s FROM statistics_of;
+ANALYZE statistics_of;
+SELECT attname, n_distinct, most_common_vals::text ~ '^{sdes1:' AS ciphertext FROM pg_stats WHERE tablename = 'statistics_of' ORDER BY 1;
+
 -- what cannot serve a key
+CREATE INDEX ON statistics_of (l);
+CREATE INDEX ON statistics_of (p);
+CREATE TABLE pairs (p pair) PARTITION BY HASH (p);
 CREATE INDEX ON customer (name);
 CREATE INDEX ON customer (id) INCLUDE (name);
 CREATE INDEX ON customer (email sdes.enc_text_ci_ops);

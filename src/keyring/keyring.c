@@ -270,12 +270,6 @@ refresh(void)
 	seen = now;
 }
 
-bool
-sdes_keyring_must_not_wait(void)
-{
-	return InterruptHoldoffCount > 0 || CritSectionCount > 0;
-}
-
 static void
 report_unprepared(void)
 {
@@ -293,7 +287,7 @@ ready(void)
 		sweep();
 	if (seen == changes && OidIsValid(dek_table))
 		return;
-	if (!sdes_keyring_must_not_wait())
+	if (!sdes_must_not_wait())
 		refresh();
 	else if (!OidIsValid(dek_table))
 		report_unprepared();
@@ -306,7 +300,7 @@ entry_of(const uint8 *key_id)
 	KeyEntry *entry = hash_search(keys, key_id, HASH_FIND, NULL);
 	SdesDekRow row;
 
-	if (entry != NULL || sdes_keyring_must_not_wait())
+	if (entry != NULL || sdes_must_not_wait())
 		return entry;
 	return sdes_store_dek_by_id(key_id, &row) ? remember(&row) : NULL;
 }
@@ -319,7 +313,7 @@ obtain(const uint8 *key_id, SdesPatience patience, SdesLinkFailure *failure)
 	SdesFetched fetched;
 	KeyEntry *entry;
 
-	if (sdes_keyring_must_not_wait())
+	if (sdes_must_not_wait())
 		report_unprepared();
 	if (!sdes_store_dek_by_id(key_id, &row))
 	{

@@ -27,14 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-typedef struct Grant
-{
-	uint8 bucket[SDES_UUID_SIZE];
-	Oid role; /* InvalidOid: public */
-	int privilege;
-} Grant;
-
-static Grant *grants = NULL;
+static SdesGrant *grants = NULL;
 static int ngrants = 0;
 static SdesBucketRow *buckets = NULL; /* all of the database */
 static int nbuckets = 0;
@@ -107,12 +100,12 @@ sdes_policy_init(void)
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, invalidate_roles, (Datum) 0);
 }
 
-/* Turns a row into a grant; false when its role is not (or no longer) there. */
-static bool
-resolve(const SdesAccessRow *row, Grant *grant)
+bool
+sdes_grant_of_row(const SdesAccessRow *row, SdesGrant *grant)
 {
 	memcpy(grant->bucket, row->bucket, SDES_UUID_SIZE);
 	grant->privilege = sdes_privilege_by_name(row->privilege);
+	grant->forced = row->forced;
 	grant->role = InvalidOid;
 	if (strcmp(row->role, SDES_PUBLIC) == 0)
 		return true;
@@ -127,14 +120,15 @@ load(void)
 {
 	List *rows;
 	ListCell *cell;
-	Grant *fresh;
+	SdesGrant *fresh;
 	int n = 0;
 
 	access_table = sdes_table_oid(SDES_TABLE_ACCESS);
 	rows = sdes_store_access();
-	fresh = MemoryContextAlloc(TopMemoryContext, (list_length(rows) + 1) * sizeof(Grant));
+	fresh =
+	    MemoryContextAlloc(TopMemoryContext, (list_length(rows) + 1) * sizeof(SdesGrant));
 	foreach (cell, rows)
-		if (resolve(lfirst(cell), &fresh[n]))
+		if (sdes_grant_of_row(lfirst(cell), &fresh[n]))
 			n++;
 	list_free_deep(rows);
 	if (grants)
@@ -182,7 +176,7 @@ privileges_of(Oid role, const uint8 *bucket)
 
 	for (int i = 0; i < ngrants; i++)
 	{
-		const Grant *grant = &grants[i];
+		const SdesGrant *grant = &grants[i];
 		bool holds;
 
 		if (memcmp(grant->bucket, bucket, SDES_UUID_SIZE) != 0)
@@ -258,20 +252,13 @@ work_out(const Question *question)
 	return answer;
 }
 
-/* Under a lock nothing is read anew; see sdes_policy_prepare(). */
-static bool
-must_not_read(void)
-{
-	return InterruptHoldoffCount > 0 || CritSectionCount > 0;
-}
-
 /* Makes sure that grants are those of now. */
 static void
 ready(void)
 {
 	uint64 changes = sdes_agentlink_access_changes();
 
-	if (must_not_read())
+	if (sdes_must_not_wait())
 		return;
 	if (changes != seen_changes)
 	{
@@ -311,7 +298,7 @@ answer_to(const uint8 *bucket)
 	if (last != NULL && memcmp(&last->question, &question, sizeof(question)) == 0)
 		return last;
 	answer = answers ? hash_search(answers, &question, HASH_FIND, NULL) : NULL;
-	if (answer == NULL && must_not_read())
+	if (answer == NULL && sdes_must_not_wait())
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("access to encrypted values is not known where the server "
 		                       "must not wait"),

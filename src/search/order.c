@@ -247,20 +247,13 @@ compare_once(const SdesType *type, PG_FUNCTION_ARGS)
 	return result;
 }
 
-#define FUNCTION(name, body)                                                               \
-	SDES_SQL_FUNCTION(name);                                                               \
-	Datum name(PG_FUNCTION_ARGS)                                                           \
-	{                                                                                      \
-		body;                                                                              \
-	}
-
 #define ORDER(prefix, type)                                                                \
-	FUNCTION(prefix##_order_lt, PG_RETURN_BOOL(compare_once(&(type), fcinfo) < 0))         \
-	FUNCTION(prefix##_order_le, PG_RETURN_BOOL(compare_once(&(type), fcinfo) <= 0))        \
-	FUNCTION(prefix##_order_ge, PG_RETURN_BOOL(compare_once(&(type), fcinfo) >= 0))        \
-	FUNCTION(prefix##_order_gt, PG_RETURN_BOOL(compare_once(&(type), fcinfo) > 0))         \
-	FUNCTION(prefix##_order_cmp, PG_RETURN_INT32(compare_once(&(type), fcinfo)))           \
-	FUNCTION(prefix##_order_support, return support(&(type), fcinfo))
+	SDES_FUNCTION(prefix##_order_lt, PG_RETURN_BOOL(compare_once(&(type), fcinfo) < 0))    \
+	SDES_FUNCTION(prefix##_order_le, PG_RETURN_BOOL(compare_once(&(type), fcinfo) <= 0))   \
+	SDES_FUNCTION(prefix##_order_ge, PG_RETURN_BOOL(compare_once(&(type), fcinfo) >= 0))   \
+	SDES_FUNCTION(prefix##_order_gt, PG_RETURN_BOOL(compare_once(&(type), fcinfo) > 0))    \
+	SDES_FUNCTION(prefix##_order_cmp, PG_RETURN_INT32(compare_once(&(type), fcinfo)))      \
+	SDES_FUNCTION(prefix##_order_support, return support(&(type), fcinfo))
 
 ORDER(enc_text, sdes_type_text)
 ORDER(enc_pan, sdes_type_pan)

@@ -6,6 +6,7 @@
 
 #include "search/search.h"
 
+#include "search/analyze.h"
 #include "search/compare.h"
 #include "search/explain.h"
 #include "search/index_guard.h"
@@ -21,5 +22,6 @@ sdes_search_init(void)
 	sdes_planner_init();
 	sdes_prepare_init();
 	sdes_explain_init();
+	sdes_analyze_init();
 	sdes_index_guard_init();
 }
