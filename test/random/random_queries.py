@@ -13,8 +13,8 @@ rolled back or kept,
     one, and no byte that they get is of a plaintext.
 
 Given seeds run first (a seed alone repeats what it did), then new ones until the seconds
-are over. Ends with "N passed, N failed", where N are seeds; differences are grouped by what
-they look like, with the statements of the first ones.
+are over. Prints one line of TAP; differences are grouped by what they look like, with the
+statements of the first ones, the shortest first.
 """
 import argparse
 import collections
@@ -459,8 +459,8 @@ def main():
             print(f"  seed {seed}: {statement}")
             for detail in details:
                 print(f"      {str(detail)[:600]}")
-    print("\n" + ", ".join(f"{n} {what}" for what, n in counts.most_common()))
-    print(f"{ran - bad} passed, {bad} failed")
+    print("\n# " + ", ".join(f"{n} {what}" for what, n in counts.most_common()))
+    print(f"{'not ' if bad else ''}ok - {ran} seeds, {counts['statements']} statements, {bad} seeds failed")
     sys.exit(bad != 0)
 
 
