@@ -399,9 +399,10 @@ class Grammar:
         return value
 
     def returning(self, scope):
+        """Of the table written to only: which other row meets one of it is not given."""
         if not self.chance(40):
             return ""
-        return f" RETURNING {self.pick('*', self.text(scope, 1))}"
+        return f" RETURNING {self.pick(', '.join(name for name, _ in scope), self.text(scope, 1))}"
 
     def insert(self):
         table = self.pick("customer", "orders", "item", "shop")
