@@ -41,6 +41,13 @@ SELECT (SELECT a FROM f ORDER BY a LIMIT 1) AS sub, EXISTS (SELECT DISTINCT a FR
 SELECT s.a, n FROM (SELECT DISTINCT a FROM f) s JOIN LATERAL (SELECT count(*) AS n FROM f WHERE f.a = s.a) c ON true ORDER BY a;
 WITH RECURSIVE w AS (SELECT 1 AS id, a FROM f WHERE id = 1 UNION ALL SELECT w.id + 1, f.a FROM w JOIN f ON f.id = w.id + 1)
 SELECT * FROM w ORDER BY id;
+-- what is sorted by is evaluated once
+CREATE TEMP SEQUENCE calls;
+CREATE FUNCTION pg_temp.next_a(i int) RETURNS sdes.enc_text LANGUAGE sql VOLATILE AS 'SELECT nextval(''calls''); SELECT a FROM f WHERE id = i';
+SELECT id, pg_temp.next_a(id) AS x FROM f WHERE id < 3 ORDER BY x DESC;
+SELECT nextval('calls') AS third;
+SELECT unnest(ARRAY[a, a]) AS u, id FROM f WHERE id IN (1, 5) ORDER BY u, id;
+SELECT id, (SELECT g.a FROM f g WHERE g.id = f.id + 1) AS next FROM f WHERE id IN (1, 3, 4) ORDER BY next DESC;
 -- also beside a data-modifying WITH, which has to stay at the top
 WITH d AS (DELETE FROM f WHERE id = 4 RETURNING id, a)
 SELECT DISTINCT a FROM d UNION ALL SELECT a FROM d WHERE id IN (SELECT id FROM d) ORDER BY a;

@@ -31,7 +31,8 @@
 static post_parse_analyze_hook_type previous_analyze = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
 static int utility_depth = 0;
-static const Node *command = NULL; /* the innermost utility command */
+static const Node *command = NULL;       /* the innermost utility command */
+static const char *client_source = NULL; /* the text of it, if it is the client's */
 
 /* The query that a utility command holds, once analysed. */
 static const Node *
@@ -111,8 +112,9 @@ is_for_client(const char *source)
 		return false;
 	if (utility_depth == 0 && (source == debug_query_string || is_described()))
 		return true;
-	if (utility_depth == 1 && source == debug_query_string)
-		return command != NULL && (IsA(command, PrepareStmt) || is_copy_to_client(command));
+	if (client_source != NULL && source == client_source &&
+	    (IsA(command, PrepareStmt) || is_copy_to_client(command)))
+		return true;
 	return sdes_prepared_is(source);
 }
 
@@ -158,13 +160,22 @@ prepared_by(const Node *statement)
 	return IsA(statement, PrepareStmt) ? ((const PrepareStmt *) statement)->name : NULL;
 }
 
+/* Asked before the command runs; what functions execute is no top level. */
+static bool
+is_clients(ProcessUtilityContext context)
+{
+	return utility_depth == 0 && context == PROCESS_UTILITY_TOPLEVEL;
+}
+
 static void
 run_command(PlannedStmt *pstmt, const char *source, bool read_only,
             ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
             DestReceiver *dest, QueryCompletion *qc)
 {
 	const Node *outer = command;
+	const char *outer_source = client_source;
 
+	client_source = is_clients(context) ? source : NULL;
 	command = pstmt->utilityStmt;
 	utility_depth++;
 	PG_TRY();
@@ -179,6 +190,7 @@ run_command(PlannedStmt *pstmt, const char *source, bool read_only,
 	{
 		utility_depth--;
 		command = outer;
+		client_source = outer_source;
 	}
 	PG_END_TRY();
 }
@@ -192,7 +204,7 @@ utility(PlannedStmt *pstmt, const char *source, bool read_only,
 
 	dest = before_command(pstmt->utilityStmt, dest);
 	run_command(pstmt, source, read_only, context, params, env, dest, qc);
-	if (prepared != NULL && utility_depth == 0 && source == debug_query_string)
+	if (prepared != NULL && is_clients(context))
 		sdes_prepared_remember(prepared);
 	else if (prepared != NULL)
 		sdes_prepared_forget(prepared);

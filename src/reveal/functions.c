@@ -16,7 +16,7 @@
 
 #include "access/transam.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/tlist.h"
+#include "optimizer/optimizer.h"
 #include "utils/fmgroids.h"
 
 /* Functions and aggregates. That of newer servers is told by its name. */
@@ -92,6 +92,8 @@ reveal_aggregated(SdesDoor *door, Aggref *aggregate)
 
 		if (entry->resjunk || !sdes_door_shows(door, entry->expr))
 			continue;
+		if (entry->ressortgroupref != 0 && contain_volatile_functions((Node *) entry->expr))
+			continue; /* a copy would be another value */
 		aggregate->args = sdes_keep_sorted(aggregate->args, entry);
 		entry->expr = sdes_door_reveal(door, entry->expr);
 		lfirst_oid(list_nth_cell(aggregate->aggargtypes, direct + i)) =

@@ -17,7 +17,9 @@
 
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "reveal/below.h"
+#include "rewrite/rewriteManip.h"
 
 /* pg_dump's, which wants ciphertext and is told apart by nothing else. */
 #define DUMP_CURSOR "_pg_dump_cursor"
@@ -109,7 +111,7 @@ subquery_entry(Query *inner)
 	return rte;
 }
 
-/* DISTINCT and set operations: the query becomes a subquery of SELECT reveal(...). */
+/* DISTINCT, set operations: the query becomes a subquery of SELECT reveal(...). */
 static void
 wrap_as_subquery(SdesDoor *door, Query *query)
 {
@@ -124,12 +126,38 @@ wrap_as_subquery(SdesDoor *door, Query *query)
 
 /* ---- statements ---- */
 
+/* Whether a copy of an expression would do something else, or do much a second time. */
+static bool
+stays_single(const SdesDoor *door, const TargetEntry *entry)
+{
+	Node *expr = (Node *) entry->expr;
+
+	return entry->ressortgroupref != 0 && shows(door, entry) &&
+	       (contain_volatile_functions(expr) || expression_returns_set(expr) ||
+	        checkExprHasSubLink(expr));
+}
+
+static bool
+can_be_wrapped_in_place(const SdesDoor *door, const Query *query)
+{
+	ListCell *cell;
+
+	if (query->setOperations != NULL || query->distinctClause != NIL)
+		return false;
+	if (query->rowMarks != NIL)
+		return true; /* a cursor over it may be for updates */
+	foreach (cell, query->targetList)
+		if (stays_single(door, lfirst_node(TargetEntry, cell)))
+			return false;
+	return true;
+}
+
 static void
 rewrite_select(SdesDoor *door, Query *query)
 {
 	sdes_reveal_in_query(door, query);
 	door->queries = list_make1(query);
-	if (query->setOperations == NULL && query->distinctClause == NIL)
+	if (can_be_wrapped_in_place(door, query))
 		query->targetList = wrap_in_place(door, query->targetList);
 	else if (any_shows(door, query->targetList))
 		wrap_as_subquery(door, query);
