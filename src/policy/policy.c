@@ -252,6 +252,35 @@ work_out(const Question *question)
 	return answer;
 }
 
+/* More than these are not worth keeping: a pool that is many roles in turn. */
+#define ANSWERS_KEPT 256
+
+/*
+ * Answers given so far, given anew: a statement under way may ask them again under a
+ * lock. Nobody is prepared for, since there may be more buckets now.
+ */
+static void
+renew_answers(void)
+{
+	HASH_SEQ_STATUS seq;
+	Answer *answer;
+
+	if (answers == NULL || hash_get_num_entries(answers) > ANSWERS_KEPT)
+	{
+		forget_answers();
+		return;
+	}
+	last = NULL;
+	prepared.current = InvalidOid;
+	hash_seq_init(&seq, answers);
+	while ((answer = hash_seq_search(&seq)) != NULL)
+	{
+		Answer fresh = work_out(&answer->question);
+
+		*answer = fresh;
+	}
+}
+
 /* Makes sure that grants are those of now. */
 static void
 ready(void)
@@ -271,7 +300,7 @@ ready(void)
 	changed = false;
 	load();
 	load_buckets();
-	forget_answers();
+	renew_answers();
 	loaded = !changed;
 }
 

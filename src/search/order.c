@@ -40,6 +40,9 @@ typedef struct Sorting
 	Oid collation;
 	MemoryContext context; /* of this and of all plaintexts */
 	HTAB *opened;
+	text **plains; /* all of them: the table is gone when they have to be wiped */
+	Size nplains;
+	Size room;
 	Size bytes; /* of plaintexts */
 	Size limit;
 } Sorting;
@@ -59,10 +62,6 @@ identify(struct varlena *value, ValueId *id)
 	return true;
 }
 
-/*
- * The table is no child of the context: that would be gone when the plaintexts, which
- * are found by it, are to be wiped.
- */
 static void
 make_table(Sorting *sorting)
 {
@@ -70,48 +69,54 @@ make_table(Sorting *sorting)
 
 	ctl.keysize = sizeof(ValueId);
 	ctl.entrysize = sizeof(Opened);
-	ctl.hcxt = TopMemoryContext;
+	ctl.hcxt = sorting->context;
 	sorting->opened = hash_create("sdes sorted values", 1024, &ctl,
 	                              HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	sorting->bytes = 0;
 }
 
-static void
-wipe_all(Sorting *sorting)
-{
-	HASH_SEQ_STATUS seq;
-	Opened *entry;
-
-	if (sorting->opened == NULL)
-		return;
-	hash_seq_init(&seq, sorting->opened);
-	while ((entry = hash_seq_search(&seq)) != NULL)
-	{
-		if (entry->plain != NULL)
-			sdes_wipe(VARDATA_ANY(entry->plain), VARSIZE_ANY_EXHDR(entry->plain));
-	}
-}
-
+/* When memory goes, it goes with that of its children first. */
 static void
 wipe_at_end(void *arg)
 {
 	Sorting *sorting = arg;
 
-	wipe_all(sorting);
-	if (sorting->opened != NULL)
-		hash_destroy(sorting->opened);
+	for (Size i = 0; i < sorting->nplains; i++)
+		sdes_wipe(VARDATA_ANY(sorting->plains[i]), VARSIZE_ANY_EXHDR(sorting->plains[i]));
+	sorting->nplains = 0;
+}
+
+static void
+add_plain(Sorting *sorting, text *plain)
+{
+	if (sorting->nplains == sorting->room)
+	{
+		sorting->room *= 2;
+		sorting->plains = repalloc_huge(sorting->plains, sorting->room * sizeof(text *));
+	}
+	sorting->plains[sorting->nplains++] = plain;
+	sorting->bytes += sizeof(Opened) + sizeof(text *) + VARSIZE_ANY(plain);
 }
 
 /* Makes room when the plaintexts take more than they may; both arguments are kept. */
 static void
 shrink(Sorting *sorting)
 {
+	MemoryContext old;
+
 	if (sorting->bytes < sorting->limit)
 		return;
-	wipe_all(sorting);
+	for (Size i = 0; i < sorting->nplains; i++)
+	{
+		sdes_wipe(VARDATA_ANY(sorting->plains[i]), VARSIZE_ANY_EXHDR(sorting->plains[i]));
+		pfree(sorting->plains[i]);
+	}
+	sorting->nplains = 0;
 	hash_destroy(sorting->opened);
 	sorting->opened = NULL;
+	old = MemoryContextSwitchTo(sorting->context);
 	make_table(sorting);
+	MemoryContextSwitchTo(old);
 }
 
 /* An entry of a value, opened. */
@@ -134,10 +139,10 @@ open_value(Sorting *sorting, struct varlena *value)
 	old = MemoryContextSwitchTo(sorting->context);
 	plain = sdes_value_sort_text(value, sorting->type, &masked);
 	MemoryContextSwitchTo(old);
+	add_plain(sorting, plain);
 	entry = hash_search(sorting->opened, &id, HASH_ENTER, NULL);
 	entry->plain = plain;
 	entry->masked = masked;
-	sorting->bytes += sizeof(Opened) + VARSIZE_ANY(plain);
 	return entry;
 }
 
@@ -222,6 +227,8 @@ make_sorting(const SdesType *type, Oid collation, MemoryContext parent)
 	sorting->collation = collation;
 	sorting->context = context;
 	sorting->limit = (Size) work_mem * 1024;
+	sorting->room = 64;
+	sorting->plains = palloc(sorting->room * sizeof(text *));
 	make_table(sorting);
 	callback->func = wipe_at_end;
 	callback->arg = sorting;
