@@ -43,7 +43,11 @@ SELECT id, email, name FROM customers WHERE email = $1;
 --bind varchar=ada@example.org
 SELECT id, email, name FROM customers WHERE email = $1;
 
---- untyped parameter of the protocol, result | index
+--- untyped parameter of the protocol | index
+--bind unknown=ada@example.org
+SELECT id, email, name FROM customers WHERE email = $1;
+
+--- parameter that is cast | index
 --bind text=user12@shop5.example
 SELECT id, email FROM customers WHERE email = $1::text;
 
@@ -160,7 +164,7 @@ SELECT id FROM contacts WHERE plain_email IN (SELECT email FROM customers WHERE 
 --- NOT IN a subquery
 SELECT id FROM customers WHERE email NOT IN (SELECT customer_email FROM orders WHERE customer_email IS NOT NULL) AND id < 100 ORDER BY id;
 
---- EXISTS | index
+--- EXISTS
 SELECT c.id FROM customers c WHERE EXISTS (SELECT FROM orders o WHERE o.customer_email = c.email AND o.total > 240) ORDER BY c.id;
 
 --- NOT EXISTS
@@ -308,5 +312,5 @@ SELECT id FROM customers WHERE email < $1 ORDER BY id;
 SELECT id FROM customers WHERE email COLLATE "C" < 'b' AND id < 100 ORDER BY id;
 SELECT id FROM customers WHERE email > 'user' COLLATE "en-x-icu" AND id < 100 ORDER BY id;
 
---- equality with a collation | index
+--- equality with a collation
 SELECT id FROM customers WHERE email = 'ada@example.org' COLLATE "C";

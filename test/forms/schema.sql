@@ -187,4 +187,4 @@ END $$;
 
 --- statistics
 
-ANALYZE;
+VACUUM ANALYZE;

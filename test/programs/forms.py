@@ -11,8 +11,8 @@ A file holds forms. A form begins with a line "--- NAME | FLAG | FLAG..." and
 goes on with statements, each ending in ";" at the end of a line (outside of
 $$ $$). A line that begins with "plain:" or "enc:" is for that twin only. @NAME@
 is a type, see TYPES. "--bind TYPE=VALUE | ..." before a statement gives it
-parameters through the protocol: it is prepared, described, executed seven
-times (which reaches the generic plan), then once with binary results.
+parameters through the protocol: it is prepared, described, and executed
+until the plan is generic, once of that with binary results.
 
 What must be the same, statement by statement: SQLSTATE; in an error the names of
 table, column and constraint; command tag; names and types of columns, types of
@@ -63,7 +63,7 @@ PASSES = (
     ("generic, parallel", ("plan_cache_mode = force_generic_plan", "force_parallel_mode = on",
                            "parallel_setup_cost = 0", "parallel_tuple_cost = 0",
                            "min_parallel_table_scan_size = 0", "min_parallel_index_scan_size = 0",
-                           "enable_nestloop = off")),
+                           "max_parallel_workers_per_gather = 1", "enable_nestloop = off")),
 )
 
 libpq = ctypes.CDLL(ctypes.util.find_library("pq") or "libpq.so.5")
@@ -81,17 +81,27 @@ def field(result, code):
     return value.decode() if value is not None else None
 
 
+def type_name(session, oid):
+    """A type by name: the twins' own have different OIDs."""
+    if oid < 16384:
+        return oid
+    seen = session.run(f"SELECT typname FROM pg_type WHERE oid = {oid}")
+    return seen["rows"][0][0] if seen["rows"] else "a new type"
+
+
 class Session:
     """A connection whose search_path leads to one of the twins."""
 
-    def __init__(self, conninfo, twin, settings=()):
+    def __init__(self, conninfo, twin, settings=(), types=None):
         options = " ".join(f"-c {s.replace(' ', '')}" for s in
-                           (f"search_path={twin}", "client_min_messages=notice", *settings))
+                           (f"search_path={twin}", "client_min_messages=notice", "jit=off", *settings))
         self.connection = ctypes.c_void_p(libpq.PQconnectdb(
             f"{conninfo} user=oms options='{options}'".encode()))
         if libpq.PQstatus(self.connection) != 0:
             sys.exit(libpq.PQerrorMessage(self.connection).decode())
         self.twin = TWINS.index(twin)
+        self.types = types # a session that is not in a transaction
+        self.executions = 1 if "plan_cache_mode = force_generic_plan" in settings else 6
         self.notices = []
         self.receiver = NOTICE_RECEIVER(self.notice)
         libpq.PQsetNoticeReceiver(self.connection, self.receiver, None)
@@ -108,7 +118,7 @@ class Session:
         if status in (PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY):
             columns = range(libpq.PQnfields(result))
             seen["tag"] = libpq.PQcmdStatus(result).decode()
-            seen["columns"] = [[libpq.PQfname(result, c).decode(), libpq.PQftype(result, c)] for c in columns]
+            seen["columns"] = [[libpq.PQfname(result, c).decode(), type_name(self.types, libpq.PQftype(result, c))] for c in columns]
             seen["rows"] = [[self.value(result, r, c) for c in columns]
                             for r in range(libpq.PQntuples(result))]
         elif status == PGRES_COPY_OUT:
@@ -155,9 +165,9 @@ class Session:
         if seen["sqlstate"] != "00000":
             return seen
         described = ctypes.c_void_p(libpq.PQdescribePrepared(self.connection, b"s"))
-        parameter_types = [libpq.PQparamtype(described, n) for n in range(libpq.PQnparams(described))]
+        parameter_types = [type_name(self.types, libpq.PQparamtype(described, n)) for n in range(libpq.PQnparams(described))]
         libpq.PQclear(described)
-        for binary in (0, 0, 0, 0, 0, 0, 1, 0):
+        for binary in (0,) * self.executions + (1, 0):
             last = self.outcome(libpq.PQexecPrepared(
                 self.connection, b"s", len(parameters), values, None, None, binary))
             seen = seen if seen.get("rows") and not binary else last
@@ -369,8 +379,9 @@ def main():
         for form in schema:
             for sql, _ in form.statements(session.twin):
                 session.must(sql)
+    types = Session(conninfo, TWINS[0])
     for number, (name, settings) in enumerate(PASSES):
-        sessions = [Session(conninfo, twin, settings) for twin in TWINS]
+        sessions = [Session(conninfo, twin, settings, types) for twin in TWINS]
         for form in forms:
             if only and only not in form.name:
                 continue
