@@ -12,7 +12,8 @@ goes on with statements, each ending in ";" at the end of a line (outside of
 $$ $$). A line that begins with "plain:" or "enc:" is for that twin only. @NAME@
 is a type, see TYPES. "--bind TYPE=VALUE | ..." before a statement gives it
 parameters through the protocol: it is prepared, described, and executed
-until the plan is generic, once of that with binary results.
+until the plan is generic, once of that with binary results. "--copy TEXT" before a
+statement is what COPY FROM STDIN gets, with \\n and \\t in it.
 
 What must be the same, statement by statement: SQLSTATE; in an error the names of
 table, column and constraint; command tag; names and types of columns, types of
@@ -39,7 +40,7 @@ import re
 import sys
 import time
 
-PGRES_EMPTY_QUERY, PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_COPY_OUT = 0, 1, 2, 3
+PGRES_EMPTY_QUERY, PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_COPY_OUT, PGRES_COPY_IN = 0, 1, 2, 3, 4
 
 TWINS = ("plain", "enc")
 TYPES = {
@@ -112,7 +113,7 @@ class Session:
 
     def outcome(self, result):
         """What a client sees of a result, as a dictionary; the result is freed."""
-        result = ctypes.c_void_p(result)
+        result = result if isinstance(result, ctypes.c_void_p) else ctypes.c_void_p(result)
         status = libpq.PQresultStatus(result)
         seen = {"sqlstate": "00000"}
         if status in (PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY):
@@ -147,8 +148,15 @@ class Session:
             libpq.PQclear(ctypes.c_void_p(rest))
         return lines
 
-    def run(self, sql):
-        return self.outcome(libpq.PQexec(self.connection, sql.encode()))
+    def run(self, sql, copy=None):
+        result = ctypes.c_void_p(libpq.PQexec(self.connection, sql.encode()))
+        if libpq.PQresultStatus(result) == PGRES_COPY_IN:
+            libpq.PQclear(result)
+            data = (copy or "").encode()
+            libpq.PQputCopyData(self.connection, data, len(data))
+            libpq.PQputCopyEnd(self.connection, None)
+            result = ctypes.c_void_p(libpq.PQgetResult(self.connection))
+        return self.outcome(result)
 
     def must(self, sql):
         seen = self.run(sql)
@@ -225,8 +233,8 @@ class Form:
         self.lines = []
 
     def statements(self, twin):
-        """Pairs of a statement's text and its parameters."""
-        found, text, parameters = [], "", None
+        """Triples of a statement's text, its parameters and what COPY reads."""
+        found, text, parameters, copy = [], "", None, None
         for line in self.lines:
             side = re.match(r"(plain|enc): ?", line)
             if side:
@@ -236,12 +244,15 @@ class Form:
             if line.startswith("--bind "):
                 parameters = [tuple(p.strip().split("=", 1)) for p in line[7:].split(" | ")]
                 continue
+            if line.startswith("--copy "):
+                copy = line[7:].replace("\\\\", "\0").replace("\\n", "\n").replace("\\t", "\t").replace("\0", "\\")
+                continue
             if line.startswith("--") or not (line.strip() or text):
                 continue
             text += re.sub(r"@(\w+)@", lambda m: TYPES[m[1]][twin], line) + "\n"
             if line.rstrip().endswith(";") and text.count("$$") % 2 == 0:
-                found.append((text.strip().rstrip(";"), parameters))
-                text, parameters = "", None
+                found.append((text.strip().rstrip(";"), parameters, copy))
+                text, parameters, copy = "", None, None
         if text.strip():
             sys.exit(f"{self.file}: {self.name}: a statement does not end: {text}")
         return found
@@ -329,13 +340,13 @@ def run_form(form, sessions, look_at_plans):
     for number, statements in enumerate(zip(*lists)):
         found = []
         if look_at_plans and "commit" not in form.flags:
-            plans = [s.plan(*statement) for s, statement in zip(sessions, statements)]
+            plans = [s.plan(*statement[:2]) for s, statement in zip(sessions, statements)]
             for twin in (0, 1):
                 used[twin] += index_conditions(plans[twin] or ())
             if not slug:
                 found += compare_plans(form, plans)
-        seen = [s.bound(*statement) if statement[1] else s.run(statement[0])
-                for s, statement in zip(sessions, statements)]
+        seen = [s.bound(sql, parameters) if parameters else s.run(sql, copy)
+                for s, (sql, parameters, copy) in zip(sessions, statements)]
         different = compare(statements[0][0], *seen, "multiset" in form.flags)
         if slug and number == len(lists[0]) - 1:
             found += check_exception(expected, seen, different)
@@ -377,7 +388,7 @@ def main():
     for twin in TWINS:
         session = Session(conninfo, twin)
         for form in schema:
-            for sql, _ in form.statements(session.twin):
+            for sql, *_ in form.statements(session.twin):
                 session.must(sql)
     types = Session(conninfo, TWINS[0])
     for number, (name, settings) in enumerate(PASSES):
