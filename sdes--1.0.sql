@@ -205,8 +205,11 @@ COMMENT ON FUNCTION sdes.enc_text_in(cstring, oid, integer) IS 'seals text';
 COMMENT ON FUNCTION sdes.enc_text_out(sdes.enc_text) IS 'gives ciphertext, whoever asks';
 COMMENT ON FUNCTION sdes.enc_text_recv(internal, oid, integer) IS 'seals text';
 COMMENT ON FUNCTION sdes.enc_text_send(sdes.enc_text) IS 'gives ciphertext, whoever asks';
-COMMENT ON FUNCTION sdes.enc_text_typmod_in(cstring[]) IS 'reads the name of a bucket';
-COMMENT ON FUNCTION sdes.enc_text_typmod_out(integer) IS 'prints the name of a bucket';
+CREATE FUNCTION sdes.enc_analyze(internal) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_analyze';
+COMMENT ON FUNCTION sdes.enc_text_typmod_in(cstring[]) IS 'reads the name of a bucket and what search tokens values carry';
+COMMENT ON FUNCTION sdes.enc_text_typmod_out(integer) IS 'prints the name of a bucket and what search tokens values carry';
+COMMENT ON FUNCTION sdes.enc_analyze(internal) IS 'has ANALYZE compare values by their tokens, where they carry some';
 
 CREATE TYPE sdes.enc_text (
     INPUT = sdes.enc_text_in,
@@ -215,12 +218,14 @@ CREATE TYPE sdes.enc_text (
     SEND = sdes.enc_text_send,
     TYPMOD_IN = sdes.enc_text_typmod_in,
     TYPMOD_OUT = sdes.enc_text_typmod_out,
+    ANALYZE = sdes.enc_analyze,
     INTERNALLENGTH = VARIABLE,
     STORAGE = external,
     CATEGORY = 'S',
     COLLATABLE = true
 );
-COMMENT ON TYPE sdes.enc_text IS 'text that is stored encrypted; enc_text(''bucket'') names its bucket';
+COMMENT ON TYPE sdes.enc_text IS
+    'text that is stored encrypted; enc_text(''bucket'') names its bucket, enc_text(''bucket'', ''searchable'') can be indexed';
 
 CREATE FUNCTION sdes.enc_text(sdes.enc_text, integer, boolean) RETURNS sdes.enc_text
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_from_enc_text';
@@ -278,6 +283,9 @@ CREATE FUNCTION sdes.enc_pan_recv(internal, oid, integer) RETURNS sdes.enc_pan
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_recv';
 CREATE FUNCTION sdes.enc_pan_send(sdes.enc_pan) RETURNS bytea
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_send';
+CREATE FUNCTION sdes.enc_pan_typmod_in(cstring[]) RETURNS integer
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_typmod_in';
+COMMENT ON FUNCTION sdes.enc_pan_typmod_in(cstring[]) IS 'reads the name of a bucket and what search tokens values carry';
 COMMENT ON FUNCTION sdes.enc_pan_in(cstring, oid, integer) IS 'seals a card number';
 COMMENT ON FUNCTION sdes.enc_pan_out(sdes.enc_pan) IS 'gives ciphertext, whoever asks';
 COMMENT ON FUNCTION sdes.enc_pan_recv(internal, oid, integer) IS 'seals a card number';
@@ -288,14 +296,16 @@ CREATE TYPE sdes.enc_pan (
     OUTPUT = sdes.enc_pan_out,
     RECEIVE = sdes.enc_pan_recv,
     SEND = sdes.enc_pan_send,
-    TYPMOD_IN = sdes.enc_text_typmod_in,
+    TYPMOD_IN = sdes.enc_pan_typmod_in,
     TYPMOD_OUT = sdes.enc_text_typmod_out,
+    ANALYZE = sdes.enc_analyze,
     INTERNALLENGTH = VARIABLE,
     STORAGE = external,
     CATEGORY = 'S',
     COLLATABLE = true
 );
-COMMENT ON TYPE sdes.enc_pan IS 'payment card number (PAN) that is stored encrypted; enc_pan(''bucket'') names its bucket';
+COMMENT ON TYPE sdes.enc_pan IS
+    'payment card number (PAN) that is stored encrypted; enc_pan(''bucket'') names its bucket, enc_pan(''bucket'', ''searchable'') can be indexed';
 
 CREATE FUNCTION sdes.enc_pan(sdes.enc_pan, integer, boolean) RETURNS sdes.enc_pan
     LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_pan_from_enc_pan';
@@ -339,6 +349,202 @@ COMMENT ON CAST (character AS sdes.enc_pan) IS 'seals a card number';
 COMMENT ON CAST (sdes.enc_pan AS text) IS 'opens a value, for roles that may decrypt it';
 COMMENT ON CAST (sdes.enc_pan AS character varying) IS 'opens a value, for roles that may decrypt it';
 COMMENT ON CAST (sdes.enc_pan AS character) IS 'opens a value, for roles that may decrypt it';
+
+-- ---------------------------------------------------------------------------
+-- Comparisons. = and <> are in pg_catalog: elsewhere an application whose
+-- search_path lacks sdes would silently get text = text, with every row opened.
+-- They take a value and a text, too, so that a parameter of type text or varchar
+-- uses the index. The order of the operator classes is that of tokens and has no
+-- meaning, so its operators have names of their own.
+--
+-- For both types t: functions t_eq_vv, t_eq_vt ... of two values, of a value and a
+-- text, of a text and a value, and of two texts as if they were values.
+-- ---------------------------------------------------------------------------
+
+DO $$
+DECLARE
+    type text;    -- the encrypted type
+    tag text;     -- what sets operators of two texts apart by type
+    side record;  -- which arguments
+    rel record;   -- which relation
+    func text;
+    op text;
+BEGIN
+    FOR type, tag IN VALUES ('enc_text', '#'), ('enc_pan', '##') LOOP
+        FOR side IN
+            SELECT * FROM (VALUES ('vv', 'sdes.' || type, 'sdes.' || type, 'two values'),
+                                  ('vt', 'sdes.' || type, 'pg_catalog.text', 'a value with a text'),
+                                  ('tv', 'pg_catalog.text', 'sdes.' || type, 'a text with a value'),
+                                  ('tt', 'pg_catalog.text', 'pg_catalog.text', 'two texts as if they were values of ' || type))
+                AS s (name, l, r, what)
+        LOOP
+            FOR rel IN
+                SELECT * FROM (VALUES ('eq', '=', '=', '<>', 'eq', 'equality of %s'),
+                                      ('ne', '<>', '<>', '=', 'neq', 'inequality of %s'),
+                                      ('lt', '<', '>', '>=', 'scalarlt', 'order of search tokens (no meaning): %s'),
+                                      ('le', '<=', '>=', '>', 'scalarle', 'order of search tokens (no meaning): %s'),
+                                      ('ge', '>=', '<=', '<', 'scalarge', 'order of search tokens (no meaning): %s'),
+                                      ('gt', '>', '<', '<=', 'scalargt', 'order of search tokens (no meaning): %s'))
+                    AS r (name, op, commutator, negator, estimator, what)
+            LOOP
+                CONTINUE WHEN side.name = 'tt' AND rel.name = 'ne';
+                func := pg_catalog.format('%s_%s_%s', type, rel.name, side.name);
+                op := CASE WHEN side.name = 'tt' THEN 'sdes.%s' || tag
+                           WHEN rel.name IN ('eq', 'ne') THEN 'pg_catalog.%s'
+                           ELSE 'sdes.%s#' END;
+                EXECUTE pg_catalog.format(
+                    'CREATE FUNCTION sdes.%1$s(%2$s, %3$s) RETURNS boolean
+                         LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS %4$L, %1$L;
+                     COMMENT ON FUNCTION sdes.%1$s(%2$s, %3$s) IS %5$L;
+                     CREATE OPERATOR %6$s (FUNCTION = sdes.%1$s, LEFTARG = %2$s, RIGHTARG = %3$s,
+                         COMMUTATOR = OPERATOR(%7$s), %8$s RESTRICT = pg_catalog.%9$ssel, JOIN = pg_catalog.%9$sjoinsel %10$s);
+                     COMMENT ON OPERATOR %6$s (%2$s, %3$s) IS %5$L',
+                    func, side.l, side.r, 'MODULE_PATHNAME', pg_catalog.format(rel.what, side.what),
+                    pg_catalog.format(op, rel.op), pg_catalog.format(op, rel.commutator),
+                    CASE WHEN side.name = 'tt' AND rel.name = 'eq' THEN ''
+                         ELSE pg_catalog.format('NEGATOR = OPERATOR(%s),', pg_catalog.format(op, rel.negator)) END,
+                    rel.estimator, CASE WHEN rel.name = 'eq' THEN ', HASHES, MERGES' ELSE '' END);
+            END LOOP;
+            EXECUTE pg_catalog.format(
+                'CREATE FUNCTION sdes.%1$s(%2$s, %3$s) RETURNS integer
+                     LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS %4$L, %1$L;
+                 COMMENT ON FUNCTION sdes.%1$s(%2$s, %3$s) IS %5$L',
+                type || '_cmp_' || side.name, side.l, side.r, 'MODULE_PATHNAME',
+                'compares the search tokens of ' || side.what);
+        END LOOP;
+
+        FOR side IN
+            SELECT * FROM (VALUES ('v', 'sdes.' || type, 'a value'),
+                                  ('t', 'pg_catalog.text', 'a text as if it were a value of ' || type))
+                AS s (name, l, what)
+        LOOP
+            EXECUTE pg_catalog.format(
+                'CREATE FUNCTION sdes.%1$s(%2$s) RETURNS integer
+                     LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS %4$L, %1$L;
+                 CREATE FUNCTION sdes.%3$s(%2$s, bigint) RETURNS bigint
+                     LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS %4$L, %3$L;
+                 COMMENT ON FUNCTION sdes.%1$s(%2$s) IS %5$L;
+                 COMMENT ON FUNCTION sdes.%3$s(%2$s, bigint) IS %5$L',
+                type || '_hash_' || side.name, side.l, type || '_hash_extended_' || side.name, 'MODULE_PATHNAME',
+                'hashes the search token of ' || side.what);
+        END LOOP;
+
+        EXECUTE pg_catalog.format(
+            'CREATE OPERATOR CLASS sdes.%1$s_ops DEFAULT FOR TYPE sdes.%1$s USING btree AS
+                 OPERATOR 1 sdes.<#, OPERATOR 2 sdes.<=#, OPERATOR 3 pg_catalog.=, OPERATOR 4 sdes.>=#, OPERATOR 5 sdes.>#,
+                 FUNCTION 1 sdes.%1$s_cmp_vv(sdes.%1$s, sdes.%1$s);
+             CREATE OPERATOR CLASS sdes.%1$s_ops DEFAULT FOR TYPE sdes.%1$s USING hash AS
+                 OPERATOR 1 pg_catalog.=,
+                 FUNCTION 1 sdes.%1$s_hash_v(sdes.%1$s), FUNCTION 2 sdes.%1$s_hash_extended_v(sdes.%1$s, bigint);
+             ALTER OPERATOR FAMILY sdes.%1$s_ops USING btree ADD
+                 OPERATOR 1 sdes.<# (sdes.%1$s, text), OPERATOR 2 sdes.<=# (sdes.%1$s, text),
+                 OPERATOR 3 pg_catalog.= (sdes.%1$s, text),
+                 OPERATOR 4 sdes.>=# (sdes.%1$s, text), OPERATOR 5 sdes.># (sdes.%1$s, text),
+                 FUNCTION 1 (sdes.%1$s, text) sdes.%1$s_cmp_vt(sdes.%1$s, text),
+                 OPERATOR 1 sdes.<# (text, sdes.%1$s), OPERATOR 2 sdes.<=# (text, sdes.%1$s),
+                 OPERATOR 3 pg_catalog.= (text, sdes.%1$s),
+                 OPERATOR 4 sdes.>=# (text, sdes.%1$s), OPERATOR 5 sdes.># (text, sdes.%1$s),
+                 FUNCTION 1 (text, sdes.%1$s) sdes.%1$s_cmp_tv(text, sdes.%1$s),
+                 OPERATOR 1 sdes.<%2$s (text, text), OPERATOR 2 sdes.<=%2$s (text, text),
+                 OPERATOR 3 sdes.=%2$s (text, text),
+                 OPERATOR 4 sdes.>=%2$s (text, text), OPERATOR 5 sdes.>%2$s (text, text),
+                 FUNCTION 1 (text, text) sdes.%1$s_cmp_tt(text, text);
+             ALTER OPERATOR FAMILY sdes.%1$s_ops USING hash ADD
+                 OPERATOR 1 pg_catalog.= (sdes.%1$s, text), OPERATOR 1 pg_catalog.= (text, sdes.%1$s),
+                 OPERATOR 1 sdes.=%2$s (text, text),
+                 FUNCTION 1 (text, text) sdes.%1$s_hash_t(text),
+                 FUNCTION 2 (text, text) sdes.%1$s_hash_extended_t(text, bigint);
+             COMMENT ON OPERATOR FAMILY sdes.%1$s_ops USING btree IS %3$L;
+             COMMENT ON OPERATOR FAMILY sdes.%1$s_ops USING hash IS %3$L;
+             COMMENT ON OPERATOR CLASS sdes.%1$s_ops USING btree IS %3$L;
+             COMMENT ON OPERATOR CLASS sdes.%1$s_ops USING hash IS %3$L',
+            type, tag, 'equality of encrypted values, by search tokens');
+
+        -- The order of plaintext, into which sort clauses are rewritten. Its functions
+        -- open values, so they are neither immutable nor leakproof.
+        FOR rel IN
+            SELECT * FROM (VALUES ('lt', '<~', '>~', '>=~', 'scalarlt'), ('le', '<=~', '>=~', '>~', 'scalarle'),
+                                  ('ge', '>=~', '<=~', '<~', 'scalarge'), ('gt', '>~', '<~', '<=~', 'scalargt'))
+                AS r (name, op, commutator, negator, estimator)
+        LOOP
+            EXECUTE pg_catalog.format(
+                'CREATE FUNCTION sdes.%2$s(sdes.%1$s, sdes.%1$s) RETURNS boolean
+                     LANGUAGE c STABLE STRICT PARALLEL SAFE AS %3$L, %2$L;
+                 COMMENT ON FUNCTION sdes.%2$s(sdes.%1$s, sdes.%1$s) IS %8$L;
+                 CREATE OPERATOR sdes.%4$s (FUNCTION = sdes.%2$s, LEFTARG = sdes.%1$s, RIGHTARG = sdes.%1$s,
+                     COMMUTATOR = OPERATOR(sdes.%5$s), NEGATOR = OPERATOR(sdes.%6$s),
+                     RESTRICT = pg_catalog.%7$ssel, JOIN = pg_catalog.%7$sjoinsel);
+                 COMMENT ON OPERATOR sdes.%4$s (sdes.%1$s, sdes.%1$s) IS %8$L',
+                type, type || '_order_' || rel.name, 'MODULE_PATHNAME', rel.op, rel.commutator, rel.negator,
+                rel.estimator, 'order of plaintext, for sorts');
+        END LOOP;
+        EXECUTE pg_catalog.format(
+            'CREATE FUNCTION sdes.%1$s_order_cmp(sdes.%1$s, sdes.%1$s) RETURNS integer
+                 LANGUAGE c STABLE STRICT PARALLEL SAFE AS %2$L, %3$L;
+             CREATE FUNCTION sdes.%1$s_order_support(internal) RETURNS void
+                 LANGUAGE c STABLE STRICT PARALLEL SAFE AS %2$L, %4$L;
+             COMMENT ON FUNCTION sdes.%1$s_order_cmp(sdes.%1$s, sdes.%1$s) IS %5$L;
+             COMMENT ON FUNCTION sdes.%1$s_order_support(internal) IS %5$L;
+             CREATE OPERATOR sdes.=~ (FUNCTION = sdes.%1$s_eq_vv, LEFTARG = sdes.%1$s, RIGHTARG = sdes.%1$s,
+                 COMMUTATOR = OPERATOR(sdes.=~), RESTRICT = pg_catalog.eqsel, JOIN = pg_catalog.eqjoinsel);
+             COMMENT ON OPERATOR sdes.=~ (sdes.%1$s, sdes.%1$s) IS %5$L;
+             CREATE OPERATOR CLASS sdes.%1$s_order_ops FOR TYPE sdes.%1$s USING btree AS
+                 OPERATOR 1 sdes.<~, OPERATOR 2 sdes.<=~, OPERATOR 3 sdes.=~, OPERATOR 4 sdes.>=~, OPERATOR 5 sdes.>~,
+                 FUNCTION 1 sdes.%1$s_order_cmp(sdes.%1$s, sdes.%1$s), FUNCTION 2 sdes.%1$s_order_support(internal);
+             COMMENT ON OPERATOR FAMILY sdes.%1$s_order_ops USING btree IS %5$L;
+             COMMENT ON OPERATOR CLASS sdes.%1$s_order_ops USING btree IS %5$L',
+            type, 'MODULE_PATHNAME', type || '_order_cmp', type || '_order_support',
+            'order of plaintext, for sorts; not for indexes');
+    END LOOP;
+
+    -- lower(email) = $1 becomes email =^ $1, which an index of enc_text_ci_ops serves.
+    FOR side IN
+        SELECT * FROM (VALUES ('vv', 'sdes.enc_text', 'sdes.enc_text', 'lower-cased values'),
+                              ('vt', 'sdes.enc_text', 'pg_catalog.text', 'a lower-cased value with a text'),
+                              ('tt', 'pg_catalog.text', 'pg_catalog.text', 'two texts as if they were lower-cased values'))
+            AS s (name, l, r, what)
+    LOOP
+        FOR rel IN
+            SELECT * FROM (VALUES ('eq', '=^', 'eq', 'equality of %s'),
+                                  ('lt', '<^', 'scalarlt', 'order of search tokens (no meaning): %s'),
+                                  ('le', '<=^', 'scalarle', 'order of search tokens (no meaning): %s'),
+                                  ('ge', '>=^', 'scalarge', 'order of search tokens (no meaning): %s'),
+                                  ('gt', '>^', 'scalargt', 'order of search tokens (no meaning): %s'))
+                AS r (name, op, estimator, what)
+        LOOP
+            EXECUTE pg_catalog.format(
+                'CREATE FUNCTION sdes.%1$s(%7$s, %2$s) RETURNS boolean
+                     LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS %3$L, %1$L;
+                 COMMENT ON FUNCTION sdes.%1$s(%7$s, %2$s) IS %6$L;
+                 CREATE OPERATOR sdes.%4$s (FUNCTION = sdes.%1$s, LEFTARG = %7$s, RIGHTARG = %2$s,
+                     RESTRICT = pg_catalog.%5$ssel, JOIN = pg_catalog.%5$sjoinsel);
+                 COMMENT ON OPERATOR sdes.%4$s (%7$s, %2$s) IS %6$L',
+                'enc_text_ci_' || rel.name || '_' || side.name, side.r, 'MODULE_PATHNAME', rel.op, rel.estimator,
+                pg_catalog.format(rel.what, side.what), side.l);
+        END LOOP;
+        EXECUTE pg_catalog.format(
+            'CREATE FUNCTION sdes.%1$s(%5$s, %2$s) RETURNS integer
+                 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS %3$L, %1$L;
+             COMMENT ON FUNCTION sdes.%1$s(%5$s, %2$s) IS %4$L',
+            'enc_text_ci_cmp_' || side.name, side.r, 'MODULE_PATHNAME', 'compares the search tokens of ' || side.what, side.l);
+    END LOOP;
+END
+$$;
+
+CREATE OPERATOR CLASS sdes.enc_text_ci_ops FOR TYPE sdes.enc_text USING btree AS
+    OPERATOR 1 sdes.<^, OPERATOR 2 sdes.<=^, OPERATOR 3 sdes.=^, OPERATOR 4 sdes.>=^, OPERATOR 5 sdes.>^,
+    FUNCTION 1 sdes.enc_text_ci_cmp_vv(sdes.enc_text, sdes.enc_text);
+ALTER OPERATOR FAMILY sdes.enc_text_ci_ops USING btree ADD
+    OPERATOR 1 sdes.<^ (sdes.enc_text, text), OPERATOR 2 sdes.<=^ (sdes.enc_text, text),
+    OPERATOR 3 sdes.=^ (sdes.enc_text, text),
+    OPERATOR 4 sdes.>=^ (sdes.enc_text, text), OPERATOR 5 sdes.>^ (sdes.enc_text, text),
+    FUNCTION 1 (sdes.enc_text, text) sdes.enc_text_ci_cmp_vt(sdes.enc_text, text),
+    OPERATOR 1 sdes.<^ (text, text), OPERATOR 2 sdes.<=^ (text, text), OPERATOR 3 sdes.=^ (text, text),
+    OPERATOR 4 sdes.>=^ (text, text), OPERATOR 5 sdes.>^ (text, text),
+    FUNCTION 1 (text, text) sdes.enc_text_ci_cmp_tt(text, text);
+COMMENT ON OPERATOR FAMILY sdes.enc_text_ci_ops USING btree IS 'equality of lower-cased values, by search tokens';
+COMMENT ON OPERATOR CLASS sdes.enc_text_ci_ops USING btree IS
+    'equality of lower-cased values: the index for lower(email) = $1 on a column that is ''searchable_ci''';
 
 -- VOLATILE and PARALLEL RESTRICTED keep it above sorts and gathers in a plan.
 CREATE FUNCTION sdes.reveal(sdes.enc_text) RETURNS text

@@ -59,7 +59,7 @@ SELECT format_type('sdes.enc_text'::regtype, 32);
 CREATE TABLE bad (a sdes.enc_text('no_such_bucket'));
 CREATE TABLE bad (a sdes.enc_text('#0000001'));
 CREATE TABLE bad (a sdes.enc_text('#system'));
-CREATE TABLE bad (a sdes.enc_text('payment', 'searchable'));
+CREATE TABLE bad (a sdes.enc_text('payment', 'sorted'));
 CREATE TABLE bad (a sdes.enc_text());
 -- the modifier prints for roles that have nothing but the catalog
 SET ROLE regress_nobody;

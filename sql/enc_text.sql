@@ -86,7 +86,7 @@ FROM pg_stats WHERE tablename = 'person' AND attname = 'name';
 -- a literal that no column has taken opens for nobody
 SELECT id FROM person WHERE name::text IN ('Ada', 'changed') ORDER BY id;
 -- a modifier that somebody made up
-SELECT sdes.enc_text('x'::text, 33, true);
+SELECT sdes.enc_text('x'::text, 36, true);
 SELECT sdes.enc_text('x'::text, 64, true);
 -- damaged data is an error, never a guess (only a superuser can make such a cast)
 CREATE CAST (bytea AS sdes.enc_text) WITHOUT FUNCTION;

@@ -19,6 +19,7 @@
 #include "sdes_compat.h"
 #include "sdes_guc.h"
 #include "sdes_process.h"
+#include "search/search.h"
 #include "types/typmod.h"
 #include "worker/supervisor.h"
 
@@ -39,6 +40,7 @@ _PG_init(void)
 	sdes_policy_init();
 	sdes_keyring_init();
 	sdes_column_guard_init();
+	sdes_search_init();
 	sdes_reveal_init();
 	if (!IsBinaryUpgrade)
 		sdes_supervisor_init();

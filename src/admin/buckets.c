@@ -37,6 +37,7 @@ make_uuid(uint8 *uuid)
 static void
 make_bucket(const char *name, const SdesKeySpec *spec, SdesBucketRow *bucket)
 {
+	SdesKeySpec search = {spec->kind, SDES_MODE_CACHED, SDES_PURPOSE_SEARCH};
 	SdesKekRow kek = {0};
 
 	memset(bucket, 0, sizeof(*bucket));
@@ -47,6 +48,9 @@ make_bucket(const char *name, const SdesKeySpec *spec, SdesBucketRow *bucket)
 	sdes_store_insert_bucket(bucket);
 	sdes_keyring_make_kek(bucket, spec, &kek);
 	sdes_keyring_make_dek(&kek, spec);
+	/* One search key for all buckets, so that their values can be joined. */
+	if (bucket->system)
+		sdes_keyring_make_dek(&kek, &search);
 }
 
 static uint8

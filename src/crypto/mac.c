@@ -2,10 +2,10 @@
  * mac.c
  *		HMAC-SHA-256, SHA-256 and constant-time comparison over OpenSSL's EVP.
  *
- * Invariant: no key outlives a call. A context that is configured and fetched
- * once, keyed with no key bytes, is copied for each call, and the copy is
- * wiped and freed; copying costs less than configuring, and threads may share
- * the original because it is only read.
+ * Invariant: no key outlives a call, but in an SdesMac, whose purpose that is. A
+ * context that is configured and fetched once, keyed with no key bytes, is copied
+ * for each call or SdesMac, and the copy is wiped and freed; copying costs less
+ * than configuring, and threads may share the original because it is only read.
  */
 #include "crypto/mac.h"
 
@@ -54,14 +54,12 @@ hmac_context(void)
 	return seen == NULL ? NULL : EVP_MAC_CTX_dup(seen);
 }
 
+/* The MAC of a context that is keyed. */
 static bool
-hmac_run(EVP_MAC_CTX *ctx, SdesBytes key, const SdesBytes *pieces, int npieces,
-         uint8_t *out)
+hmac_run(EVP_MAC_CTX *ctx, const SdesBytes *pieces, int npieces, uint8_t *out)
 {
 	size_t size = 0;
 
-	if (EVP_MAC_init(ctx, key.size > 0 ? key.data : no_bytes, key.size, NULL) != 1)
-		return false;
 	for (int i = 0; i < npieces; i++)
 	{
 		if (pieces[i].size > 0 && EVP_MAC_update(ctx, pieces[i].data, pieces[i].size) != 1)
@@ -70,19 +68,64 @@ hmac_run(EVP_MAC_CTX *ctx, SdesBytes key, const SdesBytes *pieces, int npieces,
 	return EVP_MAC_final(ctx, out, &size, SDES_MAC_SIZE) == 1 && size == SDES_MAC_SIZE;
 }
 
+static bool
+hmac_key(EVP_MAC_CTX *ctx, SdesBytes key)
+{
+	return ctx != NULL &&
+	       EVP_MAC_init(ctx, key.size > 0 ? key.data : no_bytes, key.size, NULL) == 1;
+}
+
+static SdesStatus
+hmac_failed(uint8_t *out)
+{
+	OPENSSL_cleanse(out, SDES_MAC_SIZE);
+	ERR_clear_error();
+	return SDES_ERR_CRYPTO;
+}
+
 SdesStatus
 sdes_hmac_sha256(SdesBytes key, const SdesBytes *pieces, int npieces,
                  uint8_t out[SDES_MAC_SIZE])
 {
 	EVP_MAC_CTX *ctx = hmac_context();
-	bool done = ctx != NULL && hmac_run(ctx, key, pieces, npieces, out);
+	bool done = hmac_key(ctx, key) && hmac_run(ctx, pieces, npieces, out);
 
 	EVP_MAC_CTX_free(ctx);
-	if (done)
+	return done ? SDES_OK : hmac_failed(out);
+}
+
+/* The context itself: it holds the key's two hash states and nothing else. */
+SdesStatus
+sdes_mac_new(SdesMac **out, SdesBytes key)
+{
+	EVP_MAC_CTX *ctx = hmac_context();
+
+	*out = NULL;
+	if (!hmac_key(ctx, key))
+	{
+		EVP_MAC_CTX_free(ctx);
+		ERR_clear_error();
+		return SDES_ERR_CRYPTO;
+	}
+	*out = (SdesMac *) ctx;
+	return SDES_OK;
+}
+
+SdesStatus
+sdes_mac(SdesMac *mac, const SdesBytes *pieces, int npieces, uint8_t out[SDES_MAC_SIZE])
+{
+	EVP_MAC_CTX *ctx = (EVP_MAC_CTX *) mac;
+
+	/* No key: the one it has, from the start. */
+	if (EVP_MAC_init(ctx, NULL, 0, NULL) == 1 && hmac_run(ctx, pieces, npieces, out))
 		return SDES_OK;
-	OPENSSL_cleanse(out, SDES_MAC_SIZE);
-	ERR_clear_error();
-	return SDES_ERR_CRYPTO;
+	return hmac_failed(out);
+}
+
+void
+sdes_mac_free(SdesMac *mac)
+{
+	EVP_MAC_CTX_free((EVP_MAC_CTX *) mac);
 }
 
 /* Fetched once per process; a second thread that fetches too lets go of its own. */

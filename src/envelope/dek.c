@@ -14,6 +14,7 @@
 
 /* Without the terminating zero. */
 static const char seal_label[] = "sdes/v1/seal";
+static const char search_label[] = "sdes/v1/search";
 static const char commitment_label[] = "sdes/v1/commitment";
 
 #define LABEL(text) sdes_bytes(text, sizeof(text) - 1)
@@ -60,10 +61,10 @@ sdes_dek_commitment(SdesBytes dek, const SdesDekBinding *binding,
 	return sdes_hkdf_sha256(dek, sdes_bytes(NULL, 0), info, 2, out, SDES_COMMITMENT_SIZE);
 }
 
-SdesStatus
-sdes_dek_sealing_key(SdesBytes dek, SdesSecret *out)
+/* The key under a label, in *out, which the caller frees. */
+static SdesStatus
+derive(SdesBytes dek, SdesBytes info, SdesSecret *out)
 {
-	SdesBytes info = LABEL(seal_label);
 	SdesStatus status;
 
 	*out = (SdesSecret){NULL, 0};
@@ -76,6 +77,12 @@ sdes_dek_sealing_key(SdesBytes dek, SdesSecret *out)
 	if (status != SDES_OK)
 		sdes_secret_free(out);
 	return status;
+}
+
+SdesStatus
+sdes_dek_sealing_key(SdesBytes dek, SdesSecret *out)
+{
+	return derive(dek, LABEL(seal_label), out);
 }
 
 SdesStatus
@@ -113,6 +120,27 @@ sdes_dek_open(SdesBytes dek, const SdesDekBinding *binding,
 	status = sdes_dek_sealing_key(dek, &key);
 	if (status == SDES_OK)
 		status = sdes_aead_new(out, sdes_secret_bytes(&key));
+	sdes_secret_free(&key);
+	return status;
+}
+
+SdesStatus
+sdes_dek_open_search(SdesBytes dek, const SdesDekBinding *binding,
+                     const uint8_t commitment[SDES_COMMITMENT_SIZE], SdesMac **out)
+{
+	SdesSecret key;
+	SdesStatus status;
+
+	*out = NULL;
+	status = sdes_dek_check(dek, binding, commitment);
+	if (status == SDES_OK &&
+	    (binding->purpose != SDES_PURPOSE_SEARCH || binding->mode != SDES_MODE_CACHED))
+		status = SDES_ERR_FORMAT;
+	if (status != SDES_OK)
+		return status;
+	status = derive(dek, LABEL(search_label), &key);
+	if (status == SDES_OK)
+		status = sdes_mac_new(out, sdes_secret_bytes(&key));
 	sdes_secret_free(&key);
 	return status;
 }

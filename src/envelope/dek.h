@@ -15,6 +15,7 @@
 #ifndef SDES_DEK_H
 #define SDES_DEK_H
 
+#include "crypto/mac.h"
 #include "crypto/secret.h"
 #include "envelope/envelope.h"
 
@@ -75,5 +76,13 @@ extern SdesStatus sdes_dek_sealing_key(SdesBytes dek, SdesSecret *out);
 extern SdesStatus sdes_dek_open(SdesBytes dek, const SdesDekBinding *binding,
                                 const uint8_t commitment[SDES_COMMITMENT_SIZE],
                                 SdesAead **out);
+
+/*
+ * The same for a search key: the key that makes tokens, expanded into *out, which
+ * the caller frees. SDES_ERR_FORMAT for a DEK of another purpose.
+ */
+extern SdesStatus sdes_dek_open_search(SdesBytes dek, const SdesDekBinding *binding,
+                                       const uint8_t commitment[SDES_COMMITMENT_SIZE],
+                                       SdesMac **out);
 
 #endif

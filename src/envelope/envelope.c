@@ -10,7 +10,9 @@
 #include <openssl/crypto.h>
 #include <string.h>
 
-#define KNOWN_FLAGS (SDES_ENVELOPE_TOKEN | SDES_ENVELOPE_TOKEN2 | SDES_ENVELOPE_BYTES)
+#define KNOWN_FLAGS                                                                        \
+	(SDES_ENVELOPE_TOKEN | SDES_ENVELOPE_TOKEN2 | SDES_ENVELOPE_BYTES | SDES_ENVELOPE_CI | \
+	 SDES_ENVELOPE_CI2)
 
 /* Type tag and bucket, as they stand in the AAD. */
 #define CONTEXT_SIZE (4 + SDES_UUID_SIZE)
@@ -30,12 +32,41 @@ sdes_envelope_size(int ntokens, size_t plaintext_size)
 	       plaintext_size;
 }
 
+/* How many tokens a flag and that of a second one stand for. */
 static int
-flags_ntokens(uint8_t flags)
+flags_ntokens(uint8_t flags, uint8_t one, uint8_t two)
 {
-	if (flags & SDES_ENVELOPE_TOKEN2)
+	if (flags & two)
 		return 2;
-	return flags & SDES_ENVELOPE_TOKEN ? 1 : 0;
+	return flags & one ? 1 : 0;
+}
+
+/* A second token goes with a first one. */
+static bool
+flags_canonical(uint8_t flags)
+{
+	return (!(flags & SDES_ENVELOPE_TOKEN2) || (flags & SDES_ENVELOPE_TOKEN)) &&
+	       (!(flags & SDES_ENVELOPE_CI2) || (flags & SDES_ENVELOPE_CI));
+}
+
+static void
+read_tokens(SdesReader *r, SdesToken *tokens, int ntokens)
+{
+	for (int i = 0; i < ntokens; i++)
+	{
+		tokens[i].search_key = sdes_read_u16(r);
+		sdes_read_into(r, tokens[i].token, SDES_TOKEN_SIZE);
+	}
+}
+
+static void
+write_tokens(SdesWriter *w, const SdesToken *tokens, int ntokens)
+{
+	for (int i = 0; i < ntokens; i++)
+	{
+		sdes_write_u16(w, tokens[i].search_key);
+		sdes_write_bytes(w, SDES_BYTES_OF(tokens[i].token));
+	}
 }
 
 /* Two tokens are those of a search-key rotation, hence of two search keys. */
@@ -63,9 +94,7 @@ parse_kind(SdesReader *r, SdesEnvelope *out)
 		return SDES_ERR_FORMAT;
 	if (!suite_known(out->suite) || (out->flags & ~KNOWN_FLAGS) != 0)
 		return SDES_ERR_SUITE;
-	if ((out->flags & SDES_ENVELOPE_TOKEN2) && !(out->flags & SDES_ENVELOPE_TOKEN))
-		return SDES_ERR_FORMAT;
-	return SDES_OK;
+	return flags_canonical(out->flags) ? SDES_OK : SDES_ERR_FORMAT;
 }
 
 /* What must follow the header: nothing sealed, and the tag. */
@@ -89,14 +118,13 @@ sdes_envelope_parse(SdesBytes bytes, SdesEnvelope *out)
 
 	sdes_read_into(&r, out->key_id, SDES_KEY_ID_SIZE);
 	out->sealed.nonce = sdes_read_bytes(&r, SDES_NONCE_SIZE).data;
-	out->ntokens = flags_ntokens(out->flags);
-	for (int i = 0; i < out->ntokens; i++)
-	{
-		out->tokens[i].search_key = sdes_read_u16(&r);
-		sdes_read_into(&r, out->tokens[i].token, SDES_TOKEN_SIZE);
-	}
+	out->ntokens = flags_ntokens(out->flags, SDES_ENVELOPE_TOKEN, SDES_ENVELOPE_TOKEN2);
+	read_tokens(&r, out->tokens, out->ntokens);
+	out->nci = flags_ntokens(out->flags, SDES_ENVELOPE_CI, SDES_ENVELOPE_CI2);
+	read_tokens(&r, out->ci, out->nci);
 	if (r.failed || r.left < shortest_rest(out->suite) ||
-	    !tokens_canonical(out->tokens, out->ntokens))
+	    !tokens_canonical(out->tokens, out->ntokens) ||
+	    !tokens_canonical(out->ci, out->nci))
 		return SDES_ERR_FORMAT;
 
 	out->header = sdes_bytes(bytes.data, bytes.size - r.left);
@@ -117,17 +145,18 @@ write_header(SdesWriter *w, uint8_t suite, const SdesSealSpec *spec,
 		flags |= SDES_ENVELOPE_TOKEN2;
 	if (spec->bytes)
 		flags |= SDES_ENVELOPE_BYTES;
+	if (spec->nci > 0)
+		flags |= SDES_ENVELOPE_CI;
+	if (spec->nci > 1)
+		flags |= SDES_ENVELOPE_CI2;
 
 	sdes_write_u8(w, SDES_ENVELOPE_MARKER);
 	sdes_write_u8(w, suite);
 	sdes_write_u8(w, flags);
 	sdes_write_bytes(w, SDES_BYTES_OF(spec->key_id));
 	sdes_write_bytes(w, sdes_bytes(nonce, SDES_NONCE_SIZE));
-	for (int i = 0; i < spec->ntokens; i++)
-	{
-		sdes_write_u16(w, spec->tokens[i].search_key);
-		sdes_write_bytes(w, SDES_BYTES_OF(spec->tokens[i].token));
-	}
+	write_tokens(w, spec->tokens, spec->ntokens);
+	write_tokens(w, spec->ci, spec->nci);
 }
 
 static void
@@ -143,10 +172,17 @@ write_context(const SdesValueContext *context, uint8_t out[CONTEXT_SIZE])
 static SdesStatus
 check_spec(const SdesSealSpec *spec, size_t plaintext_size)
 {
-	if (spec->ntokens < 0 || spec->ntokens > 2 ||
-	    !tokens_canonical(spec->tokens, spec->ntokens))
+	if (spec->ntokens < 0 || spec->ntokens > 2 || spec->nci < 0 || spec->nci > 2 ||
+	    !tokens_canonical(spec->tokens, spec->ntokens) ||
+	    !tokens_canonical(spec->ci, spec->nci))
 		return SDES_ERR_FORMAT;
 	return plaintext_size > SDES_AEAD_MAX_SIZE ? SDES_ERR_TOO_LONG : SDES_OK;
+}
+
+static size_t
+spec_size(const SdesSealSpec *spec, size_t plaintext_size)
+{
+	return sdes_envelope_size(spec->ntokens + spec->nci, plaintext_size);
 }
 
 SdesStatus
@@ -161,7 +197,7 @@ sdes_envelope_seal_with_nonce(SdesAead *aead, const SdesSealSpec *spec,
 
 	if (status != SDES_OK)
 		return status;
-	w = sdes_writer(out, sdes_envelope_size(spec->ntokens, plaintext.size));
+	w = sdes_writer(out, spec_size(spec, plaintext.size));
 	write_header(&w, SDES_SUITE_AES_256_GCM, spec, nonce);
 	write_context(&spec->context, context);
 	aad[0] = sdes_bytes(out, (size_t) (w.at - out));
@@ -170,7 +206,7 @@ sdes_envelope_seal_with_nonce(SdesAead *aead, const SdesSealSpec *spec,
 
 	/* Half an envelope must not pass for one. */
 	if (status != SDES_OK)
-		OPENSSL_cleanse(out, sdes_envelope_size(spec->ntokens, plaintext.size));
+		OPENSSL_cleanse(out, spec_size(spec, plaintext.size));
 	return status;
 }
 
@@ -243,7 +279,7 @@ sdes_envelope_hsm_write(const SdesSealSpec *spec, size_t plaintext_size, SdesByt
 		return status;
 	if (sealed.size != plaintext_size + SDES_ENVELOPE_HSM_OVERHEAD)
 		return SDES_ERR_FORMAT;
-	w = sdes_writer(out, sdes_envelope_hsm_size(spec->ntokens, plaintext_size));
+	w = sdes_writer(out, sdes_envelope_hsm_size(spec->ntokens + spec->nci, plaintext_size));
 	write_header(&w, SDES_SUITE_AES_256_GCM_HSM, spec, sealed.data);
 	sdes_write_bytes(
 	    &w, sdes_bytes(sealed.data + SDES_NONCE_SIZE, sealed.size - SDES_NONCE_SIZE));

@@ -10,7 +10,9 @@
  *		11		12	nonce
  *		23		2	search-key id  } when SDES_ENVELOPE_TOKEN
  *		25		16	search token   }
- *		41		18	the same again   when SDES_ENVELOPE_TOKEN2
+ *		...		18	the same again   when SDES_ENVELOPE_TOKEN2
+ *		...		18	the same for the lower-cased text   when SDES_ENVELOPE_CI
+ *		...		18	and again   when SDES_ENVELOPE_CI2
  *		...		n	ciphertext
  *		...		16	GCM tag
  *
@@ -46,18 +48,23 @@
 #define SDES_ENVELOPE_TOKEN  0x01 /* a search token is present */
 #define SDES_ENVELOPE_TOKEN2 0x02 /* and a second one (search-key rotation) */
 #define SDES_ENVELOPE_BYTES  0x04 /* the plaintext is not UTF-8 (SQL_ASCII) */
+#define SDES_ENVELOPE_CI     0x08 /* a token of the lower-cased text is present */
+#define SDES_ENVELOPE_CI2    0x10 /* and a second one */
 
-#define SDES_KEY_ID_SIZE           8
-#define SDES_UUID_SIZE             16
-#define SDES_TOKEN_SIZE            16
-#define SDES_ENVELOPE_HEADER_SIZE  23 /* without tokens */
-#define SDES_ENVELOPE_TOKEN_FIELD  18 /* search-key id and token */
-#define SDES_ENVELOPE_MIN_SIZE     (SDES_ENVELOPE_HEADER_SIZE + SDES_AEAD_TAG_SIZE)
-#define SDES_ENVELOPE_MAX_OVERHEAD (SDES_ENVELOPE_MIN_SIZE + 2 * SDES_ENVELOPE_TOKEN_FIELD)
+#define SDES_KEY_ID_SIZE          8
+#define SDES_UUID_SIZE            16
+#define SDES_TOKEN_SIZE           16
+#define SDES_ENVELOPE_HEADER_SIZE 23 /* without tokens */
+#define SDES_ENVELOPE_TOKEN_FIELD 18 /* search-key id and token */
+#define SDES_ENVELOPE_MIN_SIZE    (SDES_ENVELOPE_HEADER_SIZE + SDES_AEAD_TAG_SIZE)
+#define SDES_ENVELOPE_MAX_TOKENS  4 /* in all */
+#define SDES_ENVELOPE_MAX_OVERHEAD                                                         \
+	(SDES_ENVELOPE_MIN_SIZE + SDES_ENVELOPE_MAX_TOKENS * SDES_ENVELOPE_TOKEN_FIELD)
 
-/* The AAD: header with two tokens, type tag, UUID. */
+/* The AAD: header with all tokens, type tag, UUID. */
 #define SDES_ENVELOPE_AAD_MAX                                                              \
-	(SDES_ENVELOPE_HEADER_SIZE + 2 * SDES_ENVELOPE_TOKEN_FIELD + 4 + SDES_UUID_SIZE)
+	(SDES_ENVELOPE_HEADER_SIZE + SDES_ENVELOPE_MAX_TOKENS * SDES_ENVELOPE_TOKEN_FIELD +    \
+	 4 + SDES_UUID_SIZE)
 /* Suite 0x02: the bytes of SHA-256, and by how much what comes from the HSM is longer. */
 #define SDES_ENVELOPE_CHECK_SIZE 8
 #define SDES_ENVELOPE_HSM_OVERHEAD                                                         \
@@ -66,6 +73,9 @@
 /* Type tags: what SQL type a value was sealed as. Four ASCII bytes. */
 #define SDES_TYPE_TEXT 0x74657874U /* "text" */
 #define SDES_TYPE_PAN  0x70616e20U /* "pan " */
+
+/* In tokens only: of the text in lower case. */
+#define SDES_TYPE_TEXT_CI 0x74657863U /* "texc" */
 
 typedef struct SdesToken
 {
@@ -86,8 +96,10 @@ typedef struct SdesEnvelope
 	uint8_t suite;
 	uint8_t flags;
 	uint8_t key_id[SDES_KEY_ID_SIZE];
-	int ntokens;
+	int ntokens; /* of the text */
 	SdesToken tokens[2];
+	int nci; /* of the lower-cased text */
+	SdesToken ci[2];
 	SdesBytes header; /* everything before the ciphertext */
 	SdesSealed sealed;
 } SdesEnvelope;
@@ -98,8 +110,10 @@ typedef struct SdesSealSpec
 	uint8_t key_id[SDES_KEY_ID_SIZE];
 	SdesValueContext context;
 	bool bytes;  /* the plaintext is not UTF-8 */
-	int ntokens; /* 0, 1 or 2 */
+	int ntokens; /* 0, 1 or 2, of the text */
 	SdesToken tokens[2];
+	int nci; /* 0, 1 or 2, of the lower-cased text */
+	SdesToken ci[2];
 } SdesSealSpec;
 
 /* True when the bytes can only be an envelope (they begin with the marker). */
@@ -108,7 +122,7 @@ extern bool sdes_envelope_marked(SdesBytes bytes);
 /* SDES_ERR_FORMAT or SDES_ERR_SUITE for anything but a canonical envelope. */
 extern SdesStatus sdes_envelope_parse(SdesBytes bytes, SdesEnvelope *out);
 
-/* Size of the envelope of a plaintext of that many bytes. */
+/* Size of the envelope of a plaintext of that many bytes, with so many tokens in all. */
 extern size_t sdes_envelope_size(int ntokens, size_t plaintext_size);
 
 /*
@@ -145,7 +159,7 @@ typedef struct SdesEnvelopeAad
 extern SdesStatus sdes_envelope_hsm_seal_aad(const SdesSealSpec *spec,
                                              SdesEnvelopeAad *out);
 
-/* Size of the envelope of a plaintext of that many bytes. */
+/* Size of the envelope of a plaintext of that many bytes, with so many tokens in all. */
 extern size_t sdes_envelope_hsm_size(int ntokens, size_t plaintext_size);
 
 /*

@@ -40,15 +40,18 @@ ready(void)
 {
 	HASHCTL ctl = {0};
 
-	if (buckets != NULL && stale)
+	if (buckets != NULL && stale && !sdes_keyring_must_not_wait())
 	{
 		hash_destroy(buckets);
 		buckets = NULL;
 	}
 	if (buckets != NULL)
 		return;
-	stale = false;
-	bucket_table = sdes_table_oid(SDES_TABLE_BUCKET);
+	if (!sdes_keyring_must_not_wait())
+	{
+		stale = false;
+		bucket_table = sdes_table_oid(SDES_TABLE_BUCKET);
+	}
 	ctl.keysize = sizeof(int32);
 	ctl.entrysize = sizeof(BucketEntry);
 	ctl.hcxt = TopMemoryContext;
@@ -65,7 +68,7 @@ sdes_keyring_find_bucket(int32 hash)
 	entry = hash_search(buckets, &hash, HASH_FIND, NULL);
 	if (entry == NULL)
 	{
-		if (!sdes_store_bucket_by_hash(hash, &row))
+		if (sdes_keyring_must_not_wait() || !sdes_store_bucket_by_hash(hash, &row))
 			return NULL;
 		entry = hash_search(buckets, &hash, HASH_ENTER, NULL);
 		entry->row = row;

@@ -21,14 +21,34 @@ make_request(const SdesDekRow *row, SdesRequest *request)
 	memcpy(request->wrapped, row->wrapped, row->wrapped_size);
 }
 
+void
+sdes_fetched_free(SdesFetched *fetched)
+{
+	sdes_aead_free(fetched->aead);
+	sdes_mac_free(fetched->mac);
+	fetched->aead = NULL;
+	fetched->mac = NULL;
+}
+
+/* What a key of its purpose is used through. */
+static SdesStatus
+expand(SdesBytes dek, const SdesDekRow *row, SdesFetched *out)
+{
+	if (row->binding.purpose == SDES_PURPOSE_SEARCH)
+		return sdes_dek_open_search(dek, &row->binding, row->commitment, &out->mac);
+	return sdes_dek_open(dek, &row->binding, row->commitment, &out->aead);
+}
+
 SdesStatus
-sdes_fetch_key(const SdesDekRow *row, SdesPatience patience, SdesAead **aead,
+sdes_fetch_key(const SdesDekRow *row, SdesPatience patience, SdesFetched *out,
                SdesLinkFailure *failure)
 {
 	SdesRequest request;
 	const SdesReply *reply;
 	SdesStatus status;
 
+	out->aead = NULL;
+	out->mac = NULL;
 	make_request(row, &request);
 	reply = sdes_agentlink_try(&request, patience, failure);
 	if (reply == NULL)
@@ -46,7 +66,7 @@ sdes_fetch_key(const SdesDekRow *row, SdesPatience patience, SdesAead **aead,
 	}
 	else
 	{
-		status = sdes_dek_open(reply->dek, &row->binding, row->commitment, aead);
+		status = expand(reply->dek, row, out);
 		sdes_agentlink_finish();
 	}
 	failure->status = status;
@@ -58,10 +78,10 @@ SdesStatus
 sdes_keyring_round_trip(const SdesDekRow *row, char *detail, size_t size)
 {
 	SdesLinkFailure failure;
-	SdesAead *aead = NULL;
-	SdesStatus status = sdes_fetch_key(row, SDES_ONCE, &aead, &failure);
+	SdesFetched fetched;
+	SdesStatus status = sdes_fetch_key(row, SDES_ONCE, &fetched, &failure);
 
-	sdes_aead_free(aead);
+	sdes_fetched_free(&fetched);
 	strlcpy(detail, failure.detail, size);
 	return status;
 }

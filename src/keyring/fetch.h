@@ -10,11 +10,20 @@
 
 /*
  * Has the agent unwrap a row's key, checks that the row commits to it and expands it
- * into *aead, which the caller frees. In mode hsm what is unwrapped is the proof of
- * the row and no key: it is checked, and *aead stays as it is. Raises only for
- * interrupts.
+ * into out->aead or, for a search key, out->mac; the caller frees them. In mode hsm
+ * what is unwrapped is the proof of the row and no key: it is checked, and *out stays
+ * empty. Raises only for interrupts.
  */
+typedef struct SdesFetched
+{
+	SdesAead *aead;
+	SdesMac *mac;
+} SdesFetched;
+
 extern SdesStatus sdes_fetch_key(const SdesDekRow *row, SdesPatience patience,
-                                 SdesAead **aead, SdesLinkFailure *failure);
+                                 SdesFetched *out, SdesLinkFailure *failure);
+
+/* Wipes and frees the keys. */
+extern void sdes_fetched_free(SdesFetched *fetched);
 
 #endif

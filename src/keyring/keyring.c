@@ -32,7 +32,7 @@ typedef struct KeyEntry
 {
 	uint8 key_id[SDES_KEY_ID_SIZE]; /* hash key */
 	SdesKey key;
-	bool held; /* fetched and proven; key.aead is there in mode cached */
+	bool held; /* fetched and proven; key.aead or key.mac is there in mode cached */
 	uint8 commitment[SDES_COMMITMENT_SIZE];
 	uint8 binding[SDES_DEK_BINDING_SIZE]; /* what the commitment covers */
 	SdesFreshness freshness;
@@ -74,7 +74,9 @@ static void
 let_go(KeyEntry *entry)
 {
 	sdes_aead_free(entry->key.aead);
+	sdes_mac_free(entry->key.mac);
 	entry->key.aead = NULL;
+	entry->key.mac = NULL;
 	entry->held = false;
 }
 
@@ -217,12 +219,33 @@ row_of(const List *rows, const uint8 *key_id)
 	return NULL;
 }
 
-/* Holds every known key against its row again; what is gone is forgotten. */
+/* Of two active keys of a bucket, which should not be, the one made last counts. */
+static void
+note_active(const SdesDekRow *row)
+{
+	ActiveSlot slot;
+	ActiveEntry *active;
+	KeyEntry *other;
+	bool found;
+
+	if (row->state != SDES_KEY_ACTIVE)
+		return;
+	memset(&slot, 0, sizeof(slot));
+	memcpy(slot.bucket, row->binding.bucket, SDES_UUID_SIZE);
+	slot.purpose = row->binding.purpose;
+	active = hash_search(actives, &slot, HASH_ENTER, &found);
+	other = found ? hash_search(keys, active->key_id, HASH_FIND, NULL) : NULL;
+	if (other == NULL || other->key.version < row->binding.version)
+		memcpy(active->key_id, row->binding.key_id, SDES_KEY_ID_SIZE);
+}
+
+/* Reads all rows, and holds every known key against its own; what is gone is forgotten. */
 static void
 refresh(void)
 {
 	uint64 now = changes; /* what arrives while reading is for the next time */
 	List *rows;
+	ListCell *cell;
 	HASH_SEQ_STATUS seq;
 	ActiveEntry *active;
 	KeyEntry *entry;
@@ -236,16 +259,30 @@ refresh(void)
 	/* Of a table that is being scanned, only the current entry may go. */
 	hash_seq_init(&seq, keys);
 	while ((entry = hash_seq_search(&seq)) != NULL)
-	{
-		const SdesDekRow *row = row_of(rows, entry->key_id);
-
-		if (row != NULL)
-			remember(row);
-		else
+		if (row_of(rows, entry->key_id) == NULL)
 			forget(entry);
+	foreach (cell, rows)
+	{
+		remember(lfirst(cell));
+		note_active(lfirst(cell));
 	}
 	list_free_deep(rows);
 	seen = now;
+}
+
+bool
+sdes_keyring_must_not_wait(void)
+{
+	return InterruptHoldoffCount > 0 || CritSectionCount > 0;
+}
+
+static void
+report_unprepared(void)
+{
+	ereport(ERROR,
+	        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+	         errmsg("encryption keys are not at hand where the server must not wait"),
+	         errhint("Try again."), SDES_KEEP_OUT_OF_LOG));
 }
 
 static void
@@ -254,8 +291,12 @@ ready(void)
 	start();
 	if (sdes_expiry_due())
 		sweep();
-	if (seen != changes || !OidIsValid(dek_table))
+	if (seen == changes && OidIsValid(dek_table))
+		return;
+	if (!sdes_keyring_must_not_wait())
 		refresh();
+	else if (!OidIsValid(dek_table))
+		report_unprepared();
 }
 
 /* The entry of a key id, from its row if need be; NULL when there is no row. */
@@ -265,7 +306,7 @@ entry_of(const uint8 *key_id)
 	KeyEntry *entry = hash_search(keys, key_id, HASH_FIND, NULL);
 	SdesDekRow row;
 
-	if (entry != NULL)
+	if (entry != NULL || sdes_keyring_must_not_wait())
 		return entry;
 	return sdes_store_dek_by_id(key_id, &row) ? remember(&row) : NULL;
 }
@@ -275,20 +316,23 @@ static SdesStatus
 obtain(const uint8 *key_id, SdesPatience patience, SdesLinkFailure *failure)
 {
 	SdesDekRow row;
-	SdesAead *aead = NULL;
+	SdesFetched fetched;
 	KeyEntry *entry;
 
+	if (sdes_keyring_must_not_wait())
+		report_unprepared();
 	if (!sdes_store_dek_by_id(key_id, &row))
 	{
 		failure->status = SDES_ERR_HSM_KEY_MISSING;
 		failure->detail[0] = '\0';
 		return failure->status;
 	}
-	if (sdes_fetch_key(&row, patience, &aead, failure) != SDES_OK)
+	if (sdes_fetch_key(&row, patience, &fetched, failure) != SDES_OK)
 		return failure->status;
 	entry = remember(&row);
 	let_go(entry);
-	entry->key.aead = aead;
+	entry->key.aead = fetched.aead;
+	entry->key.mac = fetched.mac;
 	entry->held = true;
 	entry->expired = false;
 	entry->failed_at = 0;
@@ -459,30 +503,69 @@ sdes_keyring_owner(const uint8 *key_id, SdesKeyOwner *owner)
 	return true;
 }
 
-const SdesKey *
-sdes_keyring_active(const uint8 *bucket, SdesDekPurpose purpose)
+/* The id of a bucket's active key; NULL if it has none. */
+static const uint8 *
+find_active(const uint8 *bucket, SdesDekPurpose purpose)
 {
 	ActiveSlot slot;
 	ActiveEntry *active;
-	uint8 key_id[SDES_KEY_ID_SIZE];
-	SdesDekRow row;
 
 	ready();
 	memset(&slot, 0, sizeof(slot));
 	memcpy(slot.bucket, bucket, SDES_UUID_SIZE);
 	slot.purpose = purpose;
 	active = hash_search(actives, &slot, HASH_FIND, NULL);
+	return active ? active->key_id : NULL;
+}
+
+const SdesKey *
+sdes_keyring_active(const uint8 *bucket, SdesDekPurpose purpose)
+{
+	const uint8 *active = find_active(bucket, purpose);
+	uint8 key_id[SDES_KEY_ID_SIZE];
+
 	if (active == NULL)
-	{
-		if (!sdes_store_dek_active(bucket, purpose, &row))
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			                errmsg("bucket has no active encryption key"),
-			                errhint("See SELECT * FROM sdes.keys."), SDES_KEEP_OUT_OF_LOG));
-		remember(&row);
-		active = hash_search(actives, &slot, HASH_ENTER, NULL);
-		memcpy(active->key_id, row.binding.key_id, SDES_KEY_ID_SIZE);
-	}
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("bucket has no active encryption key"),
+		                errhint("See SELECT * FROM sdes.keys."), SDES_KEEP_OUT_OF_LOG));
 	/* A copy: the entry may go while the key is fetched. */
-	memcpy(key_id, active->key_id, SDES_KEY_ID_SIZE);
+	memcpy(key_id, active, SDES_KEY_ID_SIZE);
 	return sdes_keyring_by_id(key_id);
+}
+
+const SdesKey *
+sdes_keyring_search(void)
+{
+	return sdes_keyring_active(sdes_keyring_system_bucket()->uuid, SDES_PURPOSE_SEARCH);
+}
+
+/* Tries to have a key at hand. */
+static void
+prepare(const uint8 *bucket, SdesDekPurpose purpose)
+{
+	const uint8 *active = find_active(bucket, purpose);
+	uint8 key_id[SDES_KEY_ID_SIZE];
+	SdesLinkFailure failure;
+	KeyEntry *entry;
+
+	if (active == NULL)
+		return;
+	memcpy(key_id, active, SDES_KEY_ID_SIZE);
+	entry = entry_of(key_id);
+	if (entry != NULL && opens_values(entry))
+		(void) ensure(entry, SDES_PATIENT, &failure);
+}
+
+void
+sdes_keyring_prepare(void)
+{
+	const SdesBucketRow *system =
+	    sdes_keyring_find_bucket(sdes_bucket_hash(SDES_SYSTEM_BUCKET));
+	uint8 bucket[SDES_UUID_SIZE];
+
+	if (system == NULL)
+		return;
+	memcpy(bucket, system->uuid, SDES_UUID_SIZE);
+	prepare(bucket, SDES_PURPOSE_LITERAL);
+	prepare(bucket, SDES_PURPOSE_SEARCH);
 }

@@ -10,6 +10,10 @@
  * In mode hsm no key comes here. What is fetched then is the proof of the row,
  * which is checked in the same way and not kept; the values go to the HSM.
  *
+ * Index comparisons call in here while they hold the lock of a page. Then nothing is
+ * waited for and no catalog read: what is known and at hand is given, changes of rows
+ * are taken in at the next call without a lock. sdes_keyring_prepare() comes first.
+ *
  * A row's change is noticed at the next use through relcache invalidation. A key
  * that is gone from the HSM is noticed when the cached one gets stale
  * (sdes.key_cache_ttl).
@@ -30,7 +34,8 @@ typedef struct SdesKey
 	SdesDekMode mode;
 	SdesKeyState state;
 	uint8 kek_id[SDES_KEK_ID_SIZE]; /* seals the values, in mode hsm */
-	SdesAead *aead;                 /* under the sealing key; NULL in mode hsm */
+	SdesAead *aead; /* under the sealing key; NULL in mode hsm and for a search key */
+	SdesMac *mac;   /* of a search key */
 } SdesKey;
 
 /* What is known of a key without having it. */
@@ -60,6 +65,19 @@ extern const SdesKey *sdes_keyring_try(const uint8 *key_id);
 
 /* Has sdes_keyring_try() return NULL for a while: the HSM did not open a value. */
 extern void sdes_keyring_unreachable(const uint8 *key_id);
+
+/* The key that makes search tokens; an error if there is none or it cannot be had. */
+extern const SdesKey *sdes_keyring_search(void);
+
+/*
+ * Before a statement that compares under locks: reads what rows say and tries to have
+ * the search key and the literal key at hand. What cannot be had is for the
+ * comparison to report that needs it, but interrupts end it.
+ */
+extern void sdes_keyring_prepare(void);
+
+/* True while a lock is held under which nothing may be waited for. */
+extern bool sdes_keyring_must_not_wait(void);
 
 /*
  * Which bucket's key an envelope names, without fetching the key; false when

@@ -136,3 +136,15 @@ sdes_pan_mask(SdesBytes text, char *out)
 	sdes_wipe(&pan, sizeof(pan));
 	return is_pan;
 }
+
+size_t
+sdes_pan_digits(SdesBytes text, uint8_t *out)
+{
+	SdesPan pan;
+	size_t ndigits = scan(text, &pan) == SDES_PAN_VALID ? (size_t) pan.ndigits : 0;
+
+	for (size_t i = 0; i < ndigits; i++)
+		out[i] = (uint8_t) pan.digits[i];
+	sdes_wipe(&pan, sizeof(pan));
+	return ndigits;
+}

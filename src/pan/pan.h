@@ -87,4 +87,10 @@ extern SdesPanFault sdes_pan_parse(SdesBytes text, SdesPan *out);
  */
 extern bool sdes_pan_mask(SdesBytes text, char *out);
 
+/*
+ * The digits of a text of the grammar above, at most SDES_PAN_MAX_DIGITS, into out;
+ * returns how many, 0 for any other text. Neither brand nor check digit is looked at.
+ */
+extern size_t sdes_pan_digits(SdesBytes text, uint8_t *out);
+
 #endif

@@ -2,8 +2,9 @@
  * policy.c
  *		Grants, cached per backend, and the question asked of them per value.
  *
- * The table is read whole at the first question after a change; the answer for
- * the last (bucket, current user) is kept, so that a scan asks once.
+ * The table is read whole at the first question after a change. Answers are kept by
+ * bucket and user, with all that a refusal has to say, so that a scan asks once and
+ * a comparison under the lock of an index page reads no catalog.
  *
  * A grant names its role. Within the cluster where it was made the role's OID
  * must match as well: a role that was dropped and made again under the same
@@ -21,6 +22,7 @@
 #include "policy/privileges.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -34,34 +36,60 @@ typedef struct Grant
 
 static Grant *grants = NULL;
 static int ngrants = 0;
+static SdesBucketRow *buckets = NULL; /* all of the database */
+static int nbuckets = 0;
 static int login_was_super = -1; /* -1: not known yet */
 static bool loaded = false;
 static uint64 seen_changes = 0; /* of all backends, see agentlink.h */
 static bool changed = false;    /* since the last question was asked */
 static Oid access_table = InvalidOid;
+static Oid bucket_table = InvalidOid;
 
-/* The last answer. */
-static struct
+/* Who is asked about. */
+typedef struct Question
 {
-	bool valid;
 	uint8 bucket[SDES_UUID_SIZE];
 	Oid current;
 	Oid authenticated;
+} Question;
+
+/* Somebody a privilege can be missing to. */
+typedef struct Subject
+{
+	char name[NAMEDATALEN];
+	bool super;
+} Subject;
+
+typedef struct Answer
+{
+	Question question; /* hash key */
 	int privileges;
-} last;
+	int own; /* of the current user, whoever is behind it */
+	char bucket_name[SDES_NAME_MAX + 1];
+	Subject current;
+	Subject behind;
+} Answer;
+
+static HTAB *answers = NULL;
+static Answer *last = NULL; /* the one given last; NULL: ask the table */
+static struct
+{
+	Oid current; /* InvalidOid: nobody */
+	Oid authenticated;
+} prepared; /* for whom every bucket has an answer */
 
 static void
 forget(void)
 {
 	loaded = false;
-	last.valid = false;
+	last = NULL;
 	changed = true;
 }
 
 static void
 invalidate_relation(Datum arg, Oid relid)
 {
-	if (relid == InvalidOid || relid == access_table)
+	if (relid == InvalidOid || relid == access_table || relid == bucket_table)
 		forget();
 }
 
@@ -115,6 +143,36 @@ load(void)
 	ngrants = n;
 }
 
+static void
+load_buckets(void)
+{
+	List *rows;
+	ListCell *cell;
+	SdesBucketRow *fresh;
+	int n = 0;
+
+	bucket_table = sdes_table_oid(SDES_TABLE_BUCKET);
+	rows = sdes_store_buckets();
+	fresh = MemoryContextAlloc(TopMemoryContext,
+	                           (list_length(rows) + 1) * sizeof(SdesBucketRow));
+	foreach (cell, rows)
+		fresh[n++] = *(SdesBucketRow *) lfirst(cell);
+	list_free_deep(rows);
+	if (buckets)
+		pfree(buckets);
+	buckets = fresh;
+	nbuckets = n;
+}
+
+static const char *
+bucket_name(const uint8 *bucket)
+{
+	for (int i = 0; i < nbuckets; i++)
+		if (memcmp(buckets[i].uuid, bucket, SDES_UUID_SIZE) == 0)
+			return buckets[i].name;
+	return "?";
+}
+
 static int
 privileges_of(Oid role, const uint8 *bucket)
 {
@@ -160,38 +218,144 @@ superuser_behind(Oid current)
 	return authenticated;
 }
 
-int
-sdes_policy_privileges(const uint8 *bucket)
+static void
+forget_answers(void)
 {
-	Oid current = GetUserId();
-	Oid authenticated = GetAuthenticatedUserId();
-	Oid behind;
-	int privileges;
+	HASHCTL ctl = {0};
+
+	if (answers)
+		hash_destroy(answers);
+	ctl.keysize = sizeof(Question);
+	ctl.entrysize = sizeof(Answer);
+	ctl.hcxt = TopMemoryContext;
+	answers = hash_create("sdes answers", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	last = NULL;
+	prepared.current = InvalidOid;
+}
+
+static void
+describe(Oid role, Subject *subject)
+{
+	const char *name = OidIsValid(role) ? GetUserNameFromId(role, true) : NULL;
+
+	strlcpy(subject->name, name ? name : "?", sizeof(subject->name));
+	subject->super = OidIsValid(role) && superuser_arg(role);
+}
+
+/* Works an answer out. It is whole before it gets into the table: catalogs are read. */
+static Answer
+work_out(const Question *question)
+{
+	Answer answer = {.question = *question};
+	Oid behind = superuser_behind(question->current);
+
+	answer.own = answer.privileges = privileges_of(question->current, question->bucket);
+	if (OidIsValid(behind))
+		answer.privileges &= privileges_of(behind, question->bucket);
+	strlcpy(answer.bucket_name, bucket_name(question->bucket), sizeof(answer.bucket_name));
+	describe(question->current, &answer.current);
+	describe(behind, &answer.behind);
+	return answer;
+}
+
+/* Under a lock nothing is read anew; see sdes_policy_prepare(). */
+static bool
+must_not_read(void)
+{
+	return InterruptHoldoffCount > 0 || CritSectionCount > 0;
+}
+
+/* Makes sure that grants are those of now. */
+static void
+ready(void)
+{
 	uint64 changes = sdes_agentlink_access_changes();
 
+	if (must_not_read())
+		return;
 	if (changes != seen_changes)
 	{
 		forget();
 		seen_changes = changes;
 	}
-	if (last.valid && last.current == current && last.authenticated == authenticated &&
-	    memcmp(last.bucket, bucket, SDES_UUID_SIZE) == 0)
-		return last.privileges;
-
+	if (loaded)
+		return;
 	/* What changes from here on is for the next question. */
 	changed = false;
-	if (!loaded)
-		load();
-	privileges = privileges_of(current, bucket);
-	behind = superuser_behind(current);
-	if (OidIsValid(behind))
-		privileges &= privileges_of(behind, bucket);
-	last.current = current;
-	last.authenticated = authenticated;
-	memcpy(last.bucket, bucket, SDES_UUID_SIZE);
-	last.privileges = privileges;
-	last.valid = loaded = !changed;
-	return privileges;
+	load();
+	load_buckets();
+	forget_answers();
+	loaded = !changed;
+}
+
+static Question
+question_about(const uint8 *bucket)
+{
+	Question question;
+
+	memset(&question, 0, sizeof(question));
+	memcpy(question.bucket, bucket, SDES_UUID_SIZE);
+	question.current = GetUserId();
+	question.authenticated = GetAuthenticatedUserId();
+	return question;
+}
+
+static const Answer *
+answer_to(const uint8 *bucket)
+{
+	Question question = question_about(bucket);
+	Answer *answer;
+	Answer fresh;
+
+	ready();
+	if (last != NULL && memcmp(&last->question, &question, sizeof(question)) == 0)
+		return last;
+	answer = answers ? hash_search(answers, &question, HASH_FIND, NULL) : NULL;
+	if (answer == NULL && must_not_read())
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("access to encrypted values is not known where the server "
+		                       "must not wait"),
+		                errhint("Try again."), SDES_KEEP_OUT_OF_LOG));
+	if (answer == NULL)
+	{
+		fresh = work_out(&question);
+		answer = hash_search(answers, &question, HASH_ENTER, NULL);
+		*answer = fresh;
+	}
+	/* Reading catalogs may have brought news. */
+	last = loaded && !changed ? answer : NULL;
+	return answer;
+}
+
+int
+sdes_policy_privileges(const uint8 *bucket)
+{
+	return answer_to(bucket)->privileges;
+}
+
+void
+sdes_policy_prepare(void)
+{
+	Oid current = GetUserId();
+	Oid authenticated = GetAuthenticatedUserId();
+
+	ready();
+	if (prepared.current == current && prepared.authenticated == authenticated)
+		return;
+	for (int i = 0; i < nbuckets; i++)
+		answer_to(buckets[i].uuid);
+	prepared.current = current;
+	prepared.authenticated = authenticated;
+}
+
+bool
+sdes_policy_anywhere(int privileges)
+{
+	ready();
+	for (int i = 0; i < ngrants; i++)
+		if (answer_to(grants[i].bucket)->privileges & privileges)
+			return true;
+	return false;
 }
 
 /* The system bucket's values are literals, and decrypt is all they are asked for. */
@@ -210,41 +374,28 @@ report_literal(void)
 	     SDES_KEEP_OUT_OF_LOG));
 }
 
-/* Who is missing the privilege: the current user, or the superuser behind it. */
-static Oid
-who_needs(const uint8 *bucket, int privilege)
-{
-	Oid current = GetUserId();
-
-	return (privileges_of(current, bucket) & privilege) ? superuser_behind(current)
-	                                                    : current;
-}
-
 void
 sdes_policy_require(const uint8 *bucket, int privilege)
 {
-	SdesBucketRow row;
-	Oid needs;
-	const char *name;
+	const Answer *answer = answer_to(bucket);
+	const Subject *needs;
 
-	if (sdes_policy_privileges(bucket) & privilege)
+	if (answer->privileges & privilege)
 		return;
-	if (!sdes_store_bucket_by_uuid(bucket, &row))
-		strlcpy(row.name, "?", sizeof(row.name));
-	if (strcmp(row.name, SDES_SYSTEM_BUCKET) == 0)
+	if (strcmp(answer->bucket_name, SDES_SYSTEM_BUCKET) == 0)
 		report_literal();
-	needs = who_needs(bucket, privilege);
-	name = GetUserNameFromId(needs, true);
+	/* The current user, or the superuser behind it. */
+	needs = answer->own & privilege ? &answer->behind : &answer->current;
 	ereport(ERROR,
 	        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 	         errmsg("permission denied to %s values of bucket \"%s\"",
-	                sdes_privilege_name(privilege), row.name),
-	         superuser_arg(needs)
+	                sdes_privilege_name(privilege), answer->bucket_name),
+	         needs->super
 	             ? errdetail("A superuser needs a grant of its own, also as another role.")
 	             : 0,
 	         errhint("An officer can allow it: SELECT sdes.grant_access(%s, %s, '{%s}').",
-	                 quote_literal_cstr(row.name), quote_literal_cstr(name ? name : "?"),
-	                 sdes_privilege_name(privilege)),
+	                 quote_literal_cstr(answer->bucket_name),
+	                 quote_literal_cstr(needs->name), sdes_privilege_name(privilege)),
 	         SDES_KEEP_OUT_OF_LOG));
 }
 

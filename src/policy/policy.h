@@ -31,6 +31,16 @@ extern void sdes_policy_init(void);
  */
 extern void sdes_policy_remember_login(void);
 
+/*
+ * Has the answers for the current user and every bucket with a grant at hand, so
+ * that comparisons under a lock need no catalog. There a change of grants counts from
+ * the next question without a lock.
+ */
+extern void sdes_policy_prepare(void);
+
+/* Whether the current user holds one of these privileges on any bucket. */
+extern bool sdes_policy_anywhere(int privileges);
+
 /* What the current user may do with that bucket: SDES_PRIVILEGE_* bits. */
 extern int sdes_policy_privileges(const uint8 *bucket);
 

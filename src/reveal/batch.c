@@ -366,7 +366,7 @@ sdes_batch_defer(FunctionCallInfo fcinfo, struct varlena *value, const SdesType 
 		if (column->call == NULL || column->call != (const Node *) fcinfo->flinfo->fn_expr)
 			continue;
 		column->stand_in = NULL;
-		if (!sdes_value_begin_revealing(value, type->tag, type->mask, &column->value))
+		if (!sdes_value_begin_revealing(value, type, &column->value))
 			return NULL;
 		/* In the memory of the row, as the armor is. */
 		column->value.value = (struct varlena *) DatumGetPointer(

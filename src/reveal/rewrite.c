@@ -163,7 +163,7 @@ reveal_constant(const Door *door, Const *constant)
 		return (Expr *) makeNullConst(TEXTOID, -1, collation);
 	if (sdes_value_takes_ciphertext() || !sdes_value_is_literal(value))
 		return call_reveal(door, (Expr *) constant);
-	plain = PointerGetDatum(sdes_value_literal(value, type->tag));
+	plain = PointerGetDatum(sdes_value_literal(value, type));
 	return (Expr *) makeConst(TEXTOID, -1, collation, -1, plain, false, false);
 }
 

@@ -275,41 +275,6 @@ sdes_store_dek_by_id(const uint8 *key_id, SdesDekRow *out)
 	return one.found;
 }
 
-/* The active key with the highest version wins, should there be two. */
-static bool
-take_newest_active(const Row *row, void *to)
-{
-	OneRow *one = to;
-	SdesDekRow *best = one->out;
-	SdesDekRow dek;
-
-	read_dek(row, &dek);
-	if (dek.state == SDES_KEY_ACTIVE &&
-	    (!one->found || dek.binding.version > best->binding.version))
-	{
-		*best = dek;
-		one->found = true;
-	}
-	return true;
-}
-
-bool
-sdes_store_dek_active(const uint8 *bucket, SdesDekPurpose purpose, SdesDekRow *out)
-{
-	Lookup lookup = {
-	    .table = SDES_TABLE_DEK, .index = "dek_bucket_purpose_version_key", .nkeys = 2};
-	OneRow one = {out, false};
-	pg_uuid_t uuid;
-
-	memcpy(uuid.data, bucket, SDES_UUID_SIZE);
-	ScanKeyInit(&lookup.key[0], SDES_DEK_BUCKET, BTEqualStrategyNumber, F_UUID_EQ,
-	            UUIDPGetDatum(&uuid));
-	ScanKeyInit(&lookup.key[1], SDES_DEK_PURPOSE, BTEqualStrategyNumber, F_TEXTEQ,
-	            CStringGetTextDatum(sdes_purpose_name(purpose)));
-	scan(&lookup, take_newest_active, &one);
-	return one.found;
-}
-
 List *
 sdes_store_deks(void)
 {

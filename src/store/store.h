@@ -114,8 +114,6 @@ extern bool sdes_store_bucket_by_name(const char *name, SdesBucketRow *out);
 extern bool sdes_store_bucket_by_hash(int32 hash, SdesBucketRow *out);
 extern bool sdes_store_bucket_by_uuid(const uint8 *uuid, SdesBucketRow *out);
 extern bool sdes_store_dek_by_id(const uint8 *key_id, SdesDekRow *out);
-extern bool sdes_store_dek_active(const uint8 *bucket, SdesDekPurpose purpose,
-                                  SdesDekRow *out);
 
 /* Lists of palloc'd rows. */
 extern List *sdes_store_buckets(void);

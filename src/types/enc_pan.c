@@ -72,6 +72,7 @@ const SdesType sdes_type_pan = {
     .tag = SDES_TYPE_PAN,
     .check = check_pan,
     .mask = mask_pan,
+    .essence = sdes_pan_digits,
 };
 
 Datum

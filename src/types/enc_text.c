@@ -51,9 +51,34 @@ mask_text(const text *plain)
 	return make_mask(data, pg_mblen(data), class - 1);
 }
 
+static bool
+is_length_class(int characters)
+{
+	for (int class = 2 * SHORTEST; class <= LONGEST; class *= 2)
+		if (characters == class)
+			return true;
+	return false;
+}
+
+/* What mask_text() makes: asterisks after a first character, or four of them. */
+static bool
+looks_masked(SdesPlain plain)
+{
+	int first = plain.size > 0 ? pg_mblen(plain.data) : 0;
+
+	if (plain.size < SHORTEST || plain.size > LONGEST + MAX_MULTIBYTE_CHAR_LEN)
+		return false;
+	for (size_t i = plain.size == SHORTEST ? 0 : (size_t) first; i < plain.size; i++)
+		if (plain.data[i] != '*')
+			return false;
+	return plain.size == SHORTEST || is_length_class((int) plain.size - first + 1);
+}
+
 const SdesType sdes_type_text = {
     .tag = SDES_TYPE_TEXT,
+    .ci_tag = SDES_TYPE_TEXT_CI,
     .mask = mask_text,
+    .looks_masked = looks_masked,
 };
 
 Datum

@@ -25,7 +25,7 @@ take(const SdesType *type, SdesPlain plain, int32 typmod)
 {
 	if (type->check && !sdes_armor_marked(sdes_bytes(plain.data, plain.size)))
 		type->check(plain);
-	return sdes_value_from_text(plain, type->tag, typmod);
+	return sdes_value_from_text(plain, type, typmod);
 }
 
 Datum
@@ -57,7 +57,7 @@ sdes_type_recv(const SdesType *type, PG_FUNCTION_ARGS)
 	if (sdes_envelope_marked(left))
 	{
 		buf->cursor = buf->len;
-		PG_RETURN_POINTER(sdes_value_from_envelope(left, type->tag, typmod));
+		PG_RETURN_POINTER(sdes_value_from_envelope(left, type, typmod));
 	}
 	plain.data = pq_getmsgtext(buf, buf->len - buf->cursor, &size);
 	plain.size = size;
@@ -104,11 +104,11 @@ sdes_type_coerce(const SdesType *type, PG_FUNCTION_ARGS)
 {
 	struct varlena *value = PG_GETARG_VARLENA_PP(0);
 
-	PG_RETURN_POINTER(sdes_value_reseal(value, type->tag, PG_GETARG_INT32(1)));
+	PG_RETURN_POINTER(sdes_value_reseal(value, type, PG_GETARG_INT32(1)));
 }
 
 Datum
 sdes_type_to_text(const SdesType *type, PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(sdes_value_open(PG_GETARG_VARLENA_PP(0), type->tag));
+	PG_RETURN_TEXT_P(sdes_value_open(PG_GETARG_VARLENA_PP(0), type));
 }

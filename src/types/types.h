@@ -1,6 +1,6 @@
 /*
  * types.h
- *		The encrypted types: what sets one apart from another.
+ *		The encrypted types: what sets one apart from another (SdesType, value.h).
  *
  * A new type is its name in store/store.c, a description here, a file of SQL
  * functions like enc_pan.c, and its part of the script. The guard of columns and
@@ -13,20 +13,6 @@
 
 #include "fmgr.h"
 #include "value/value.h"
-
-typedef struct SdesType
-{
-	uint32 tag; /* SDES_TYPE_*, part of every value's AAD */
-
-	/*
-	 * Raises an error for what is no plaintext of the type, which it does not
-	 * repeat; NULL where every text is one. For what comes in only: a value
-	 * that is stored is never judged again.
-	 */
-	void (*check)(SdesPlain plain);
-
-	SdesMask mask;
-} SdesType;
 
 extern const SdesType sdes_type_text;
 extern const SdesType sdes_type_pan;

@@ -126,8 +126,8 @@ take_sealed(SdesSealing *item, SdesReader *results)
 
 	if (status != SDES_OK)
 		return status;
-	item->value =
-	    make_varlena(sdes_envelope_hsm_size(item->spec.ntokens, item->plaintext.size));
+	item->value = make_varlena(
+	    sdes_envelope_hsm_size(item->spec.ntokens + item->spec.nci, item->plaintext.size));
 	status = sdes_envelope_hsm_write(&item->spec, item->plaintext.size, sealed,
 	                                 (uint8 *) VARDATA(item->value));
 	return status == SDES_ERR_FORMAT ? SDES_ERR_AGENT_PROTOCOL : status;
@@ -317,8 +317,8 @@ open_in_hsm(const SdesKey *key, SdesOpening *items, int n, SdesPatience patience
 static void
 seal_here(const SdesKey *key, SdesSealing *item)
 {
-	item->value =
-	    make_varlena(sdes_envelope_size(item->spec.ntokens, item->plaintext.size));
+	item->value = make_varlena(
+	    sdes_envelope_size(item->spec.ntokens + item->spec.nci, item->plaintext.size));
 	sdes_check(sdes_envelope_seal(key->aead, &item->spec, item->plaintext,
 	                              (uint8 *) VARDATA(item->value)));
 }

@@ -19,8 +19,7 @@ bytes_of(struct varlena *value)
 }
 
 bool
-sdes_value_begin_revealing(struct varlena *value, uint32 type, SdesMask mask,
-                           SdesRevealing *out)
+sdes_value_begin_revealing(struct varlena *value, const SdesType *type, SdesRevealing *out)
 {
 	SdesEnvelope envelope;
 	SdesKeyOwner owner;
@@ -41,7 +40,7 @@ sdes_value_begin_revealing(struct varlena *value, uint32 type, SdesMask mask,
 		return false;
 	*out = (SdesRevealing){.value = value,
 	                       .type = type,
-	                       .mask = privileges & SDES_PRIVILEGE_DECRYPT ? NULL : mask,
+	                       .masked = !(privileges & SDES_PRIVILEGE_DECRYPT),
 	                       .is_utf8 = !(envelope.flags & SDES_ENVELOPE_BYTES)};
 	return true;
 }
@@ -61,7 +60,7 @@ open_like_first(SdesRevealing *items, int n, const SdesEnvelope *envelopes, bool
 		    memcmp(envelopes[i].key_id, envelopes[0].key_id, SDES_KEY_ID_SIZE) != 0)
 			continue;
 		openings[count].envelope = &envelopes[i];
-		openings[count].context.type = items[i].type;
+		openings[count].context.type = items[i].type->tag;
 		memcpy(openings[count].context.bucket, key->bucket, SDES_UUID_SIZE);
 		places[count++] = i;
 		opened[i] = true;
@@ -106,11 +105,11 @@ sdes_value_revealed(SdesRevealing *item)
 	sdes_check(item->status);
 	item->plain = NULL; /* an error frees it */
 	plain = sdes_from_utf8(plain, item->is_utf8);
-	if (item->mask == NULL)
+	if (!item->masked)
 		item->plain = plain;
 	else
 	{
-		item->plain = item->mask(plain);
+		item->plain = item->type->mask(plain);
 		wipe_text(plain);
 	}
 	return item->plain;

@@ -19,9 +19,13 @@
 
 /* Type modifiers: 26 bits of the bucket's hash, 5 bits of flags. */
 #define SDES_TYPMOD_FLAG_BITS 5
-#define SDES_TYPMOD_FLAGS     ((1 << SDES_TYPMOD_FLAG_BITS) - 1)
+#define SDES_TYPMOD_FLAGS(t)  ((t) & ((1 << SDES_TYPMOD_FLAG_BITS) - 1))
 #define SDES_TYPMOD_HASH(t)   ((int32) ((uint32) (t) >> SDES_TYPMOD_FLAG_BITS))
-#define SDES_TYPMOD(hash)     ((int32) ((uint32) (hash) << SDES_TYPMOD_FLAG_BITS))
+#define SDES_TYPMOD(hash, flags)                                                           \
+	((int32) ((uint32) (hash) << SDES_TYPMOD_FLAG_BITS) | (flags))
+
+#define SDES_SEARCHABLE    0x01 /* values carry a token */
+#define SDES_SEARCHABLE_CI 0x02 /* values carry a token of their lower-cased text */
 
 /* Plaintext in the server encoding; a view. */
 typedef struct SdesPlain
@@ -29,6 +33,38 @@ typedef struct SdesPlain
 	const char *data;
 	size_t size;
 } SdesPlain;
+
+typedef text *(*SdesMask)(const text *plain);
+
+/* Bytes that a type may make of a plaintext before a token is made of it. */
+#define SDES_TOKEN_INPUT_MAX 32
+
+/* What sets one encrypted type apart from another. */
+typedef struct SdesType
+{
+	uint32 tag;    /* SDES_TYPE_*, part of every value's AAD and of its token */
+	uint32 ci_tag; /* of tokens of lower-cased text; 0: the type has none */
+
+	/*
+	 * Raises an error for what is no plaintext of the type, which it does not
+	 * repeat; NULL where every text is one. For what comes in only: a value
+	 * that is stored is never judged again.
+	 */
+	void (*check)(SdesPlain plain);
+
+	/* What a role may see of a value that holds `mask` only. */
+	SdesMask mask;
+
+	/* Whether a text looks like a mask, not like a value. NULL: check refuses masks. */
+	bool (*looks_masked)(SdesPlain plain);
+
+	/*
+	 * What of a plaintext counts when values are compared: writes it to out, at
+	 * most SDES_TOKEN_INPUT_MAX bytes, and returns how many; 0 when the text
+	 * counts as it is. NULL: it always does.
+	 */
+	size_t (*essence)(SdesBytes plain, uint8 *out);
+} SdesType;
 
 /*
  * Text given as input: plaintext is sealed for the bucket of typmod, for which
@@ -38,7 +74,8 @@ typedef struct SdesPlain
  *
  * Armor is refused, or taken as sdes_value_from_envelope() takes its bytes.
  */
-extern struct varlena *sdes_value_from_text(SdesPlain plain, uint32 type, int32 typmod);
+extern struct varlena *sdes_value_from_text(SdesPlain plain, const SdesType *type,
+                                            int32 typmod);
 
 /*
  * Takes ciphertext in: only while restoring, replicating, or under
@@ -46,7 +83,7 @@ extern struct varlena *sdes_value_from_text(SdesPlain plain, uint32 type, int32 
  * bucket and, where the key is at hand, authentic. A key id unknown to this
  * database is accepted only while restoring.
  */
-extern struct varlena *sdes_value_from_envelope(SdesBytes envelope, uint32 type,
+extern struct varlena *sdes_value_from_envelope(SdesBytes envelope, const SdesType *type,
                                                 int32 typmod);
 
 /* Whether ciphertext is taken as input now. */
@@ -56,19 +93,18 @@ extern bool sdes_value_takes_ciphertext(void);
  * Brings a sealed value into the bucket of typmod: unchanged if it is there, a
  * literal for who may `encrypt`, any other for who may also `decrypt` it.
  */
-extern struct varlena *sdes_value_reseal(struct varlena *value, uint32 type, int32 typmod);
+extern struct varlena *sdes_value_reseal(struct varlena *value, const SdesType *type,
+                                         int32 typmod);
 
 /* Opens for who may `decrypt`, else raises an error. */
-extern text *sdes_value_open(struct varlena *value, uint32 type);
-
-typedef text *(*SdesMask)(const text *plain);
+extern text *sdes_value_open(struct varlena *value, const SdesType *type);
 
 /*
  * What the current user may see of a value: the plaintext with `decrypt`, what
  * mask makes of it with `mask`, else the armor. Never an error for want of a
  * privilege.
  */
-extern text *sdes_value_reveal(struct varlena *value, uint32 type, SdesMask mask);
+extern text *sdes_value_reveal(struct varlena *value, const SdesType *type);
 
 /*
  * The same for many values at once, which pays where the HSM opens them. Policy is
@@ -77,8 +113,8 @@ extern text *sdes_value_reveal(struct varlena *value, uint32 type, SdesMask mask
 typedef struct SdesRevealing
 {
 	struct varlena *value;
-	uint32 type;
-	SdesMask mask; /* NULL: plaintext is due */
+	const SdesType *type;
+	bool masked; /* a mask is due */
 	text *plain;
 	SdesStatus status;
 	bool is_utf8;
@@ -88,7 +124,7 @@ typedef struct SdesRevealing
  * False when there is nothing to be gained: sdes_value_reveal() it. *out borrows the
  * value.
  */
-extern bool sdes_value_begin_revealing(struct varlena *value, uint32 type, SdesMask mask,
+extern bool sdes_value_begin_revealing(struct varlena *value, const SdesType *type,
                                        SdesRevealing *out);
 
 /* Opens them all; an error when the HSM does not answer. */
@@ -108,13 +144,57 @@ extern text *sdes_value_armor_text(struct varlena *value);
  * constants of the statement that its own sender is about to be answered.
  */
 extern bool sdes_value_is_literal(struct varlena *value);
-extern text *sdes_value_literal(struct varlena *value, uint32 type);
+extern text *sdes_value_literal(struct varlena *value, const SdesType *type);
 
 /* The armor of a value, zero-terminated; *size is its length. */
 extern char *sdes_value_armor(struct varlena *value, size_t *size);
 
 /* The envelope's bytes of a value: an error unless they are canonical. */
 extern SdesBytes sdes_value_envelope(struct varlena *value);
+
+/* ---- tokens (the room search/ builds on these) ---- */
+
+/*
+ * The token of a text under the search key, without asking who the user is. With
+ * lower, of the lower-cased text as 'searchable_ci' columns store it; with as_lower
+ * of a text that is lower-cased already.
+ */
+typedef enum SdesTokenKind
+{
+	SDES_TOKEN_EXACT,
+	SDES_TOKEN_LOWER,
+	SDES_TOKEN_AS_LOWER
+} SdesTokenKind;
+
+extern SdesToken sdes_token_of_text(SdesPlain plain, const SdesType *type,
+                                    SdesTokenKind kind);
+
+/* How a value can be compared. */
+typedef enum SdesComparable
+{
+	SDES_BY_TOKEN,  /* it carries one */
+	SDES_LITERAL,   /* opened under the literal key, which takes no privilege */
+	SDES_BY_OPENING /* who may `decrypt` can have its token made */
+} SdesComparable;
+
+typedef struct SdesProbe
+{
+	SdesComparable how;
+	uint8 bucket[SDES_UUID_SIZE]; /* that governs the value */
+	SdesToken token;
+} SdesProbe;
+
+/*
+ * The token of a value, its own or one that is made of what it holds. Asks for
+ * `decrypt` where that has to be opened for it. kind is SDES_TOKEN_EXACT or
+ * SDES_TOKEN_LOWER.
+ */
+extern void sdes_value_probe(struct varlena *value, const SdesType *type,
+                             SdesTokenKind kind, SdesProbe *out);
+
+/* The plaintext by which the current user may sort a value: itself or its mask. */
+extern text *sdes_value_sort_text(struct varlena *value, const SdesType *type,
+                                  bool *masked);
 
 /*
  * Raises an error where plaintext would end up in the work of a maintenance

@@ -31,6 +31,7 @@ my %MAY = (
     'policy' => [qw(store agentlink top)],
     'value' => [qw(policy keyring store agentlink envelope crypto top)],
     'types' => [qw(value policy store envelope pan crypto top)],
+    'search' => [qw(types value policy keyring store envelope crypto top)],
     'redact' => [qw(top)],
     'reveal' => [qw(value types policy store top)],
     'doctor' => [ qw(value policy keyring store agentlink envelope crypto top), @AGENT_SHARED ],

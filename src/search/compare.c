@@ -1,0 +1,260 @@
+/*
+ * compare.c
+ *		Equality by tokens.
+ *
+ * Two values that carry tokens are compared by these alone, which anybody may who can
+ * read the table. Where a token has to be made, of a text, a literal or a value that
+ * carries none, that is a guess at the other side, and takes a privilege.
+ *
+ * Comparisons run with a page of an index locked. All they need then was made ready
+ * when the statement began (prepare.c); nothing here waits or reads a catalog.
+ */
+#include "postgres.h"
+
+#include "search/compare.h"
+
+#include "access/detoast.h"
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "crypto/secret.h"
+#include "policy/policy.h"
+#include "sdes_compat.h"
+#include "sdes_errors.h"
+
+/* One side of a comparison, with its token. */
+typedef struct Operand
+{
+	bool made; /* the token was made for this comparison */
+	bool has_bucket;
+	uint8 bucket[SDES_UUID_SIZE];
+	SdesToken token;
+} Operand;
+
+/* ---- tokens of texts ---- */
+
+/*
+ * The descent of an index compares one text with many values, a scan with a list of
+ * texts each value with all of them. The texts are plaintext: they are wiped when the
+ * transaction ends.
+ */
+#define KEPT      16
+#define KEPT_TEXT 256
+
+typedef struct KeptText
+{
+	const SdesType *type; /* NULL: not used */
+	SdesTokenKind kind;
+	size_t size;
+	char text[KEPT_TEXT];
+	SdesToken token;
+} KeptText;
+
+static KeptText kept[KEPT];
+static bool any_kept = false;
+
+static void
+forget_texts(XactEvent event, void *arg)
+{
+	if (any_kept)
+		sdes_wipe(kept, sizeof(kept));
+	any_kept = false;
+}
+
+void
+sdes_compare_init(void)
+{
+	RegisterXactCallback(forget_texts, NULL);
+}
+
+static SdesToken
+token_of_plain(SdesPlain plain, const SdesType *type, SdesTokenKind kind)
+{
+	KeptText *entry;
+
+	if (plain.size > KEPT_TEXT)
+		return sdes_token_of_text(plain, type, kind);
+	entry = &kept[hash_bytes((const unsigned char *) plain.data, (int) plain.size) % KEPT];
+	if (entry->type == type && entry->kind == kind && entry->size == plain.size &&
+	    memcmp(entry->text, plain.data, plain.size) == 0)
+		return entry->token;
+	entry->type = NULL;
+	entry->token = sdes_token_of_text(plain, type, kind);
+	entry->kind = kind;
+	entry->size = plain.size;
+	memcpy(entry->text, plain.data, plain.size);
+	entry->type = type;
+	any_kept = true;
+	return entry->token;
+}
+
+/* ---- operands ---- */
+
+static Operand
+operand_of_text(Datum argument, const SdesType *type, SdesTokenKind kind)
+{
+	text *value = DatumGetTextPP(argument);
+	Operand operand = {.made = true};
+
+	if (kind == SDES_TOKEN_LOWER)
+		kind = SDES_TOKEN_AS_LOWER;
+	operand.token = token_of_plain(
+	    (SdesPlain){VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)}, type, kind);
+	if ((Pointer) value != DatumGetPointer(argument))
+		pfree(value);
+	return operand;
+}
+
+static Operand
+operand_of_value(Datum argument, const SdesType *type, SdesTokenKind kind)
+{
+	struct varlena *value = PG_DETOAST_DATUM_PACKED(argument);
+	Operand operand = {0};
+	SdesProbe probe;
+
+	sdes_value_probe(value, type, kind, &probe);
+	operand.made = probe.how != SDES_BY_TOKEN;
+	operand.has_bucket = probe.how != SDES_LITERAL;
+	memcpy(operand.bucket, probe.bucket, SDES_UUID_SIZE);
+	operand.token = probe.token;
+	if ((Pointer) value != DatumGetPointer(argument))
+		pfree(value);
+	return operand;
+}
+
+static Operand
+operand_of(SdesSide side, Datum argument, const SdesType *type, SdesTokenKind kind)
+{
+	return side == SDES_PLAIN ? operand_of_text(argument, type, kind)
+	                          : operand_of_value(argument, type, kind);
+}
+
+/* Who guesses at nothing that is stored needs a privilege somewhere all the same. */
+static void
+require_anywhere(void)
+{
+	if (sdes_policy_anywhere(SDES_PRIVILEGE_SEARCH | SDES_PRIVILEGE_ENCRYPT))
+		return;
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+	                errmsg("permission denied to make search tokens"),
+	                errhint("It takes search or encrypt on some bucket: an officer can "
+	                        "grant it with sdes.grant_access()."),
+	                SDES_KEEP_OUT_OF_LOG));
+}
+
+/* Who may decrypt gets the same answer from lower(), which this stands for. */
+static bool
+may_open(SdesTokenKind kind, const uint8 *bucket)
+{
+	return kind == SDES_TOKEN_LOWER &&
+	       (sdes_policy_privileges(bucket) & SDES_PRIVILEGE_DECRYPT) != 0;
+}
+
+static void
+require_guess(SdesTokenKind kind, const Operand *guess, const Operand *other)
+{
+	if (!guess->made)
+		return;
+	/* Who had it opened for the token may decrypt it. */
+	if (!other->made)
+	{
+		if (!may_open(kind, other->bucket))
+			sdes_policy_require(other->bucket, SDES_PRIVILEGE_SEARCH);
+	}
+	else if (!guess->has_bucket && !other->has_bucket)
+		require_anywhere();
+}
+
+static int
+compare_tokens(const SdesToken *left, const SdesToken *right)
+{
+	if (left->search_key != right->search_key)
+		ereport(ERROR,
+		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		         errmsg("search tokens of different search keys cannot be compared"),
+		         errdetail("One value has a token of search key %u, the other of search "
+		                   "key %u.",
+		                   left->search_key, right->search_key),
+		         SDES_KEEP_OUT_OF_LOG));
+	return memcmp(left->token, right->token, SDES_TOKEN_SIZE);
+}
+
+/* ---- the short way: both carry a token ---- */
+
+/* As much of a value as its header can take. */
+#define HEAD_SIZE                                                                          \
+	(SDES_ENVELOPE_HEADER_SIZE + SDES_ENVELOPE_MAX_TOKENS * SDES_ENVELOPE_TOKEN_FIELD)
+
+/* The token in a value's header; false when that takes a closer look. */
+static bool
+peek(Datum argument, SdesTokenKind kind, SdesToken *token)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(argument);
+	struct varlena *head = NULL;
+	const uint8 *bytes;
+	size_t at = SDES_ENVELOPE_HEADER_SIZE;
+	bool found;
+
+	if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value))
+		value = head = (struct varlena *) pg_detoast_datum_slice(value, 0, HEAD_SIZE);
+	bytes = (const uint8 *) VARDATA_ANY(value);
+	if (kind == SDES_TOKEN_LOWER && VARSIZE_ANY_EXHDR(value) > 2)
+		at += (!!(bytes[2] & SDES_ENVELOPE_TOKEN) + !!(bytes[2] & SDES_ENVELOPE_TOKEN2)) *
+		      SDES_ENVELOPE_TOKEN_FIELD;
+	found =
+	    VARSIZE_ANY_EXHDR(value) >= at + SDES_ENVELOPE_TOKEN_FIELD &&
+	    bytes[0] == SDES_ENVELOPE_MARKER &&
+	    (bytes[1] == SDES_SUITE_AES_256_GCM || bytes[1] == SDES_SUITE_AES_256_GCM_HSM) &&
+	    (bytes[2] & (kind == SDES_TOKEN_LOWER ? SDES_ENVELOPE_CI : SDES_ENVELOPE_TOKEN)) !=
+	        0;
+	if (found)
+	{
+		token->search_key = (uint16) (bytes[at] << 8 | bytes[at + 1]);
+		memcpy(token->token, bytes + at + 2, SDES_TOKEN_SIZE);
+	}
+	if (head != NULL)
+		pfree(head);
+	return found;
+}
+
+int
+sdes_compare(const SdesType *type, SdesTokenKind kind, SdesSide left, SdesSide right,
+             PG_FUNCTION_ARGS)
+{
+	Operand a;
+	Operand b;
+
+	if (left == SDES_VALUE && right == SDES_VALUE &&
+	    peek(PG_GETARG_DATUM(0), kind, &a.token) &&
+	    peek(PG_GETARG_DATUM(1), kind, &b.token))
+		return compare_tokens(&a.token, &b.token);
+	a = operand_of(left, PG_GETARG_DATUM(0), type, kind);
+	b = operand_of(right, PG_GETARG_DATUM(1), type, kind);
+	require_guess(kind, &a, &b);
+	require_guess(kind, &b, &a);
+	return compare_tokens(&a.token, &b.token);
+}
+
+int
+sdes_compare_carried(const SdesType *type, PG_FUNCTION_ARGS)
+{
+	SdesToken a;
+	SdesToken b;
+
+	if (!peek(PG_GETARG_DATUM(0), SDES_TOKEN_EXACT, &a) ||
+	    !peek(PG_GETARG_DATUM(1), SDES_TOKEN_EXACT, &b))
+		return 0;
+	return compare_tokens(&a, &b);
+}
+
+SdesToken
+sdes_hash_token(const SdesType *type, SdesSide side, Datum argument)
+{
+	Operand operand;
+
+	if (side == SDES_VALUE && peek(argument, SDES_TOKEN_EXACT, &operand.token))
+		return operand.token;
+	operand = operand_of(side, argument, type, SDES_TOKEN_EXACT);
+	if (!operand.has_bucket)
+		require_anywhere();
+	return operand.token;
+}

@@ -1,0 +1,37 @@
+/*
+ * compare.h
+ *		What operators and support functions are made of. Private to this room.
+ */
+#ifndef SDES_COMPARE_H
+#define SDES_COMPARE_H
+
+#include "fmgr.h"
+#include "types/types.h"
+
+/* What an argument of an operator is. */
+typedef enum SdesSide
+{
+	SDES_VALUE, /* encrypted */
+	SDES_PLAIN  /* text */
+} SdesSide;
+
+/*
+ * Compares the two arguments of a call by their tokens: negative, zero or positive, an
+ * order without meaning. kind is SDES_TOKEN_EXACT, or SDES_TOKEN_LOWER: then a text on
+ * the right counts as lower-cased already.
+ *
+ * Raises errors that depend on what a value's header says and on the current user's
+ * privileges, never on a plaintext (the operators are leakproof).
+ */
+extern int sdes_compare(const SdesType *type, SdesTokenKind kind, SdesSide left,
+                        SdesSide right, PG_FUNCTION_ARGS);
+
+/* Compares the tokens that two values carry; 0 when one carries none. */
+extern int sdes_compare_carried(const SdesType *type, PG_FUNCTION_ARGS);
+
+/* The token by which an argument is hashed. */
+extern SdesToken sdes_hash_token(const SdesType *type, SdesSide side, Datum argument);
+
+extern void sdes_compare_init(void);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * internal.h
+ *		What the files of this room share. Private to it.
+ */
+#ifndef SDES_VALUE_INTERNAL_H
+#define SDES_VALUE_INTERNAL_H
+
+#include "postgres.h"
+
+#include "keyring/keyring.h"
+#include "value/cipher.h"
+#include "value/encoding.h"
+#include "value/value.h"
+
+/* A dump is being restored, or changes are replicated. */
+extern bool sdes_value_is_restoring(void);
+
+/*
+ * While a dump is restored, rows of keys and buckets come after or, in a
+ * parallel restore, in the midst of the values.
+ */
+extern bool sdes_value_bucket_comes_later(int32 typmod);
+
+/* False while pg_upgrade makes the extension's objects one by one. */
+extern bool sdes_value_knows_keys(void);
+
+/* The bucket of a modifier; an error for one that somebody made up. */
+extern const SdesBucketRow *sdes_value_bucket_of(int32 typmod);
+
+/* A varlena of that payload. */
+extern struct varlena *sdes_value_make(size_t payload);
+
+/* Reads a stored value's envelope; an error unless it is canonical. */
+extern void sdes_value_parse(struct varlena *value, SdesEnvelope *envelope);
+
+/* Seals for the bucket of typmod, for who may `encrypt`, or as a literal. */
+extern struct varlena *sdes_value_seal(SdesPlain plain, const SdesType *type, int32 typmod);
+
+/* Whether an envelope carries the tokens that a modifier demands. */
+extern bool sdes_value_fits(const SdesEnvelope *envelope, int32 typmod);
+
+/* What is known of a value's key; an error when that is nothing. */
+extern void sdes_value_owner(const SdesEnvelope *envelope, SdesKeyOwner *owner);
+
+/* What it takes to open an envelope under its key. */
+extern SdesOpening sdes_value_opening(const SdesKey *key, const SdesEnvelope *envelope,
+                                      const SdesType *type);
+
+/* Opens an envelope under its key, whoever the user is. */
+extern text *sdes_value_open_under(const SdesKey *key, const SdesEnvelope *envelope,
+                                   const SdesType *type);
+
+/* Wipes and frees a plaintext. */
+extern void sdes_value_wipe(text *plain);
+
+/* The tokens of a plaintext that a modifier demands, into the spec of a new value. */
+extern void sdes_value_add_tokens(SdesBytes utf8, const SdesType *type, int32 typmod,
+                                  SdesSealSpec *spec);
+
+/*
+ * The lower-cased form of a text in UTF-8, palloc'd; *size is its length. Bytes that
+ * are not UTF-8 stay as they are.
+ */
+extern char *sdes_value_lower(SdesBytes utf8, size_t *size);
+
+#endif

@@ -1,0 +1,244 @@
+/*
+ * token.c
+ *		Search tokens: what makes them of a text, of a plaintext to be sealed, and of
+ *		a value that is compared.
+ *
+ * A token is the first 128 bits of HMAC-SHA-256 (FIPS 198-1) under a key of the
+ * database's search key, over a tag (four bytes) and the text in UTF-8; what the tag
+ * is, and what of the text counts, the type says. One search key serves all buckets of
+ * a database, so that values of two buckets can be joined.
+ *
+ * Tokens are no secret to whoever reads the table, but to make one is to guess. This
+ * file asks nobody: search/ does, where tokens are made to be compared.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "crypto/mac.h"
+#include "crypto/secret.h"
+#include "policy/policy.h"
+#include "sdes_errors.h"
+#include "sdes_guc.h"
+#include "value/internal.h"
+
+/* What a stored search_key can hold. */
+#define LAST_SEARCH_KEY 65535
+
+static SdesToken
+make_token(SdesBytes input, uint32 tag)
+{
+	const SdesKey *key = sdes_keyring_search();
+	uint8 tag_bytes[4] = {(uint8) (tag >> 24), (uint8) (tag >> 16), (uint8) (tag >> 8),
+	                      (uint8) tag};
+	SdesBytes pieces[2] = {SDES_BYTES_OF(tag_bytes), input};
+	uint8 mac[SDES_MAC_SIZE];
+	SdesToken token;
+
+	if (key->version > LAST_SEARCH_KEY)
+		elog(ERROR, "search key has version %u", key->version);
+	sdes_check(sdes_mac(key->mac, pieces, 2, mac));
+	token.search_key = (uint16) key->version;
+	memcpy(token.token, mac, SDES_TOKEN_SIZE);
+	sdes_wipe(mac, sizeof(mac));
+	return token;
+}
+
+static SdesToken
+exact_token(SdesBytes utf8, const SdesType *type)
+{
+	uint8 essence[SDES_TOKEN_INPUT_MAX];
+	size_t size = type->essence ? type->essence(utf8, essence) : 0;
+	SdesToken token = make_token(size > 0 ? sdes_bytes(essence, size) : utf8, type->tag);
+
+	sdes_wipe(essence, sizeof(essence));
+	return token;
+}
+
+static SdesToken
+lower_token(SdesBytes utf8, const SdesType *type)
+{
+	size_t size;
+	char *lower = sdes_value_lower(utf8, &size);
+	SdesToken token = make_token(sdes_bytes(lower, size), type->ci_tag);
+
+	sdes_wipe(lower, size);
+	pfree(lower);
+	return token;
+}
+
+static SdesToken
+token_of(SdesBytes utf8, const SdesType *type, SdesTokenKind kind)
+{
+	switch (kind)
+	{
+		case SDES_TOKEN_LOWER:
+			return lower_token(utf8, type);
+		case SDES_TOKEN_AS_LOWER:
+			return make_token(utf8, type->ci_tag);
+		default:
+			return exact_token(utf8, type);
+	}
+}
+
+void
+sdes_value_add_tokens(SdesBytes utf8, const SdesType *type, int32 typmod,
+                      SdesSealSpec *spec)
+{
+	if (typmod & SDES_SEARCHABLE)
+		spec->tokens[spec->ntokens++] = token_of(utf8, type, SDES_TOKEN_EXACT);
+	if (typmod & SDES_SEARCHABLE_CI)
+		spec->ci[spec->nci++] = token_of(utf8, type, SDES_TOKEN_LOWER);
+}
+
+SdesToken
+sdes_token_of_text(SdesPlain plain, const SdesType *type, SdesTokenKind kind)
+{
+	SdesToken token;
+	SdesUtf8 utf8;
+
+	sdes_require_preload();
+	sdes_to_utf8(plain, &utf8);
+	token = token_of(utf8.bytes, type, kind);
+	sdes_utf8_free(&utf8);
+	return token;
+}
+
+/* The token that a value carries; false if it has none of that kind. */
+static bool
+own_token(const SdesEnvelope *envelope, SdesTokenKind kind, SdesToken *token)
+{
+	bool lower = kind == SDES_TOKEN_LOWER;
+
+	if ((lower ? envelope->nci : envelope->ntokens) == 0)
+		return false;
+	*token = lower ? envelope->ci[0] : envelope->tokens[0];
+	return true;
+}
+
+/*
+ * Tokens made of values in this statement, by key, nonce and tag, which no other
+ * value has: a sort, or the descent of an index, meets the same ones over and over.
+ */
+#define KEPT 256
+
+typedef struct Kept
+{
+	uint8 nonce[SDES_NONCE_SIZE];
+	uint8 tag[SDES_AEAD_TAG_SIZE];
+	uint8 key_id[SDES_KEY_ID_SIZE];
+	uint32 type;
+	SdesTokenKind kind;
+	TimestampTz statement; /* in which it was made; 0: never */
+	SdesToken token;
+} Kept;
+
+static Kept kept[KEPT];
+
+static Kept *
+kept_of(const SdesEnvelope *envelope, SdesTokenKind kind)
+{
+	return &kept[(envelope->sealed.nonce[0] ^ (kind << 4)) % KEPT];
+}
+
+static bool
+is_kept(const Kept *entry, const SdesEnvelope *envelope, const SdesType *type,
+        SdesTokenKind kind)
+{
+	return entry->statement == GetCurrentStatementStartTimestamp() && entry->kind == kind &&
+	       entry->type == type->tag &&
+	       memcmp(entry->nonce, envelope->sealed.nonce, SDES_NONCE_SIZE) == 0 &&
+	       memcmp(entry->tag, envelope->sealed.tag, SDES_AEAD_TAG_SIZE) == 0 &&
+	       memcmp(entry->key_id, envelope->key_id, SDES_KEY_ID_SIZE) == 0;
+}
+
+/* The token of what a value holds, whoever the user is. */
+static SdesToken
+made_token(const SdesEnvelope *envelope, const SdesType *type, SdesTokenKind kind)
+{
+	Kept *entry = kept_of(envelope, kind);
+	text *plain;
+	SdesToken token;
+
+	if (is_kept(entry, envelope, type, kind))
+		return entry->token;
+	plain = sdes_value_open_under(sdes_keyring_by_id(envelope->key_id), envelope, type);
+	token = sdes_token_of_text((SdesPlain){VARDATA(plain), VARSIZE(plain) - VARHDRSZ}, type,
+	                           kind);
+	sdes_value_wipe(plain);
+	memcpy(entry->nonce, envelope->sealed.nonce, SDES_NONCE_SIZE);
+	memcpy(entry->tag, envelope->sealed.tag, SDES_AEAD_TAG_SIZE);
+	memcpy(entry->key_id, envelope->key_id, SDES_KEY_ID_SIZE);
+	entry->type = type->tag;
+	entry->kind = kind;
+	entry->token = token;
+	entry->statement = GetCurrentStatementStartTimestamp();
+	return token;
+}
+
+/* An index must not hold a value that says nothing by itself. */
+static void
+refuse_under_lock(SdesTokenKind kind)
+{
+	if (sdes_keyring_must_not_wait())
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("index holds an encrypted value without a search token"),
+		                errhint("Declare the column '%s' and rebuild the index.",
+		                        kind == SDES_TOKEN_LOWER ? "searchable_ci" : "searchable"),
+		                SDES_KEEP_OUT_OF_LOG));
+}
+
+void
+sdes_value_probe(struct varlena *value, const SdesType *type, SdesTokenKind kind,
+                 SdesProbe *out)
+{
+	SdesEnvelope envelope;
+	SdesKeyOwner owner;
+
+	sdes_require_preload();
+	sdes_value_parse(value, &envelope);
+	sdes_value_owner(&envelope, &owner);
+	memcpy(out->bucket, owner.bucket, SDES_UUID_SIZE);
+	if (own_token(&envelope, kind, &out->token))
+	{
+		out->how = SDES_BY_TOKEN;
+		return;
+	}
+	out->how = owner.purpose == SDES_PURPOSE_LITERAL ? SDES_LITERAL : SDES_BY_OPENING;
+	if (out->how == SDES_BY_OPENING)
+	{
+		refuse_under_lock(kind);
+		sdes_value_forbid_maintenance();
+		sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
+	}
+	out->token = made_token(&envelope, type, kind);
+}
+
+text *
+sdes_value_sort_text(struct varlena *value, const SdesType *type, bool *masked)
+{
+	SdesEnvelope envelope;
+	SdesKeyOwner owner;
+	text *plain;
+	text *mask;
+
+	sdes_require_preload();
+	sdes_value_forbid_maintenance();
+	sdes_value_parse(value, &envelope);
+	sdes_value_owner(&envelope, &owner);
+	*masked = false;
+	if (owner.purpose != SDES_PURPOSE_LITERAL)
+	{
+		int privileges = sdes_policy_privileges(owner.bucket);
+
+		*masked = !(privileges & SDES_PRIVILEGE_DECRYPT) &&
+		          (privileges & SDES_PRIVILEGE_MASK) != 0;
+		if (!*masked)
+			sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
+	}
+	plain = sdes_value_open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
+	if (!*masked)
+		return plain;
+	mask = type->mask(plain);
+	sdes_value_wipe(plain);
+	return mask;
+}
