@@ -80,7 +80,6 @@ PREPARE p (text) AS SELECT id, email, name FROM customers WHERE email = $1;
 EXECUTE p ('ada@example.org');
 ALTER TABLE customers ADD COLUMN extra integer;
 EXECUTE p ('ada@example.org');
-CREATE INDEX customers_name_2 ON customers (name) WHERE name < 'b' AND false;
 
 --- PREPARE and an index that goes
 PREPARE p (text) AS SELECT id, email FROM customers WHERE phone = $1 ORDER BY id;

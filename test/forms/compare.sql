@@ -206,7 +206,6 @@ SELECT count(*) FROM customers WHERE (email, name) IS DISTINCT FROM ('ada@exampl
 --- NULLIF
 SELECT id, NULLIF(email, 'ada@example.org') FROM customers WHERE id < 5 ORDER BY id;
 SELECT id, NULLIF(email, '') IS NULL AS missing FROM customers WHERE id IN (3, 4, 97) ORDER BY id;
-SELECT id, NULLIF('ada@example.org', email) FROM customers WHERE id < 5 ORDER BY id;
 
 --- COALESCE
 SELECT id, COALESCE(email, 'none') FROM customers WHERE id IN (1, 97) ORDER BY id;
@@ -214,11 +213,29 @@ SELECT id, COALESCE(name, phone, 'none') AS n FROM customers WHERE id IN (20, 50
 SELECT id FROM customers WHERE COALESCE(email, '') = '' ORDER BY id;
 SELECT id FROM customers WHERE COALESCE(email, 'none') = 'none' ORDER BY id;
 
---- COALESCE in a view or a subquery
-SELECT e FROM (SELECT id, COALESCE(email, 'none') AS e FROM customers) AS s WHERE id IN (1, 97) ORDER BY id;
+--- COALESCE below an operator of text
+SELECT id FROM customers WHERE COALESCE(email, '') LIKE 'a%' ORDER BY id;
+SELECT id FROM customers WHERE COALESCE(email, '') ~* 'ada' ORDER BY id;
+SELECT id, length(COALESCE(email, 'none')) FROM customers WHERE id IN (1, 97) ORDER BY id;
+SELECT id, 'x' || COALESCE(email, 'none') AS x FROM customers WHERE id IN (1, 97) ORDER BY id;
+SELECT id, lower(CASE WHEN id = 1 THEN 'One' ELSE email END) AS x FROM customers WHERE id IN (1, 97) ORDER BY id;
+
+--- COALESCE in a subquery | except: literal-branch 42501
+SELECT e FROM (SELECT id, COALESCE(email, 'none') AS e FROM customers) AS s WHERE id IN (1, 97);
+
+--- COALESCE in a view | except: literal-branch 42501
 CREATE TEMP VIEW v AS SELECT id, COALESCE(email, 'none') AS e FROM customers;
+SELECT * FROM v WHERE id IN (1, 97);
+
+--- NULLIF of a literal | except: literal-branch 42501
+SELECT id, lower(NULLIF('ada@example.org', email)) FROM customers WHERE id < 5;
+
+--- COALESCE in views and subqueries, cast | instead: literal-branch
+SELECT e FROM (SELECT id, COALESCE(email::text, 'none') AS e FROM customers) AS s WHERE id IN (1, 97) ORDER BY id;
+CREATE TEMP VIEW v AS SELECT id, COALESCE(email::text, 'none') AS e FROM customers;
 SELECT * FROM v WHERE id IN (1, 97) ORDER BY id;
-SELECT length(COALESCE(email, 'none')) FROM customers WHERE id IN (1, 97) ORDER BY id;
+SELECT length(COALESCE(email::text, 'none')) FROM customers WHERE id IN (1, 97) ORDER BY id;
+SELECT id, NULLIF('ada@example.org', email::text) FROM customers WHERE id < 5 ORDER BY id;
 
 --- CASE with values
 SELECT id, CASE email WHEN 'ada@example.org' THEN 'ada' WHEN '' THEN 'empty' ELSE 'other' END FROM customers WHERE id < 8 ORDER BY id;

@@ -306,9 +306,8 @@ INSERT INTO listed VALUES ('nowhere', 1);
 --- a partition that overlaps
 CREATE TABLE listed_twice PARTITION OF listed FOR VALUES IN ('dk');
 
---- range partitions by an encrypted key | except: range-partition 42704
+--- range partitions by an encrypted key | except: range-partition 0A000
 CREATE TABLE ranged (e @TEXT@) PARTITION BY RANGE (e);
-CREATE TABLE ranged_1 PARTITION OF ranged FOR VALUES FROM ('a') TO ('m');
 
 --- range partitions by another column | instead: range-partition
 CREATE TABLE ranged (e @TEXT@, initial text) PARTITION BY RANGE (initial);
@@ -369,7 +368,6 @@ SELECT * FROM t ORDER BY e;
 CREATE TEMP TABLE t (LIKE customers INCLUDING ALL);
 INSERT INTO t SELECT * FROM customers WHERE id < 20;
 SELECT id FROM t WHERE email = 'ada@example.org';
-SELECT id FROM t WHERE lower(email) = 'ada@example.org' ORDER BY id;
 INSERT INTO t (id, email) VALUES (100, 'ada@example.org');
 
 --- inheritance
@@ -428,13 +426,17 @@ SELECT id FROM customers WHERE name = 'Zoë' ORDER BY id;
 CREATE INDEX ON sessions (seen) INCLUDE (email);
 CREATE INDEX devices_owner ON devices USING hash (owner);
 CREATE INDEX customers_name_de ON customers (name) WHERE country = 'de';
+DROP INDEX devices_serial;
 CREATE UNIQUE INDEX ON devices (serial, id);
 SELECT email FROM sessions WHERE seen = 7;
 SELECT count(*) FROM devices WHERE owner = 'owner 3';
 SELECT count(*) FROM customers WHERE name = 'Zoë' AND country = 'de';
 SELECT id FROM devices WHERE serial = 'SN-9' AND id > 250;
 
---- an index with a predicate on an encrypted column | index
+--- an index with a predicate that opens values | except: index-predicate 42P17
+CREATE INDEX ON customers (id) WHERE name LIKE 'Z%';
+
+--- an index with a predicate of equality | instead: index-predicate | index
 CREATE INDEX customers_zoe ON customers (id) WHERE name = 'Zoë';
 SELECT id FROM customers WHERE name = 'Zoë' AND id < 100 ORDER BY id;
 
@@ -447,17 +449,23 @@ ANALYZE customers (email);
 CREATE INDEX ON customers (lower(name));
 
 --- an index for lower() | instead: lower-index | index
-enc: ALTER TABLE customers ALTER name TYPE @CI@;
-plain: SELECT;
-plain: CREATE INDEX customers_name_ci ON customers (lower(name));
-enc: CREATE INDEX customers_name_ci ON customers (name sdes.enc_text_ci_ops);
-SELECT id FROM customers WHERE lower(name) = 'ada lovelace' AND id < 50 ORDER BY id;
+CREATE TEMP TABLE t AS SELECT id, email FROM customers;
+plain: CREATE INDEX t_email_ci ON t (lower(email));
+enc: CREATE INDEX t_email_ci ON t (email sdes.enc_text_ci_ops);
+SELECT id FROM t WHERE lower(email) = 'ada@example.org' ORDER BY id;
 
 --- an index for patterns | except: pattern-index 42804
 CREATE INDEX ON customers (name text_pattern_ops);
 
 --- an index on a column without a token | except: no-token 0A000
 CREATE INDEX ON orders (note);
+
+--- ANALYZE of arrays and composites without a token
+CREATE TYPE pg_temp.noted AS (n @NOTE@, i integer);
+CREATE TEMP TABLE t (a @NOTE@[], c pg_temp.noted);
+INSERT INTO t SELECT ARRAY['x' || i, 'y'], ROW('z' || i, i)::pg_temp.noted FROM generate_series(1, 20) AS i;
+ANALYZE t (a);
+ANALYZE t (c);
 
 --- extended statistics on a column
 CREATE STATISTICS customers_stats (ndistinct, dependencies, mcv) ON country, name FROM customers;

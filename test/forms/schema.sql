@@ -28,7 +28,7 @@ INSERT INTO customers SELECT i,
         WHEN i % 10 = 1 THEN 'user' || i - 1 || '@example.org'
         ELSE 'user' || i || '@shop' || i % 7 || '.example'
     END,
-    CASE WHEN i % 50 = 0 THEN NULL WHEN i % 50 = 1 THEN '' WHEN i = 10 THEN repeat('Ünïcödé ', 1000)
+    CASE WHEN i % 50 = 0 THEN NULL WHEN i % 50 = 1 THEN '' WHEN i = 10 THEN repeat('Ünïcödé ', 150)
         ELSE (ARRAY['Ada Lovelace', 'ada lovelace', 'Ångström', 'Zoë', 'zoe', 'Émile', 'O''Brien',
             'back\slash', 'a"quote"b', 'Ærøskøbing', 'de la Cruz', 'De La Cruz', 'ß', 'ss', '日本'])[i % 15 + 1] END,
     CASE WHEN i % 20 = 0 THEN NULL ELSE '+49 30 ' || 1000 + i % 300 END,
@@ -58,9 +58,8 @@ INSERT INTO orders SELECT i,
     i * 37 % 1000 / 4.0,
     timestamptz '2026-01-01 00:00+00' + i * interval '1 hour'
 FROM generate_series(1, 2000) AS i;
-CREATE INDEX orders_customer ON orders (customer_email);
 CREATE INDEX orders_card ON orders (card);
-CREATE INDEX orders_customer_placed ON orders (customer_email, placed_at);
+CREATE INDEX orders_customer ON orders (customer_email, placed_at);
 
 --- contacts, whose addresses are in another bucket
 
@@ -112,7 +111,7 @@ INSERT INTO sessions SELECT 'session' || i || '@example.org', 'token ' || i, i F
 --- arrays, domains, composites
 
 CREATE DOMAIN address AS @TEXT@ CONSTRAINT address_has_at CHECK (VALUE IS NULL OR position('@' IN VALUE) > 0);
-CREATE TYPE place AS (street @NOTE@, city text);
+CREATE TYPE place AS (street @TEXT@, city text);
 CREATE TABLE people (id integer PRIMARY KEY, aliases @TEXT@[], main address, home place);
 INSERT INTO people SELECT i,
     CASE WHEN i % 10 = 0 THEN NULL WHEN i % 10 = 1 THEN '{}' ELSE ARRAY['alias' || i || '@example.org', 'shared' || i % 4, NULL] END,

@@ -129,7 +129,7 @@ SELECT country, count(DISTINCT name), count(DISTINCT phone) FROM customers GROUP
 SELECT count(DISTINCT note), count(DISTINCT card) FROM orders;
 SELECT count(DISTINCT (name, country)) FROM customers;
 
---- min and max
+--- min and max | noindex
 SELECT min(email), max(email) FROM customers;
 SELECT country, min(name), max(name) FROM customers GROUP BY country ORDER BY country;
 SELECT min(note), max(card) FROM orders;
@@ -181,7 +181,6 @@ SELECT id, lag(email) OVER (ORDER BY id) AS a, lead(email) OVER (ORDER BY email)
 SELECT id, first_value(email) OVER w AS f, last_value(email) OVER w AS l, nth_value(email, 2) OVER w AS n
     FROM customers WHERE id < 60 WINDOW w AS (PARTITION BY country ORDER BY email ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) ORDER BY id;
 SELECT id, max(email) OVER (PARTITION BY country) AS m FROM customers WHERE id < 60 ORDER BY id;
-SELECT id, lag(email, 1, 'none') OVER (ORDER BY id) AS a FROM customers WHERE id < 10 ORDER BY id;
 
 --- window in a subquery
 SELECT id, email FROM (SELECT id, email, row_number() OVER (PARTITION BY country ORDER BY email DESC NULLS LAST) AS n FROM customers) AS s WHERE n <= 3 ORDER BY id;
@@ -196,11 +195,24 @@ SELECT email FROM customers WHERE id < 20 UNION SELECT name FROM customers WHERE
 SELECT email FROM customers WHERE id < 20 UNION SELECT plain_email FROM contacts WHERE id < 30 ORDER BY 1;
 SELECT plain_email FROM contacts WHERE id < 20 UNION ALL SELECT email FROM customers WHERE id < 30 ORDER BY 1;
 
---- UNION with a literal
-SELECT email FROM customers WHERE id < 5 UNION ALL SELECT 'literal' ORDER BY 1;
-SELECT 'literal' AS email UNION ALL SELECT email FROM customers WHERE id < 5 ORDER BY 1;
-SELECT 'ada@example.org' AS email UNION SELECT email FROM customers WHERE id < 5 ORDER BY 1;
+--- UNION with a literal | except: literal-branch 42501
+SELECT email FROM customers WHERE id < 5 UNION ALL SELECT 'literal';
+
+--- UNION with a literal that begins | except: literal-branch 42501
+SELECT 'literal' AS email UNION ALL SELECT email FROM customers WHERE id < 5;
+
+--- lag with a literal | except: literal-branch 42501
+SELECT id, lag(email, 1, 'none') OVER (ORDER BY id) AS a FROM customers WHERE id < 10;
+
+--- UNION with a literal and lag, cast | instead: literal-branch
+SELECT email::text FROM customers WHERE id < 5 UNION ALL SELECT 'literal' ORDER BY 1;
+SELECT 'literal' AS email UNION ALL SELECT email::text FROM customers WHERE id < 5 ORDER BY 1;
+SELECT 'ada@example.org'::text AS email UNION ALL SELECT email::text FROM customers WHERE id < 5 ORDER BY 1;
+SELECT id, lag(email::text, 1, 'none') OVER (ORDER BY id) AS a FROM customers WHERE id < 10 ORDER BY id;
+
+--- UNION with NULL and with text
 SELECT email FROM customers WHERE id < 5 UNION ALL SELECT NULL ORDER BY 1;
+SELECT email FROM customers WHERE id < 5 UNION ALL SELECT 'literal'::text ORDER BY 1;
 
 --- UNION of two buckets
 SELECT email FROM customers WHERE id < 12 UNION SELECT email FROM contacts WHERE id < 22 ORDER BY 1;

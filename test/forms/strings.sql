@@ -165,7 +165,12 @@ SELECT id FROM customers WHERE md5(email) = md5('ada@example.org');
 --- casts
 SELECT id, email::text AS a, email::varchar AS b, email::varchar(5) AS c, email::char(5) AS d, CAST(email AS text) AS e FROM customers WHERE id < 9 ORDER BY id;
 SELECT id, email::text = 'ada@example.org' AS t FROM customers WHERE id < 4 ORDER BY id;
+
+--- the cast as a function | except: text-function 42883
 SELECT id, text(email) AS t FROM customers WHERE id < 4 ORDER BY id;
+
+--- the cast as a cast | instead: text-function
+SELECT id, email::text AS t FROM customers WHERE id < 4 ORDER BY id;
 
 --- casts to other types
 CREATE TEMP TABLE n (v @TEXT@);
