@@ -131,7 +131,7 @@ COPY (SELECT customer_email, count(*) FROM orders GROUP BY 1 ORDER BY 1 LIMIT 10
 COPY (UPDATE customers SET country = 'xx' WHERE id < 5 RETURNING id, email) TO STDOUT;
 COPY (DELETE FROM sessions WHERE seen < 5 RETURNING email, token) TO STDOUT;
 
---- COPY of a table | except: copy-table differs
+--- COPY of a table | except: copy-table copy
 COPY (SELECT 1) TO STDOUT;
 COPY sessions TO STDOUT;
 

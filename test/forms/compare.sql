@@ -43,11 +43,11 @@ SELECT id, email, name FROM customers WHERE email = $1;
 --bind varchar=ada@example.org
 SELECT id, email, name FROM customers WHERE email = $1;
 
---- untyped parameter of the protocol | index
+--- untyped parameter of the protocol | except: parameter-type parameters
 --bind unknown=ada@example.org
 SELECT id, email, name FROM customers WHERE email = $1;
 
---- parameter that is cast | index
+--- parameter that is cast | index | instead: parameter-type
 --bind text=user12@shop5.example
 SELECT id, email FROM customers WHERE email = $1::text;
 

@@ -61,7 +61,7 @@ SELECT note FROM orders ORDER BY note OFFSET 1 FETCH NEXT 2 ROWS WITH TIES;
 --bind int4=5 | int4=10
 SELECT id, email FROM customers WHERE email > 'u' ORDER BY email LIMIT $1 OFFSET $2;
 
---- keyset pagination
+--- keyset pagination | noindex
 SELECT id, email FROM customers WHERE (email, id) > ('user12@shop5.example', 12) AND id < 300 ORDER BY email, id LIMIT 10;
 
 --- LIMIT 1 without a sort | index
