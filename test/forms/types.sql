@@ -61,7 +61,7 @@ SELECT id, array_append(aliases::text[], 'new') AS a, array_prepend('new', alias
 
 --- array functions that add a literal, stored
 UPDATE people SET aliases = array_append(aliases, 'new') WHERE id = 2 RETURNING aliases;
-UPDATE people SET aliases = array_replace(aliases, 'new', 'newer') || 'last'::text WHERE id = 2 RETURNING aliases;
+UPDATE people SET aliases = array_replace(aliases, 'new', 'newer') || 'last' WHERE id = 2 RETURNING aliases;
 
 --- arrays sorted
 SELECT id FROM people WHERE id < 20 ORDER BY aliases, id;
