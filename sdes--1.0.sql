@@ -139,6 +139,7 @@ CREATE TABLE sdes.access (
     system_id bigint NOT NULL,
     granted_at timestamptz NOT NULL,
     granted_by text NOT NULL,
+    forced boolean NOT NULL,
     CONSTRAINT access_pkey PRIMARY KEY (bucket, role, privilege)
 );
 COMMENT ON TABLE sdes.access IS 'who may do what with the values of a bucket';
@@ -149,6 +150,7 @@ COMMENT ON COLUMN sdes.access.role_oid IS 'OID of the role in the cluster where 
 COMMENT ON COLUMN sdes.access.system_id IS 'system identifier of that cluster';
 COMMENT ON COLUMN sdes.access.granted_at IS 'when it was granted';
 COMMENT ON COLUMN sdes.access.granted_by IS 'the role that granted it';
+COMMENT ON COLUMN sdes.access.forced IS 'granted with force, although card numbers could be guessed with it';
 
 GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.access TO PUBLIC;
 
@@ -558,26 +560,28 @@ COMMENT ON FUNCTION sdes.reveal(sdes.enc_pan) IS
 
 -- ---------------------------------------------------------------------------
 -- Administration. The functions check the caller themselves; that nobody else
--- may call them says so in \df+ too.
+-- may call them says so in \df+ too. They are not STRICT: an argument that is NULL
+-- is an error, not a silent nothing.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION sdes.create_bucket(name text, kek text DEFAULT 'aes-256', mode text DEFAULT 'cached')
     RETURNS uuid
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_create_bucket';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_create_bucket';
 COMMENT ON FUNCTION sdes.create_bucket(text, text, text) IS
     'creates a bucket, its key encryption key in the HSM (kek aes-256 or rsa-4096) and its first data encryption key; mode cached: sessions keep that key, mode hsm: values are sealed inside the HSM';
 REVOKE EXECUTE ON FUNCTION sdes.create_bucket(text, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.create_bucket(text, text, text) TO sdes_admin;
 
-CREATE FUNCTION sdes.grant_access(bucket text, role text, privileges text[]) RETURNS void
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_grant_access';
-COMMENT ON FUNCTION sdes.grant_access(text, text, text[]) IS
-    'lets a role encrypt, search, mask or decrypt the values of a bucket';
-REVOKE EXECUTE ON FUNCTION sdes.grant_access(text, text, text[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION sdes.grant_access(text, text, text[]) TO sdes_officer;
+CREATE FUNCTION sdes.grant_access(bucket text, role text, privileges text[], force boolean DEFAULT false)
+    RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_grant_access';
+COMMENT ON FUNCTION sdes.grant_access(text, text, text[], boolean) IS
+    'lets a role encrypt, search, mask or decrypt the values of a bucket; force: even if card numbers could be guessed then';
+REVOKE EXECUTE ON FUNCTION sdes.grant_access(text, text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.grant_access(text, text, text[], boolean) TO sdes_officer;
 
 CREATE FUNCTION sdes.revoke_access(bucket text, role text, privileges text[]) RETURNS void
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_revoke_access';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_revoke_access';
 COMMENT ON FUNCTION sdes.revoke_access(text, text, text[]) IS
     'takes privileges on the values of a bucket from a role';
 REVOKE EXECUTE ON FUNCTION sdes.revoke_access(text, text, text[]) FROM PUBLIC;
@@ -592,7 +596,7 @@ GRANT EXECUTE ON FUNCTION sdes.retry_pin() TO sdes_admin;
 
 CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, OUT hint text)
     RETURNS SETOF record
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 11 AS 'MODULE_PATHNAME', 'sdes_health';
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 13 AS 'MODULE_PATHNAME', 'sdes_health';
 COMMENT ON FUNCTION sdes.health() IS 'checks everything encryption depends on, and says what to do';
 REVOKE EXECUTE ON FUNCTION sdes.health() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.health() TO sdes_admin, sdes_officer, sdes_auditor, pg_monitor;

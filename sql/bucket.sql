@@ -7,7 +7,9 @@ SELECT sdes.create_bucket('');
 SELECT sdes.create_bucket('#mine');
 SELECT sdes.create_bucket(repeat('x', 64));
 SELECT sdes.create_bucket(E'a\nb');
-SELECT sdes.create_bucket(NULL) IS NULL AS nothing;
+SELECT sdes.create_bucket(NULL);
+SELECT sdes.create_bucket('mine', NULL);
+SELECT sdes.create_bucket('mine', mode => NULL);
 
 SELECT name, kek, token <> '' AS token, key_version, mode, created_by FROM sdes.buckets ORDER BY name;
 SELECT bucket, purpose, version, state, mode, algorithm, kek_kind, wrapped_by

@@ -43,6 +43,15 @@ CREATE TABLE g3 (a sdes.enc_text('payment') COLLATE nondet);
 CREATE TABLE g3 (a sdes.enc_pan('payment') COLLATE nondet);
 CREATE TABLE g3 (a sdes.enc_text('payment') COLLATE "C");
 \d g3
+-- ranges have no room for a bucket, but by way of a domain
+CREATE TYPE gr AS RANGE (subtype = sdes.enc_text, multirange_type_name = gmr);
+CREATE TABLE g4 (a gr);
+CREATE TABLE g4 (a gmr);
+CREATE TABLE g4 (a gr[]);
+CREATE TYPE grok AS RANGE (subtype = gok, multirange_type_name = gmrok);
+CREATE TABLE g4 (a grok, b gmrok);
+DROP TABLE g4;
+DROP TYPE gr, grok;
 DROP TABLE g1, g2, g3, gp, gl;
 DROP DOMAIN gd, gdp, gok;
 DROP TYPE gc;

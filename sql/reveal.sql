@@ -41,7 +41,7 @@ SELECT DISTINCT ON (id) id, a FROM r ORDER BY id;
 SELECT id, a FROM r GROUP BY id ORDER BY id;
 SELECT a FROM r WHERE id = 1 FOR UPDATE;
 SELECT max(a::text) FROM r;
-SELECT a FROM r UNION SELECT a FROM r;
+SELECT a FROM r UNION SELECT a FROM r ORDER BY 1;
 -- what is stored, logged or planned stays ciphertext
 CREATE TABLE copy1 AS SELECT id, a FROM r;
 \d copy1

@@ -20,6 +20,7 @@
 #include "sdes_guc.h"
 #include "sdes_process.h"
 #include "search/search.h"
+#include "types/store_guard.h"
 #include "types/typmod.h"
 #include "worker/supervisor.h"
 
@@ -40,6 +41,7 @@ _PG_init(void)
 	sdes_policy_init();
 	sdes_keyring_init();
 	sdes_column_guard_init();
+	sdes_store_guard_init();
 	sdes_search_init();
 	sdes_reveal_init();
 	if (!IsBinaryUpgrade)

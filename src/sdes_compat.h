@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "postmaster/autovacuum.h"
 #include "utils/tuplestore.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -39,6 +40,12 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	rsinfo->returnMode = SFRM_Materialize;
 	MemoryContextSwitchTo(old);
 }
+#endif
+
+#if PG_VERSION_NUM < 170000
+#define SDES_IS_AUTOVACUUM_WORKER() IsAutoVacuumWorkerProcess()
+#else
+#define SDES_IS_AUTOVACUUM_WORKER() AmAutoVacuumWorkerProcess()
 #endif
 
 #if PG_VERSION_NUM < 160000

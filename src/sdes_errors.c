@@ -126,3 +126,12 @@ sdes_check(SdesStatus status)
 	if (status != SDES_OK)
 		sdes_report(ERROR, status, NULL);
 }
+
+void
+sdes_refuse_nulls(FunctionCallInfo fcinfo, const char *const *names)
+{
+	for (int i = 0; i < PG_NARGS(); i++)
+		if (PG_ARGISNULL(i))
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			                errmsg("argument \"%s\" must not be null", names[i])));
+}

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "crypto/status.h"
+#include "fmgr.h"
 
 /*
  * Raises the error for a status at elevel (ERROR or below). detail, which may
@@ -17,6 +18,12 @@ extern void sdes_report(int elevel, SdesStatus status, const char *detail);
 
 /* ERROR unless SDES_OK. */
 extern void sdes_check(SdesStatus status);
+
+/*
+ * Raises an error for the first argument of an SQL function that is NULL; names are
+ * those of all its arguments.
+ */
+extern void sdes_refuse_nulls(FunctionCallInfo fcinfo, const char *const *names);
 
 /* What to do about a status, for sdes.health(); NULL when there is no advice. */
 extern const char *sdes_status_hint(SdesStatus status);

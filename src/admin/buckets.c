@@ -152,12 +152,18 @@ check_free(const char *name)
 Datum
 sdes_create_bucket(PG_FUNCTION_ARGS)
 {
-	const char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	SdesKeySpec spec = parse_spec(text_to_cstring(PG_GETARG_TEXT_PP(1)),
-	                              text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	static const char *const arguments[] = {"name", "kek", "mode"};
 	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
-	SdesKeySpec literals = system_spec(&spec);
+	const char *name;
+	SdesKeySpec spec;
+	SdesKeySpec literals;
 	SdesBucketRow bucket;
+
+	sdes_refuse_nulls(fcinfo, arguments);
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	spec = parse_spec(text_to_cstring(PG_GETARG_TEXT_PP(1)),
+	                  text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	literals = system_spec(&spec);
 
 	PreventCommandIfReadOnly("sdes.create_bucket()");
 	PreventCommandDuringRecovery("sdes.create_bucket()");

@@ -13,6 +13,7 @@
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
 #include "keyring/keyring.h"
+#include "policy/pan_grants.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
@@ -378,6 +379,30 @@ check_rows(Health *health)
 	    "Rows of sdes.bucket, sdes.kek, sdes.dek or sdes.access were lost. Restore them.");
 }
 
+/* What memberships have added up to; grants themselves are judged when they are made. */
+static void
+check_grants(Health *health)
+{
+	const char *found = NULL;
+	ListCell *cell;
+
+	foreach (cell, sdes_store_buckets())
+	{
+		SdesBucketRow *bucket = lfirst(cell);
+		const char *guesser = sdes_pan_guesser(bucket->uuid, InvalidOid);
+
+		if (guesser != NULL && sdes_store_has_column(SDES_ENC_PAN, bucket->hash))
+			found = psprintf("role \"%s\" could find out card numbers of bucket \"%s\" by "
+			                 "guessing",
+			                 guesser, bucket->name);
+	}
+	add(health, "grants", found == NULL,
+	    found ? found : "no role could find out card numbers by guessing",
+	    "It holds mask together with search or encrypt, and without decrypt, maybe by a "
+	    "role that it is a member of. End that, or grant one of them again with force => "
+	    "true.");
+}
+
 Datum
 sdes_health(PG_FUNCTION_ARGS)
 {
@@ -400,6 +425,7 @@ sdes_health(PG_FUNCTION_ARGS)
 	check_login(&health);
 	check_hsm(&health);
 	check_rows(&health);
+	check_grants(&health);
 	check_keks(&health);
 	check_deks(&health);
 	check_orphans(&health);

@@ -541,7 +541,7 @@ sdes_keyring_search(void)
 
 /* Tries to have a key at hand. */
 static void
-prepare(const uint8 *bucket, SdesDekPurpose purpose)
+prepare(const uint8 *bucket, SdesDekPurpose purpose, bool likely)
 {
 	const uint8 *active = find_active(bucket, purpose);
 	uint8 key_id[SDES_KEY_ID_SIZE];
@@ -551,13 +551,18 @@ prepare(const uint8 *bucket, SdesDekPurpose purpose)
 	if (active == NULL)
 		return;
 	memcpy(key_id, active, SDES_KEY_ID_SIZE);
+	if (!likely)
+	{
+		(void) sdes_keyring_try(key_id);
+		return;
+	}
 	entry = entry_of(key_id);
 	if (entry != NULL && opens_values(entry))
 		(void) ensure(entry, SDES_PATIENT, &failure);
 }
 
 void
-sdes_keyring_prepare(void)
+sdes_keyring_prepare(bool likely)
 {
 	const SdesBucketRow *system =
 	    sdes_keyring_find_bucket(sdes_bucket_hash(SDES_SYSTEM_BUCKET));
@@ -566,6 +571,6 @@ sdes_keyring_prepare(void)
 	if (system == NULL)
 		return;
 	memcpy(bucket, system->uuid, SDES_UUID_SIZE);
-	prepare(bucket, SDES_PURPOSE_LITERAL);
-	prepare(bucket, SDES_PURPOSE_SEARCH);
+	prepare(bucket, SDES_PURPOSE_LITERAL, likely);
+	prepare(bucket, SDES_PURPOSE_SEARCH, likely);
 }

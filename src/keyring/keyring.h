@@ -72,9 +72,10 @@ extern const SdesKey *sdes_keyring_search(void);
 /*
  * Before a statement that compares under locks: reads what rows say and tries to have
  * the search key and the literal key at hand. What cannot be had is for the
- * comparison to report that needs it, but interrupts end it.
+ * comparison to report that needs it, but interrupts end it. likely: they will be
+ * needed; else an agent or HSM that is not there is not waited for.
  */
-extern void sdes_keyring_prepare(void);
+extern void sdes_keyring_prepare(bool likely);
 
 /* True while a lock is held under which nothing may be waited for. */
 extern bool sdes_keyring_must_not_wait(void);

@@ -7,9 +7,11 @@
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
 #include "catalog/pg_type.h"
+#include "policy/pan_grants.h"
 #include "policy/policy.h"
 #include "policy/privileges.h"
 #include "sdes_compat.h"
+#include "sdes_errors.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -24,6 +26,7 @@ typedef struct AccessRequest
 	const char *role;
 	int nprivileges;
 	const char **privileges;
+	int bits; /* the same as SDES_PRIVILEGE_* */
 } AccessRequest;
 
 static void
@@ -40,6 +43,7 @@ read_privileges(ArrayType *array, AccessRequest *request)
 		         errhint("Name some of encrypt, search, mask and decrypt.")));
 	request->privileges = palloc(n * sizeof(char *));
 	request->nprivileges = n;
+	request->bits = 0;
 	for (int i = 0; i < n; i++)
 	{
 		const char *name = nulls[i] ? "NULL" : TextDatumGetCString(elements[i]);
@@ -49,14 +53,18 @@ read_privileges(ArrayType *array, AccessRequest *request)
 			                errmsg("unrecognized privilege \"%s\"", name),
 			                errhint("Privileges are encrypt, search, mask and decrypt.")));
 		request->privileges[i] = name;
+		request->bits |= sdes_privilege_by_name(name);
 	}
 }
 
 static void
 read_request(FunctionCallInfo fcinfo, AccessRequest *request)
 {
-	const char *bucket = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	static const char *const arguments[] = {"bucket", "role", "privileges", "force"};
+	const char *bucket;
 
+	sdes_refuse_nulls(fcinfo, arguments);
+	bucket = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	sdes_policy_require_member("sdes_officer", "change access to encrypted values");
 	if (!sdes_store_bucket_by_name(bucket, &request->bucket))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -75,6 +83,7 @@ sdes_grant_access(PG_FUNCTION_ARGS)
 {
 	AccessRequest request;
 	SdesAccessRow row = {0};
+	bool adds_up; /* decrypt adds up to nothing that was not there before */
 
 	read_request(fcinfo, &request);
 	memcpy(row.bucket, request.bucket.uuid, SDES_UUID_SIZE);
@@ -83,12 +92,29 @@ sdes_grant_access(PG_FUNCTION_ARGS)
 	if (strcmp(row.role, SDES_PUBLIC) != 0)
 		row.role_oid = get_role_oid(request.role, false);
 	row.system_id = (int64) GetSystemIdentifier();
+	row.forced = PG_GETARG_BOOL(3);
+	adds_up = !row.forced && (request.bits & ~SDES_PRIVILEGE_DECRYPT);
+	if (adds_up)
+		sdes_pan_lock_grants();
 	for (int i = 0; i < request.nprivileges; i++)
 	{
 		strlcpy(row.privilege, request.privileges[i], sizeof(row.privilege));
 		sdes_store_put_access(&row);
 	}
+	if (adds_up)
+		sdes_pan_check_grants(ERROR, &request.bucket, row.role_oid);
 	PG_RETURN_VOID();
+}
+
+/* Without decrypt it may add up to guessing; but what is revoked is revoked. */
+static void
+warn_of_the_rest(const AccessRequest *request)
+{
+	bool is_public = strcmp(request->role, SDES_PUBLIC) == 0;
+	Oid role = is_public ? InvalidOid : get_role_oid(request->role, true);
+
+	if (is_public || OidIsValid(role))
+		sdes_pan_check_grants(WARNING, &request->bucket, role);
 }
 
 Datum
@@ -103,5 +129,7 @@ sdes_revoke_access(PG_FUNCTION_ARGS)
 			ereport(NOTICE,
 			        (errmsg("role \"%s\" was not granted %s on bucket \"%s\"", request.role,
 			                request.privileges[i], request.bucket.name)));
+	if (request.bits & SDES_PRIVILEGE_DECRYPT)
+		warn_of_the_rest(&request);
 	PG_RETURN_VOID();
 }

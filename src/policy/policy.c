@@ -27,14 +27,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-typedef struct Grant
-{
-	uint8 bucket[SDES_UUID_SIZE];
-	Oid role; /* InvalidOid: public */
-	int privilege;
-} Grant;
-
-static Grant *grants = NULL;
+static SdesGrant *grants = NULL;
 static int ngrants = 0;
 static SdesBucketRow *buckets = NULL; /* all of the database */
 static int nbuckets = 0;
@@ -107,12 +100,12 @@ sdes_policy_init(void)
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, invalidate_roles, (Datum) 0);
 }
 
-/* Turns a row into a grant; false when its role is not (or no longer) there. */
-static bool
-resolve(const SdesAccessRow *row, Grant *grant)
+bool
+sdes_grant_of_row(const SdesAccessRow *row, SdesGrant *grant)
 {
 	memcpy(grant->bucket, row->bucket, SDES_UUID_SIZE);
 	grant->privilege = sdes_privilege_by_name(row->privilege);
+	grant->forced = row->forced;
 	grant->role = InvalidOid;
 	if (strcmp(row->role, SDES_PUBLIC) == 0)
 		return true;
@@ -127,14 +120,15 @@ load(void)
 {
 	List *rows;
 	ListCell *cell;
-	Grant *fresh;
+	SdesGrant *fresh;
 	int n = 0;
 
 	access_table = sdes_table_oid(SDES_TABLE_ACCESS);
 	rows = sdes_store_access();
-	fresh = MemoryContextAlloc(TopMemoryContext, (list_length(rows) + 1) * sizeof(Grant));
+	fresh =
+	    MemoryContextAlloc(TopMemoryContext, (list_length(rows) + 1) * sizeof(SdesGrant));
 	foreach (cell, rows)
-		if (resolve(lfirst(cell), &fresh[n]))
+		if (sdes_grant_of_row(lfirst(cell), &fresh[n]))
 			n++;
 	list_free_deep(rows);
 	if (grants)
@@ -182,7 +176,7 @@ privileges_of(Oid role, const uint8 *bucket)
 
 	for (int i = 0; i < ngrants; i++)
 	{
-		const Grant *grant = &grants[i];
+		const SdesGrant *grant = &grants[i];
 		bool holds;
 
 		if (memcmp(grant->bucket, bucket, SDES_UUID_SIZE) != 0)

@@ -5,7 +5,8 @@
  * An error that sdes raises hides its statement from the log, since that may
  * hold the value. When it arises in the analysis of a statement inside a
  * function, PostgreSQL moves that statement's text into the error itself, as
- * its QUERY, for which there is no such flag: it is taken out here.
+ * its QUERY, for which there is no such flag: it is taken out here, with the position
+ * that points into it.
  */
 #include "postgres.h"
 
@@ -19,7 +20,10 @@ redact(ErrorData *edata)
 	if (previous_hook)
 		previous_hook(edata);
 	if (edata->hide_stmt)
+	{
 		edata->internalquery = NULL;
+		edata->internalpos = 0;
+	}
 }
 
 void

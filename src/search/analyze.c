@@ -5,7 +5,8 @@
  * Values that carry tokens are compared by these, as for any type, and the values
  * that land in pg_statistic are ciphertext. Others could be compared only by opening
  * them, which maintenance must not: of these the share of NULLs and the width are found
- * out, and nothing else.
+ * out, and nothing else. Where they are compared all the same, in arrays or composites,
+ * they count as all different.
  */
 #include "postgres.h"
 
@@ -13,6 +14,8 @@
 #include "catalog/pg_statistic.h"
 #include "commands/vacuum.h"
 #include "sdes_compat.h"
+#include "search/analyze.h"
+#include "tcop/utility.h"
 #include "value/value.h"
 
 SDES_SQL_FUNCTION(enc_analyze);
@@ -62,4 +65,46 @@ enc_analyze(PG_FUNCTION_ARGS)
 #endif
 	stats->compute_stats = find_out;
 	PG_RETURN_BOOL(true);
+}
+
+static ProcessUtility_hook_type previous_utility = NULL;
+
+static void
+run_utility(PlannedStmt *pstmt, const char *source, bool read_only,
+            ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
+            DestReceiver *dest, QueryCompletion *qc)
+{
+	if (previous_utility)
+		previous_utility(pstmt, source, read_only, context, params, env, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, source, read_only, context, params, env, dest, qc);
+}
+
+static void
+utility(PlannedStmt *pstmt, const char *source, bool read_only,
+        ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
+        DestReceiver *dest, QueryCompletion *qc)
+{
+	if (!IsA(pstmt->utilityStmt, VacuumStmt))
+	{
+		run_utility(pstmt, source, read_only, context, params, env, dest, qc);
+		return;
+	}
+	sdes_value_set_analyzing(true);
+	PG_TRY();
+	{
+		run_utility(pstmt, source, read_only, context, params, env, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		sdes_value_set_analyzing(false);
+	}
+	PG_END_TRY();
+}
+
+void
+sdes_analyze_init(void)
+{
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = utility;
 }

@@ -57,15 +57,21 @@ find_orders(Oid type, SdesOrders *orders)
 	          OidIsValid(orders->less) && OidIsValid(orders->greater);
 }
 
-/* The functions of an operator, by what plans remember of functions. */
+/* The function of an operator, by what plans remember of functions. */
 static void
 add_comparison(Oid opno)
 {
 	Oid function = OidIsValid(opno) ? get_opcode(opno) : InvalidOid;
+	SdesComparison *comparison = &objects.comparisons[objects.ncomparisons];
+	Oid left;
+	Oid right;
 
-	if (OidIsValid(function))
-		objects.comparisons[objects.ncomparisons++] =
-		    GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function));
+	if (!OidIsValid(function))
+		return;
+	op_input_types(opno, &left, &right);
+	comparison->function = GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function));
+	comparison->with_text = left == TEXTOID || right == TEXTOID;
+	objects.ncomparisons++;
 }
 
 static Oid
@@ -81,18 +87,33 @@ static void
 find_comparisons(void)
 {
 	if (objects.comparisons == NULL)
-		objects.comparisons =
-		    MemoryContextAlloc(TopMemoryContext, (3 * SDES_NTYPES + 2) * sizeof(uint32));
+		objects.comparisons = MemoryContextAlloc(
+		    TopMemoryContext, (3 * SDES_NTYPES + 2) * sizeof(SdesComparison));
 	objects.ncomparisons = 0;
 	for (int i = 0; i < SDES_NTYPES; i++)
 	{
-		add_comparison(equality(objects.types[i], objects.types[i]));
-		add_comparison(equality(objects.types[i], TEXTOID));
-		add_comparison(equality(TEXTOID, objects.types[i]));
+		objects.equals[3 * i] = equality(objects.types[i], objects.types[i]);
+		objects.equals[3 * i + 1] = equality(objects.types[i], TEXTOID);
+		objects.equals[3 * i + 2] = equality(TEXTOID, objects.types[i]);
 	}
+	for (size_t i = 0; i < lengthof(objects.equals); i++)
+		add_comparison(objects.equals[i]);
 	add_comparison(objects.ci_equal);
 	add_comparison(operator("=^", objects.types[SDES_ENC_TEXT],
 	                        objects.types[SDES_ENC_TEXT]));
+}
+
+static void
+find_openers(Oid schema)
+{
+	static const char *const names[] = {"to_text", "to_varchar", "to_bpchar"};
+
+	for (int i = 0; i < SDES_NTYPES; i++)
+		for (size_t n = 0; n < lengthof(names); n++)
+			objects.openers[lengthof(names) * i + n] = GetSysCacheOid3(
+			    PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(names[n]),
+			    PointerGetDatum(buildoidvector(&objects.types[i], 1)),
+			    ObjectIdGetDatum(schema));
 }
 
 static void
@@ -114,9 +135,8 @@ find_all(void)
 	if (!present)
 		return;
 	text_type = objects.types[SDES_ENC_TEXT];
-	objects.enc_text_to_text = GetSysCacheOid3(
-	    PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("to_text"),
-	    PointerGetDatum(buildoidvector(&text_type, 1)), ObjectIdGetDatum(schema));
+	find_openers(schema);
+	objects.enc_text_to_text = objects.openers[0];
 	objects.ci_equal = operator("=^", text_type, TEXTOID);
 	present = OidIsValid(objects.enc_text_to_text) && OidIsValid(objects.ci_equal);
 	if (!present)

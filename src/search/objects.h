@@ -18,15 +18,23 @@ typedef struct SdesOrders
 	Oid equal; /* that goes with these two */
 } SdesOrders;
 
+typedef struct SdesComparison
+{
+	uint32 function; /* its hash value in the syscache, as plans remember it */
+	bool with_text;  /* one side is a text, of which a token has to be made */
+} SdesComparison;
+
 typedef struct SdesSearchObjects
 {
 	Oid types[SDES_NTYPES];
 	SdesOrders orders[SDES_NTYPES];
-	Oid enc_text_to_text; /* the cast's function */
-	Oid ci_equal;         /* =^ of a value and a text */
+	Oid enc_text_to_text;         /* the cast's function */
+	Oid openers[3 * SDES_NTYPES]; /* the functions of all casts that open values */
+	Oid equals[3 * SDES_NTYPES];  /* = of two values, or of one and a text */
+	Oid ci_equal;                 /* =^ of a value and a text */
 	Oid ci_equal_function;
 	int ncomparisons;
-	uint32 *comparisons; /* syscache hash values of the functions that an index can need */
+	SdesComparison *comparisons; /* the functions by which an index is searched */
 } SdesSearchObjects;
 
 /* NULL in a database without the extension, or with half of it. */

@@ -105,16 +105,32 @@ rewrite_walker(Node *node, void *context)
 	return expression_tree_walker(node, rewrite_walker, context);
 }
 
+static PlannedStmt **wanted = NULL; /* where the next plan is to be noted */
+
+void
+sdes_planner_note(PlannedStmt **plan)
+{
+	wanted = plan;
+}
+
 static PlannedStmt *
 plan(Query *query, const char *source, int options, ParamListInfo params)
 {
 	const SdesSearchObjects *objects = sdes_search_objects();
+	PlannedStmt **noted = wanted;
+	PlannedStmt *result;
 
+	/* Functions may be planned while this is; theirs is another plan. */
+	wanted = NULL;
 	if (objects != NULL)
 		rewrite_walker((Node *) query, (void *) objects);
 	if (previous_planner)
-		return previous_planner(query, source, options, params);
-	return standard_planner(query, source, options, params);
+		result = previous_planner(query, source, options, params);
+	else
+		result = standard_planner(query, source, options, params);
+	if (noted != NULL)
+		*noted = result;
+	return result;
 }
 
 static void

@@ -5,10 +5,13 @@
 #ifndef SDES_PLANNER_H
 #define SDES_PLANNER_H
 
-#include "nodes/primnodes.h"
+#include "nodes/plannodes.h"
 #include "search/objects.h"
 
 extern void sdes_planner_init(void);
+
+/* Has the plan that is made next put into *plan, too; NULL: no more. For EXPLAIN. */
+extern void sdes_planner_note(PlannedStmt **plan);
 
 /*
  * Turns lower(column) = text, or = ANY of texts, into column =^ text where the column

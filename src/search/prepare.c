@@ -19,39 +19,65 @@
 #include "search/objects.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "value/value.h"
 
 static ExecutorStart_hook_type previous_start = NULL;
 
-/*
- * The functions behind = of each type, as PlannedStmt lists what it depends on. An
- * index is used by an operator of the statement; of our operators any will do.
- */
-static bool
-is_ours(const PlanInvalItem *item, const SdesSearchObjects *objects)
+typedef enum Comparing
 {
-	for (int i = 0; i < objects->ncomparisons; i++)
-		if (item->hashValue == objects->comparisons[i])
-			return true;
-	return false;
+	COMPARES_NOTHING,
+	COMPARES_VALUES, /* stored ones as a rule, which takes no key */
+	COMPARES_TEXT
+} Comparing;
+
+static Comparing
+compares_by(const PlanInvalItem *item, const SdesSearchObjects *objects)
+{
+	for (int i = 0; item->cacheId == PROCOID && i < objects->ncomparisons; i++)
+		if (item->hashValue == objects->comparisons[i].function)
+			return objects->comparisons[i].with_text ? COMPARES_TEXT : COMPARES_VALUES;
+	return COMPARES_NOTHING;
 }
 
-static bool
+/*
+ * By the functions that a plan depends on: an index is searched by an operator of the
+ * statement.
+ */
+static Comparing
 compares(const PlannedStmt *plan)
 {
+	Comparing most = COMPARES_NOTHING;
 	const SdesSearchObjects *objects;
 	ListCell *cell;
 
 	/* Only functions of extensions are listed, so mostly there is nothing to look at. */
 	if (plan->invalItems == NIL)
-		return false;
+		return COMPARES_NOTHING;
 	objects = sdes_search_objects();
 	if (objects == NULL)
-		return false;
+		return COMPARES_NOTHING;
 	foreach (cell, plan->invalItems)
-	{
-		const PlanInvalItem *item = lfirst(cell);
+		most = Max(most, compares_by(lfirst(cell), objects));
+	return most;
+}
 
-		if (item->cacheId == PROCOID && is_ours(item, objects))
+/*
+ * Whether a parameter is a literal that no column has taken. (What the statement's own
+ * literals take was fetched when they were sealed, as it was parsed.)
+ */
+static bool
+has_literals(const QueryDesc *query)
+{
+	const SdesSearchObjects *objects = sdes_search_objects();
+	const ParamListInfo params = query->params;
+
+	for (int i = 0; params != NULL && params->paramFetch == NULL && i < params->numParams;
+	     i++)
+	{
+		const ParamExternData *param = &params->params[i];
+
+		if (!param->isnull && sdes_type_by_oid(objects->types, param->ptype) >= 0 &&
+		    sdes_value_is_literal(PG_DETOAST_DATUM_PACKED(param->value)))
 			return true;
 	}
 	return false;
@@ -60,10 +86,14 @@ compares(const PlannedStmt *plan)
 static void
 start(QueryDesc *query, int flags)
 {
-	if (!(flags & EXEC_FLAG_EXPLAIN_ONLY) && compares(query->plannedstmt))
+	Comparing comparing = COMPARES_NOTHING;
+
+	if (!(flags & EXEC_FLAG_EXPLAIN_ONLY))
+		comparing = compares(query->plannedstmt);
+	if (comparing != COMPARES_NOTHING)
 	{
 		sdes_policy_prepare();
-		sdes_keyring_prepare();
+		sdes_keyring_prepare(comparing == COMPARES_TEXT || has_literals(query));
 	}
 	if (previous_start)
 		previous_start(query, flags);

@@ -298,6 +298,7 @@ append_access(const Row *row, void *to)
 	          sizeof(access->privilege));
 	access->role_oid = DatumGetObjectId(row->values[SDES_ACCESS_ROLE_OID - 1]);
 	access->system_id = DatumGetInt64(row->values[SDES_ACCESS_SYSTEM_ID - 1]);
+	access->forced = DatumGetBool(row->values[SDES_ACCESS_FORCED - 1]);
 	*(List **) to = lappend(*(List **) to, access);
 	return true;
 }

@@ -83,6 +83,7 @@ typedef struct SdesAccessRow
 	char privilege[NAMEDATALEN];
 	Oid role_oid;    /* InvalidOid for public */
 	int64 system_id; /* of the cluster that role_oid belongs to */
+	bool forced;     /* meant in spite of what it adds up to, see policy/pan_grants.h */
 } SdesAccessRow;
 
 /* The schema's OID, InvalidOid in a database without the extension. */
@@ -108,6 +109,15 @@ extern const char *sdes_type_name(SdesEncType type);
  * the same in a database of any encoding.
  */
 extern int32 sdes_bucket_hash(const char *name);
+
+/* The bits of a type modifier below the bucket's hash; value/value.h tells of them. */
+#define SDES_HASH_SHIFT 5
+
+/*
+ * Whether a relation of this database has a column of that type and bucket, also by
+ * way of domains, arrays, ranges and composite types. Reads pg_attribute from end to end.
+ */
+extern bool sdes_store_has_column(SdesEncType type, int32 hash);
 
 /* False when there is no such row. */
 extern bool sdes_store_bucket_by_name(const char *name, SdesBucketRow *out);

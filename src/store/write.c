@@ -159,5 +159,6 @@ sdes_store_put_access(const SdesAccessRow *row)
 	values[SDES_ACCESS_SYSTEM_ID - 1] = Int64GetDatum(row->system_id);
 	values[SDES_ACCESS_GRANTED_AT - 1] = now_datum();
 	values[SDES_ACCESS_GRANTED_BY - 1] = current_user_datum();
+	values[SDES_ACCESS_FORCED - 1] = BoolGetDatum(row->forced);
 	insert_row(SDES_TABLE_ACCESS, values);
 }

@@ -1,11 +1,12 @@
 /*
  * column_guard.c
- *		Refuses relations that have an encrypted column of no bucket, or one
- *		under a nondeterministic collation.
+ *		Refuses relations that have an encrypted column of no bucket, one under a
+ *		nondeterministic collation, or the first card numbers of a bucket where
+ *		somebody could guess them.
  *
  * A value in such a column would be sealed under the literal key, which nobody
  * may decrypt: it would be lost. An object access hook does this, since event
- * triggers can be disabled. It looks into domains, arrays and composites.
+ * triggers can be disabled. It looks into domains, arrays, ranges and composites.
  * Views store nothing and are exempt.
  */
 #include "postgres.h"
@@ -23,12 +24,15 @@
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
 #include "miscadmin.h"
+#include "policy/pan_grants.h"
 #include "store/store.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "value/value.h"
 
 static object_access_hook_type previous_hook = NULL;
 
@@ -65,6 +69,7 @@ typedef struct Finding
 	const Oid *types;       /* SDES_NTYPES of them */
 	bool encrypted;         /* the type holds an encrypted value */
 	const char *bucketless; /* and one of no bucket: the name of its type, or NULL */
+	List *pans;             /* hashes of the buckets of card numbers in it */
 } Finding;
 
 static void look_into(Oid type, int32 typmod, Finding *finding);
@@ -89,11 +94,29 @@ look_into(Oid type, int32 typmod, Finding *finding)
 		finding->encrypted = true;
 		if (typmod < 0)
 			finding->bucketless = sdes_type_name(encrypted);
+		else if (encrypted == SDES_ENC_PAN)
+			finding->pans = list_append_unique_int(finding->pans, SDES_TYPMOD_HASH(typmod));
 	}
 	else if (OidIsValid(element))
 		look_into(element, typmod, finding);
+	else if (type_is_range(base))
+		look_into(get_range_subtype(base), -1, finding);
+	else if (type_is_multirange(base))
+		look_into(get_multirange_range(base), -1, finding);
 	else if (OidIsValid(relation = get_typ_typrelid(base)))
 		for_each_column(relation, look_into_column, finding);
+}
+
+/* A dump that is being restored brings its grants later, and they were judged before. */
+static void
+check_pans(Form_pg_attribute column, const List *buckets)
+{
+	ListCell *cell;
+
+	if (!check_function_bodies || IsBinaryUpgrade)
+		return;
+	foreach (cell, buckets)
+		sdes_pan_check_column(NameStr(column->attname), lfirst_int(cell));
 }
 
 static void
@@ -115,6 +138,7 @@ check_column(Form_pg_attribute column, void *arg)
 		         errmsg("encrypted column \"%s\" has a nondeterministic collation",
 		                NameStr(column->attname)),
 		         errdetail("Equality of encrypted values is equality of their bytes.")));
+	check_pans(column, finding.pans);
 }
 
 /* The kind of a relation that may just be in the making; 0 if it is not there. */

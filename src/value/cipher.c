@@ -10,6 +10,7 @@
 #include "value/cipher.h"
 
 #include "crypto/secret.h"
+#include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "utils/memutils.h"
 

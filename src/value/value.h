@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "envelope/envelope.h"
+#include "sdes_compat.h"
 #include "store/store.h"
 
 /* Type modifiers: 26 bits of the bucket's hash, 5 bits of flags. */
@@ -191,6 +192,13 @@ typedef struct SdesProbe
  */
 extern void sdes_value_probe(struct varlena *value, const SdesType *type,
                              SdesTokenKind kind, SdesProbe *out);
+
+/*
+ * Says that ANALYZE is at work. What it compares are samples, in columns without
+ * tokens, too (in arrays, composites, extended statistics): these count as all
+ * different then, instead of an error.
+ */
+extern void sdes_value_set_analyzing(bool analyzing);
 
 /* The plaintext by which the current user may sort a value: itself or its mask. */
 extern text *sdes_value_sort_text(struct varlena *value, const SdesType *type,

@@ -1,0 +1,68 @@
+/*
+ * columns.c
+ *		Which encrypted columns this database has.
+ *
+ * Attributes of composite types are rows of pg_attribute as columns of tables are, so
+ * a look at each row finds what is in a composite, too.
+ */
+#include "postgres.h"
+
+#include "store/store.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/pg_attribute.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+/* What an array or a range is made of; InvalidOid for any other type. */
+static Oid
+part_of(Oid type)
+{
+	if (type_is_range(type))
+		return get_range_subtype(type);
+	if (type_is_multirange(type))
+		return get_multirange_range(type);
+	return get_element_type(type);
+}
+
+/* Whether a column is of that type and bucket, by way of other types too. */
+static bool
+is_of(Form_pg_attribute column, Oid type, int32 hash)
+{
+	Oid base = column->atttypid;
+	int32 typmod = column->atttypmod;
+	Oid part;
+
+	/* Not what initdb made; a dropped column has no type. */
+	if (column->attnum <= 0 || base < FirstNormalObjectId)
+		return false;
+	for (;;)
+	{
+		base = getBaseTypeAndTypmod(base, &typmod);
+		part = part_of(base);
+		if (!OidIsValid(part))
+			break;
+		base = part;
+	}
+	return base == type && typmod >= 0 && typmod >> SDES_HASH_SHIFT == hash;
+}
+
+bool
+sdes_store_has_column(SdesEncType type, int32 hash)
+{
+	Oid oids[SDES_NTYPES];
+	Relation attributes = table_open(AttributeRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(attributes, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple tuple;
+	bool found = false;
+
+	sdes_type_oids(oids);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = is_of((Form_pg_attribute) GETSTRUCT(tuple), oids[type], hash);
+	systable_endscan(scan);
+	table_close(attributes, AccessShareLock);
+	return found;
+}
