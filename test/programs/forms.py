@@ -393,6 +393,7 @@ def check_index_flags(form, used):
 
 def main():
     conninfo, files = sys.argv[1], sys.argv[2:]
+    sys.stdout.reconfigure(encoding="utf-8")
     forms = [form for file in files for form in read_forms(file)]
     only = os.environ.get("SDES_FORM")
     schema = read_forms(os.path.join(os.path.dirname(files[0]), "schema.sql"))
@@ -413,7 +414,7 @@ def main():
                 problems += check_index_flags(form, used)
             print(json.dumps({"pass": name, "form": form.name, "file": form.file,
                               "flags": form.flags, "problems": problems,
-                              "ms": round((time.monotonic() - began) * 1000)}), flush=True)
+                              "ms": round((time.monotonic() - began) * 1000)}, ensure_ascii=False), flush=True)
 
 
 main()
