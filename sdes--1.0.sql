@@ -553,10 +553,22 @@ CREATE FUNCTION sdes.reveal(sdes.enc_text) RETURNS text
     LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'sdes_reveal_text';
 CREATE FUNCTION sdes.reveal(sdes.enc_pan) RETURNS text
     LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'sdes_reveal_pan';
+CREATE FUNCTION sdes.reveal(sdes.enc_text[]) RETURNS text[]
+    LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'sdes_reveal_array';
+CREATE FUNCTION sdes.reveal(sdes.enc_pan[]) RETURNS text[]
+    LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'sdes_reveal_array';
+CREATE FUNCTION sdes.reveal(record) RETURNS record
+    LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'sdes_reveal_record';
+CREATE FUNCTION sdes.reveal(record[]) RETURNS record[]
+    LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'sdes_reveal_array';
 COMMENT ON FUNCTION sdes.reveal(sdes.enc_text) IS
     'what the current role may see of a value: the plaintext, a mask, or the ciphertext';
 COMMENT ON FUNCTION sdes.reveal(sdes.enc_pan) IS
     'what the current role may see of a value: the plaintext, a mask, or the ciphertext';
+COMMENT ON FUNCTION sdes.reveal(sdes.enc_text[]) IS 'the same of the elements of an array';
+COMMENT ON FUNCTION sdes.reveal(sdes.enc_pan[]) IS 'the same of the elements of an array';
+COMMENT ON FUNCTION sdes.reveal(record) IS 'the same of the columns of a row';
+COMMENT ON FUNCTION sdes.reveal(record[]) IS 'the same of the columns of many rows';
 
 -- ---------------------------------------------------------------------------
 -- Administration. The functions check the caller themselves; that nobody else

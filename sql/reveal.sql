@@ -1,5 +1,5 @@
 -- The one door: what a client's own SELECT and RETURNING show, and what stays
--- ciphertext.
+-- ciphertext. Other forms of results: reveal_forms, reveal_nested, reveal_json.
 CREATE TABLE r (id int PRIMARY KEY, a sdes.enc_text('customer_pii'), b text);
 INSERT INTO r VALUES (1, 'one', 'x'), (2, 'two', 'y'), (3, NULL, 'z') RETURNING id, a, b;
 SELECT * FROM r ORDER BY id;

@@ -155,6 +155,9 @@ ANALYZE statistics_of;
 SELECT attname, n_distinct, most_common_vals::text ~ '^{sdes1:' AS ciphertext FROM pg_stats WHERE tablename = 'statistics_of' ORDER BY 1;
 
 -- what cannot serve a key
+CREATE INDEX ON statistics_of (l);
+CREATE INDEX ON statistics_of (p);
+CREATE TABLE pairs (p pair) PARTITION BY HASH (p);
 CREATE INDEX ON customer (name);
 CREATE INDEX ON customer (id) INCLUDE (name);
 CREATE INDEX ON customer (email sdes.enc_text_ci_ops);

@@ -219,12 +219,18 @@ ask_until_answered(const SdesRequest *request, SdesPatience patience,
 	return status;
 }
 
+bool
+sdes_must_not_wait(void)
+{
+	return InterruptHoldoffCount > 0 || CritSectionCount > 0;
+}
+
 static SdesStatus
 prepare(SdesLinkFailure *failure)
 {
 	sdes_require_preload();
-	/* Index comparisons run like this; there the key should have been at hand. */
-	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
+	/* There the key should have been at hand. */
+	if (sdes_must_not_wait())
 		return fail(failure, SDES_ERR_AGENT_TIMEOUT,
 		            "A key is needed where the server must not wait.");
 	if (client == NULL)

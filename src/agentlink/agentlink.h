@@ -29,6 +29,12 @@
 /* Hooks for shared memory; called once, from _PG_init of a preloaded library. */
 extern void sdes_agentlink_init(void);
 
+/*
+ * True where nothing may be waited for and no catalog read: interrupts are held, as while
+ * the lock of a page is. Index comparisons run like this.
+ */
+extern bool sdes_must_not_wait(void);
+
 typedef struct SdesLinkFailure
 {
 	SdesStatus status;

@@ -6,6 +6,7 @@
 
 #include "keyring/buckets.h"
 
+#include "agentlink/agentlink.h"
 #include "keyring/keyring.h"
 #include "sdes_errors.h"
 #include "utils/hsearch.h"
@@ -40,14 +41,14 @@ ready(void)
 {
 	HASHCTL ctl = {0};
 
-	if (buckets != NULL && stale && !sdes_keyring_must_not_wait())
+	if (buckets != NULL && stale && !sdes_must_not_wait())
 	{
 		hash_destroy(buckets);
 		buckets = NULL;
 	}
 	if (buckets != NULL)
 		return;
-	if (!sdes_keyring_must_not_wait())
+	if (!sdes_must_not_wait())
 	{
 		stale = false;
 		bucket_table = sdes_table_oid(SDES_TABLE_BUCKET);
@@ -68,7 +69,7 @@ sdes_keyring_find_bucket(int32 hash)
 	entry = hash_search(buckets, &hash, HASH_FIND, NULL);
 	if (entry == NULL)
 	{
-		if (sdes_keyring_must_not_wait() || !sdes_store_bucket_by_hash(hash, &row))
+		if (sdes_must_not_wait() || !sdes_store_bucket_by_hash(hash, &row))
 			return NULL;
 		entry = hash_search(buckets, &hash, HASH_ENTER, NULL);
 		entry->row = row;

@@ -7,6 +7,7 @@
 
 #include "keyring/freshness.h"
 
+#include "agentlink/agentlink.h"
 #include "crypto/kdf.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
@@ -79,8 +80,7 @@ sdes_freshness_left_ms(const SdesFreshness *freshness)
 bool
 sdes_refresh_due(void)
 {
-	/* As agentlink has it: index comparisons run like this. */
-	if (InterruptHoldoffCount > 0 || CritSectionCount > 0)
+	if (sdes_must_not_wait())
 		return false;
 	return pause_ms == 0 || ms_since(paused_at) >= pause_ms;
 }

@@ -13,6 +13,7 @@
 
 #include "keyring/keyring.h"
 
+#include "access/xact.h"
 #include "keyring/buckets.h"
 #include "keyring/fetch.h"
 #include "keyring/freshness.h"
@@ -38,6 +39,7 @@ typedef struct KeyEntry
 	SdesFreshness freshness;
 	bool expired;          /* let go of for its age, and not had since */
 	TimestampTz failed_at; /* of the last fetch that failed */
+	TimestampTz needed_in; /* the last statement that it was made ready for */
 } KeyEntry;
 
 typedef struct ActiveSlot
@@ -98,9 +100,24 @@ forget_all(int code, Datum arg)
 		forget(entry);
 }
 
-/* Lets go of what is too old, and has the next one noticed in time. */
+/*
+ * A statement that compares under locks keeps the keys that were made ready for it,
+ * however long it takes: it could not fetch them again.
+ */
+static bool
+is_needed(const KeyEntry *entry)
+{
+	return entry->needed_in != 0 && entry->needed_in == GetCurrentStatementStartTimestamp();
+}
+
+/*
+ * Lets go of what is too old, and has the next one noticed in time. At the end of a
+ * transaction nothing is needed any more.
+ */
+#define LOOK_AGAIN_MS 1000
+
 static void
-sweep(void)
+sweep(bool at_end)
 {
 	HASH_SEQ_STATUS seq;
 	KeyEntry *entry;
@@ -112,6 +129,8 @@ sweep(void)
 	{
 		int left = entry->held ? sdes_freshness_left_ms(&entry->freshness) : -1;
 
+		if (left == 0 && !at_end && is_needed(entry))
+			left = LOOK_AGAIN_MS;
 		if (left == 0)
 		{
 			let_go(entry);
@@ -137,7 +156,7 @@ static void
 sweep_at_end(XactEvent event, void *arg)
 {
 	if (keys != NULL && sdes_expiry_due())
-		sweep();
+		sweep(true);
 }
 
 static void
@@ -270,15 +289,15 @@ refresh(void)
 	seen = now;
 }
 
-bool
-sdes_keyring_must_not_wait(void)
-{
-	return InterruptHoldoffCount > 0 || CritSectionCount > 0;
-}
+/* Why a statement's keys could not be made ready, which it may do without. */
+static SdesLinkFailure unprepared;
+static TimestampTz unprepared_in = 0;
 
 static void
 report_unprepared(void)
 {
+	if (unprepared_in != 0 && unprepared_in == GetCurrentStatementStartTimestamp())
+		sdes_report(ERROR, unprepared.status, unprepared.detail);
 	ereport(ERROR,
 	        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 	         errmsg("encryption keys are not at hand where the server must not wait"),
@@ -289,11 +308,11 @@ static void
 ready(void)
 {
 	start();
-	if (sdes_expiry_due())
-		sweep();
+	if (!sdes_must_not_wait() && sdes_expiry_due())
+		sweep(false);
 	if (seen == changes && OidIsValid(dek_table))
 		return;
-	if (!sdes_keyring_must_not_wait())
+	if (!sdes_must_not_wait())
 		refresh();
 	else if (!OidIsValid(dek_table))
 		report_unprepared();
@@ -306,7 +325,7 @@ entry_of(const uint8 *key_id)
 	KeyEntry *entry = hash_search(keys, key_id, HASH_FIND, NULL);
 	SdesDekRow row;
 
-	if (entry != NULL || sdes_keyring_must_not_wait())
+	if (entry != NULL || sdes_must_not_wait())
 		return entry;
 	return sdes_store_dek_by_id(key_id, &row) ? remember(&row) : NULL;
 }
@@ -319,7 +338,7 @@ obtain(const uint8 *key_id, SdesPatience patience, SdesLinkFailure *failure)
 	SdesFetched fetched;
 	KeyEntry *entry;
 
-	if (sdes_keyring_must_not_wait())
+	if (sdes_must_not_wait())
 		report_unprepared();
 	if (!sdes_store_dek_by_id(key_id, &row))
 	{
@@ -391,7 +410,8 @@ ensure(KeyEntry *entry, SdesPatience patience, SdesLinkFailure *failure)
 
 	if (entry->held)
 	{
-		if (sdes_freshness_known(&entry->freshness))
+		/* Under a lock it is used as it is. */
+		if (sdes_must_not_wait() || sdes_freshness_known(&entry->freshness))
 			return SDES_OK;
 		age = sdes_freshness_age(&entry->freshness);
 		if (age == SDES_KEY_FRESH || (age == SDES_KEY_STALE && !sdes_refresh_due()))
@@ -557,8 +577,17 @@ prepare(const uint8 *bucket, SdesDekPurpose purpose, bool likely)
 		return;
 	}
 	entry = entry_of(key_id);
-	if (entry != NULL && opens_values(entry))
-		(void) ensure(entry, SDES_PATIENT, &failure);
+	if (entry == NULL || !opens_values(entry))
+		return;
+	if (ensure(entry, SDES_PATIENT, &failure) != SDES_OK)
+	{
+		unprepared = failure;
+		unprepared_in = GetCurrentStatementStartTimestamp();
+		return;
+	}
+	entry = hash_search(keys, key_id, HASH_FIND, NULL);
+	if (entry != NULL)
+		entry->needed_in = GetCurrentStatementStartTimestamp();
 }
 
 void

@@ -10,8 +10,8 @@
  * In mode hsm no key comes here. What is fetched then is the proof of the row,
  * which is checked in the same way and not kept; the values go to the HSM.
  *
- * Index comparisons call in here while they hold the lock of a page. Then nothing is
- * waited for and no catalog read: what is known and at hand is given, changes of rows
+ * Index comparisons call in here where nothing may be waited for (sdes_must_not_wait()):
+ * what is known and at hand is given, changes of rows
  * are taken in at the next call without a lock. sdes_keyring_prepare() comes first.
  *
  * A row's change is noticed at the next use through relcache invalidation. A key
@@ -76,9 +76,6 @@ extern const SdesKey *sdes_keyring_search(void);
  * needed; else an agent or HSM that is not there is not waited for.
  */
 extern void sdes_keyring_prepare(bool likely);
-
-/* True while a lock is held under which nothing may be waited for. */
-extern bool sdes_keyring_must_not_wait(void);
 
 /*
  * Which bucket's key an envelope names, without fetching the key; false when

@@ -252,11 +252,33 @@ work_out(const Question *question)
 	return answer;
 }
 
-/* Under a lock nothing is read anew; see sdes_policy_prepare(). */
-static bool
-must_not_read(void)
+/* More than these are not worth keeping: a pool that is many roles in turn. */
+#define ANSWERS_KEPT 256
+
+/*
+ * Answers given so far, given anew: a statement under way may ask them again under a
+ * lock. Nobody is prepared for, since there may be more buckets now.
+ */
+static void
+renew_answers(void)
 {
-	return InterruptHoldoffCount > 0 || CritSectionCount > 0;
+	HASH_SEQ_STATUS seq;
+	Answer *answer;
+
+	if (answers == NULL || hash_get_num_entries(answers) > ANSWERS_KEPT)
+	{
+		forget_answers();
+		return;
+	}
+	last = NULL;
+	prepared.current = InvalidOid;
+	hash_seq_init(&seq, answers);
+	while ((answer = hash_seq_search(&seq)) != NULL)
+	{
+		Answer fresh = work_out(&answer->question);
+
+		*answer = fresh;
+	}
 }
 
 /* Makes sure that grants are those of now. */
@@ -265,7 +287,7 @@ ready(void)
 {
 	uint64 changes = sdes_agentlink_access_changes();
 
-	if (must_not_read())
+	if (sdes_must_not_wait())
 		return;
 	if (changes != seen_changes)
 	{
@@ -278,7 +300,7 @@ ready(void)
 	changed = false;
 	load();
 	load_buckets();
-	forget_answers();
+	renew_answers();
 	loaded = !changed;
 }
 
@@ -305,7 +327,7 @@ answer_to(const uint8 *bucket)
 	if (last != NULL && memcmp(&last->question, &question, sizeof(question)) == 0)
 		return last;
 	answer = answers ? hash_search(answers, &question, HASH_FIND, NULL) : NULL;
-	if (answer == NULL && must_not_read())
+	if (answer == NULL && sdes_must_not_wait())
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("access to encrypted values is not known where the server "
 		                       "must not wait"),

@@ -305,8 +305,8 @@ is_for_client(const QueryDesc *query, ScanDirection direction)
 {
 	return depth == 0 && MyBackendType == B_BACKEND && query->operation == CMD_SELECT &&
 	       ScanDirectionIsForward(direction) && query->instrument_options == 0 &&
-	       (query->dest->mydest == DestRemote ||
-	        query->dest->mydest == DestRemoteExecute) &&
+	       (query->dest->mydest == DestRemote || query->dest->mydest == DestRemoteExecute ||
+	        query->dest->mydest == DestCopyOut) &&
 	       query->tupDesc != NULL;
 }
 

@@ -19,6 +19,7 @@ reveal(const SdesType *type, PG_FUNCTION_ARGS)
 
 	if (stand_in != NULL)
 		PG_RETURN_TEXT_P(stand_in);
+	sdes_value_note_opened();
 	PG_RETURN_TEXT_P(sdes_value_reveal(value, type));
 }
 

@@ -1,212 +1,81 @@
 /*
  * rewrite.c
  *		Puts sdes.reveal() around the encrypted columns of what goes to a client:
- *		the select list of a top-level SELECT, and RETURNING.
+ *		the select list, and RETURNING.
  *
  * It happens at parse analysis, so that the client is told of a text column
  * and drivers treat it as one. It never depends on role or settings (reveal()
  * checks those when it runs), so that a cached plan stays right for whoever
  * executes it.
  *
- * Only the statement that the client itself sent is rewritten: the hook's text
- * must be the very string the session is executing, outside any utility
- * command. Views, functions, CREATE TABLE AS and the like keep ciphertext.
- * Rewriting twice is harmless: a rewritten column is text.
+ * Sorting, grouping and DISTINCT are of the ciphertext, below reveal(): so is what
+ * they write to disk. Rewriting twice is harmless: what was rewritten is text.
  */
 #include "postgres.h"
 
-#include "reveal/reveal.h"
+#include "reveal/rewrite.h"
 
-#include "access/xact.h"
-#include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/analyze.h"
-#include "parser/parse_node.h"
-#include "policy/policy.h"
-#include "reveal/batch.h"
-#include "replication/walsender.h"
-#include "store/store.h"
-#include "tcop/pquery.h"
-#include "tcop/tcopprot.h"
-#include "tcop/utility.h"
-#include "types/types.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
+#include "optimizer/optimizer.h"
+#include "reveal/below.h"
+#include "rewrite/rewriteManip.h"
 
-static post_parse_analyze_hook_type previous_analyze = NULL;
-static ProcessUtility_hook_type previous_utility = NULL;
-static int utility_depth = 0;
-
-/* What a rewrite needs to know, looked up once per statement; by SdesEncType. */
-typedef struct Door
-{
-	Oid types[SDES_NTYPES];
-	Oid reveal[SDES_NTYPES]; /* sdes.reveal() of each */
-} Door;
+/* pg_dump's, which wants ciphertext and is told apart by nothing else. */
+#define DUMP_CURSOR "_pg_dump_cursor"
 
 static bool
-find_door(Door *door)
+shows(const SdesDoor *door, const TargetEntry *entry)
 {
-	Oid schema = sdes_schema_oid();
-
-	sdes_type_oids(door->types);
-	if (!OidIsValid(door->types[SDES_ENC_TEXT]))
-		return false;
-	for (int i = 0; i < SDES_NTYPES; i++)
-	{
-		oidvector *argument = buildoidvector(&door->types[i], 1);
-
-		door->reveal[i] =
-		    GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("reveal"),
-		                    PointerGetDatum(argument), ObjectIdGetDatum(schema));
-		if (!OidIsValid(door->reveal[i]))
-			door->types[i] = InvalidOid; /* an older script's, or one half made */
-	}
-	return true;
-}
-
-/* The SdesEncType of an expression, or of what its domain is made of; else -1. */
-static int
-encrypted_type(const Door *door, const Expr *value)
-{
-	return sdes_type_by_oid(door->types, getBaseType(exprType((const Node *) value)));
+	return !entry->resjunk && sdes_door_shows(door, entry->expr);
 }
 
 static bool
-is_encrypted(const Door *door, const TargetEntry *entry)
-{
-	return !entry->resjunk && encrypted_type(door, entry->expr) >= 0;
-}
-
-static bool
-any_encrypted(const Door *door, const List *entries)
+any_shows(const SdesDoor *door, const List *entries)
 {
 	ListCell *cell;
 
 	foreach (cell, entries)
-		if (is_encrypted(door, lfirst(cell)))
+		if (shows(door, lfirst(cell)))
 			return true;
 	return false;
 }
 
-static Expr *
-call_reveal(const Door *door, Expr *value)
+List *
+sdes_keep_sorted(List *entries, TargetEntry *entry)
 {
-	Oid collation = exprCollation((Node *) value);
-	int type = encrypted_type(door, value);
+	TargetEntry *kept;
 
-	Assert(type >= 0);
-	/* A domain's value is passed as what it is made of. */
-	if (exprType((Node *) value) != door->types[type])
-		value = (Expr *) makeRelabelType(value, door->types[type], -1, collation,
-		                                 COERCE_IMPLICIT_CAST);
-	return (Expr *) makeFuncExpr(door->reveal[type], TEXTOID, list_make1(value), collation,
-	                             collation, COERCE_EXPLICIT_CALL);
+	if (entry->ressortgroupref == 0)
+		return entries;
+	kept = makeTargetEntry(copyObject(entry->expr), list_length(entries) + 1, NULL, true);
+	kept->ressortgroupref = entry->ressortgroupref;
+	entry->ressortgroupref = 0;
+	return lappend(entries, kept);
 }
-
-static Expr *revealed(const Door *door, Expr *value);
 
 static List *
-all_revealed(const Door *door, List *values)
+wrap_in_place(const SdesDoor *door, List *entries)
 {
-	List *result = NIL;
-	ListCell *cell;
+	int n = list_length(entries);
 
-	foreach (cell, values)
-		result = lappend(result, revealed(door, lfirst(cell)));
-	return result;
-}
-
-/* coalesce(email, 'n/a') */
-static Expr *
-reveal_coalesce(const Door *door, CoalesceExpr *coalesce)
-{
-	coalesce->args = all_revealed(door, coalesce->args);
-	coalesce->coalescetype = TEXTOID;
-	return (Expr *) coalesce;
-}
-
-/* CASE WHEN ... THEN email ELSE 'none' END */
-static Expr *
-reveal_case(const Door *door, CaseExpr *choice)
-{
-	ListCell *cell;
-
-	foreach (cell, choice->args)
+	for (int i = 0; i < n; i++)
 	{
-		CaseWhen *when = lfirst_node(CaseWhen, cell);
+		TargetEntry *entry = list_nth_node(TargetEntry, entries, i);
 
-		when->result = revealed(door, when->result);
+		if (!shows(door, entry))
+			continue;
+		entries = sdes_keep_sorted(entries, entry);
+		entry->expr = sdes_door_reveal(door, entry->expr);
 	}
-	choice->defresult = revealed(door, choice->defresult);
-	choice->casetype = TEXTOID;
-	return (Expr *) choice;
+	return entries;
 }
 
-/*
- * A constant of the statement is its own text again. (While ciphertext is taken
- * as input it may be the constant of somebody else.)
- */
-static Expr *
-reveal_constant(const Door *door, Const *constant)
-{
-	Oid collation = exprCollation((Node *) constant);
-	const SdesType *type = sdes_types[encrypted_type(door, (Expr *) constant)];
-	struct varlena *value = (struct varlena *) DatumGetPointer(constant->constvalue);
-	Datum plain;
+/* ---- SELECT ... FROM (the query) ---- */
 
-	if (constant->constisnull)
-		return (Expr *) makeNullConst(TEXTOID, -1, collation);
-	if (sdes_value_takes_ciphertext() || !sdes_value_is_literal(value))
-		return call_reveal(door, (Expr *) constant);
-	plain = PointerGetDatum(sdes_value_literal(value, type));
-	return (Expr *) makeConst(TEXTOID, -1, collation, -1, plain, false, false);
-}
-
-/*
- * The text of an expression, for who may see it. Where a choice mixes columns
- * with constants, each branch is revealed for itself. (Constants of views and
- * defaults are not in the tree yet at parse analysis.)
- */
-static Expr *
-revealed(const Door *door, Expr *value)
-{
-	if (sdes_type_by_oid(door->types, exprType((Node *) value)) < 0)
-		return call_reveal(door, value);
-	switch (nodeTag(value))
-	{
-		case T_CoalesceExpr:
-			return reveal_coalesce(door, (CoalesceExpr *) value);
-		case T_CaseExpr:
-			return reveal_case(door, (CaseExpr *) value);
-		case T_Const:
-			return reveal_constant(door, (Const *) value);
-		default:
-			return call_reveal(door, value);
-	}
-}
-
-static void
-wrap_in_place(const Door *door, List *entries)
-{
-	ListCell *cell;
-
-	foreach (cell, entries)
-	{
-		TargetEntry *entry = lfirst(cell);
-
-		if (is_encrypted(door, entry))
-			entry->expr = revealed(door, entry->expr);
-	}
-}
-
-/* The select list of SELECT ... FROM (inner), with the inner one's names. */
+/* The select list over a query, with that one's names. */
 static List *
-select_list_over(const Door *door, Query *inner)
+select_list_over(const SdesDoor *door, Query *inner)
 {
 	List *entries = NIL;
 	ListCell *cell;
@@ -222,10 +91,12 @@ select_list_over(const Door *door, Query *inner)
 			continue;
 		column = (Expr *) makeVar(1, from->resno, exprType(expr), exprTypmod(expr),
 		                          exprCollation(expr), 0);
-		if (is_encrypted(door, from))
-			column = call_reveal(door, column);
+		if (shows(door, from))
+			column = sdes_door_call(door, column);
 		entry = makeTargetEntry(column, list_length(entries) + 1,
 		                        from->resname ? pstrdup(from->resname) : NULL, false);
+		entry->resorigtbl = from->resorigtbl;
+		entry->resorigcol = from->resorigcol;
 		entries = lappend(entries, entry);
 	}
 	return entries;
@@ -234,129 +105,95 @@ select_list_over(const Door *door, Query *inner)
 static RangeTblEntry *
 subquery_entry(Query *inner)
 {
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	ListCell *cell;
-	List *names = NIL;
+	RangeTblEntry *rte = sdes_result_entry(RTE_SUBQUERY, inner);
 
-	foreach (cell, inner->targetList)
-	{
-		TargetEntry *entry = lfirst(cell);
-
-		if (!entry->resjunk)
-			names = lappend(
-			    names, makeString(pstrdup(entry->resname ? entry->resname : "?column?")));
-	}
-	rte->rtekind = RTE_SUBQUERY;
 	rte->subquery = inner;
-	rte->alias = makeAlias("result", NIL);
-	rte->eref = makeAlias("result", names);
-	rte->inFromCl = true;
-#if PG_VERSION_NUM < 160000
-	rte->requiredPerms = 0;
-#endif
 	return rte;
 }
 
-/* Set operations: the whole query becomes a subquery of SELECT reveal(...). */
+/* DISTINCT, set operations: the query becomes a subquery of SELECT reveal(...). */
 static void
-wrap_as_subquery(const Door *door, Query *query)
+wrap_as_subquery(SdesDoor *door, Query *query)
 {
-	Query *inner = makeNode(Query);
-	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query *inner = sdes_move_below(query);
 
-	*inner = *query;
-	inner->canSetTag = true;
-	ref->rtindex = 1;
-
-	memset(query, 0, sizeof(*query));
-	query->type = T_Query;
-	query->commandType = CMD_SELECT;
-	query->querySource = inner->querySource;
-	query->queryId = inner->queryId;
-	query->canSetTag = inner->canSetTag;
-	query->stmt_location = inner->stmt_location;
-	query->stmt_len = inner->stmt_len;
+	if (inner->hasModifyingCTE)
+		sdes_hoist_with(query, inner);
 	query->rtable = list_make1(subquery_entry(inner));
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	door->queries = list_make1(inner);
 	query->targetList = select_list_over(door, inner);
 }
 
-/*
- * Columns of UNION, INTERSECT and EXCEPT cannot be wrapped where they stand. A
- * data-modifying WITH has to stay at the top level; its set operation keeps
- * its ciphertext.
- */
-static void
-rewrite(Query *query)
-{
-	Door door;
+/* ---- statements ---- */
 
-	if (query->commandType == CMD_UTILITY || !find_door(&door))
-		return;
-	if (query->commandType != CMD_SELECT)
-		wrap_in_place(&door, query->returningList);
-	else if (query->setOperations == NULL)
-		wrap_in_place(&door, query->targetList);
-	else if (any_encrypted(&door, query->targetList) && !query->hasModifyingCTE)
-		wrap_as_subquery(&door, query);
-}
-
-/*
- * A client's Describe of a kept statement may analyse it anew; the server has
- * then no current statement text. So it is when deferred triggers run at a
- * Sync; but whatever a function runs has a context that errors would tell of.
- */
+/* Whether a copy of an expression would do something else, or do much a second time. */
 static bool
-is_described(void)
+stays_single(const SdesDoor *door, const TargetEntry *entry)
 {
-	return debug_query_string == NULL && ActivePortal == NULL && IsTransactionState() &&
-	       error_context_stack == NULL;
+	Node *expr = (Node *) entry->expr;
+
+	return entry->ressortgroupref != 0 && shows(door, entry) &&
+	       (contain_volatile_functions(expr) || expression_returns_set(expr) ||
+	        checkExprHasSubLink(expr));
 }
 
 static bool
-is_for_client(const ParseState *pstate)
+can_be_wrapped_in_place(const SdesDoor *door, const Query *query)
 {
-	return MyBackendType == B_BACKEND && utility_depth == 0 && !am_walsender &&
-	       (pstate->p_sourcetext == debug_query_string || is_described());
+	ListCell *cell;
+
+	if (query->setOperations != NULL || query->distinctClause != NIL)
+		return false;
+	if (query->rowMarks != NIL)
+		return true; /* a cursor over it may be for updates */
+	foreach (cell, query->targetList)
+		if (stays_single(door, lfirst_node(TargetEntry, cell)))
+			return false;
+	return true;
 }
 
 static void
-analyze(ParseState *pstate, Query *query, JumbleState *jstate)
+rewrite_select(SdesDoor *door, Query *query)
 {
-	if (previous_analyze)
-		previous_analyze(pstate, query, jstate);
-	sdes_policy_remember_login();
-	if (is_for_client(pstate))
-		rewrite(query);
+	sdes_reveal_in_query(door, query);
+	door->queries = list_make1(query);
+	if (can_be_wrapped_in_place(door, query))
+		query->targetList = wrap_in_place(door, query->targetList);
+	else if (any_shows(door, query->targetList))
+		wrap_as_subquery(door, query);
 }
 
 static void
-utility(PlannedStmt *pstmt, const char *source, bool read_only,
-        ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
-        DestReceiver *dest, QueryCompletion *qc)
+rewrite_with(SdesDoor *door, Query *query)
 {
-	utility_depth++;
-	PG_TRY();
+	if (query->commandType == CMD_SELECT)
+		rewrite_select(door, query);
+	else
 	{
-		if (previous_utility)
-			previous_utility(pstmt, source, read_only, context, params, env, dest, qc);
-		else
-			standard_ProcessUtility(pstmt, source, read_only, context, params, env, dest,
-			                        qc);
+		door->queries = list_make1(query);
+		sdes_reveal_in_entries(door, query->returningList);
+		query->returningList = wrap_in_place(door, query->returningList);
 	}
-	PG_FINALLY();
-	{
-		utility_depth--;
-	}
-	PG_END_TRY();
+}
+
+/* EXPLAIN of CREATE TABLE AS stores nothing, but tells what that would do. */
+static void
+rewrite_held(Node *statement)
+{
+	if (IsA(statement, ExplainStmt))
+		sdes_rewrite(castNode(Query, ((ExplainStmt *) statement)->query));
+	else if (IsA(statement, DeclareCursorStmt) &&
+	         strcmp(((DeclareCursorStmt *) statement)->portalname, DUMP_CURSOR) != 0)
+		sdes_rewrite(castNode(Query, ((DeclareCursorStmt *) statement)->query));
 }
 
 void
-sdes_reveal_init(void)
+sdes_rewrite(Query *query)
 {
-	previous_analyze = post_parse_analyze_hook;
-	post_parse_analyze_hook = analyze;
-	previous_utility = ProcessUtility_hook;
-	ProcessUtility_hook = utility;
-	sdes_batch_init();
+	SdesDoor door;
+
+	if (query->commandType == CMD_UTILITY)
+		rewrite_held(query->utilityStmt);
+	else if (sdes_door_find(&door))
+		rewrite_with(&door, query);
 }

@@ -6,7 +6,16 @@
 #define SDES_COMPARE_H
 
 #include "fmgr.h"
+#include "sdes_compat.h"
 #include "types/types.h"
+
+/* An SQL function in one line. */
+#define SDES_FUNCTION(name, body)                                                          \
+	SDES_SQL_FUNCTION(name);                                                               \
+	Datum name(PG_FUNCTION_ARGS)                                                           \
+	{                                                                                      \
+		body;                                                                              \
+	}
 
 /* What an argument of an operator is. */
 typedef enum SdesSide

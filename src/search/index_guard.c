@@ -30,6 +30,7 @@
 #include "sdes_compat.h"
 #include "search/objects.h"
 #include "tcop/utility.h"
+#include "types/typmod.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -80,6 +81,14 @@ check_key(const Key *key)
 	Oid base = getBaseTypeAndTypmod(key->type, &typmod);
 	int type = objects ? sdes_type_by_oid(objects->types, base) : -1;
 
+	if (objects != NULL && type < 0 &&
+	    sdes_holds_tokenless(objects->types, key->type, key->typmod))
+		ereport(ERROR,
+		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		         errmsg("column \"%s\" cannot be a key of %s", key->column, key->what),
+		         errdetail("It holds encrypted values that carry no search token by which "
+		                   "they could be compared."),
+		         errhint("Declare them 'searchable'.")));
 	if (type < 0)
 		return;
 	if (key->opclass_family == family(psprintf("%s_order_ops", sdes_type_name(type))))

@@ -12,16 +12,9 @@
 #include "sdes_compat.h"
 #include "search/compare.h"
 
-#define FUNCTION(name, body)                                                               \
-	SDES_SQL_FUNCTION(name);                                                               \
-	Datum name(PG_FUNCTION_ARGS)                                                           \
-	{                                                                                      \
-		body;                                                                              \
-	}
-
 #define RELATION(name, type, kind, left, right, relation)                                  \
-	FUNCTION(name,                                                                         \
-	         PG_RETURN_BOOL(sdes_compare(&(type), kind, left, right, fcinfo) relation 0))
+	SDES_FUNCTION(                                                                         \
+	    name, PG_RETURN_BOOL(sdes_compare(&(type), kind, left, right, fcinfo) relation 0))
 
 #define COMPARISONS(prefix, sides, type, kind, left, right)                                \
 	RELATION(prefix##_eq_##sides, type, kind, left, right, ==)                             \
@@ -29,8 +22,8 @@
 	RELATION(prefix##_le_##sides, type, kind, left, right, <=)                             \
 	RELATION(prefix##_ge_##sides, type, kind, left, right, >=)                             \
 	RELATION(prefix##_gt_##sides, type, kind, left, right, >)                              \
-	FUNCTION(prefix##_cmp_##sides,                                                         \
-	         PG_RETURN_INT32(sdes_compare(&(type), kind, left, right, fcinfo)))
+	SDES_FUNCTION(prefix##_cmp_##sides,                                                    \
+	              PG_RETURN_INT32(sdes_compare(&(type), kind, left, right, fcinfo)))
 
 #define TYPE_COMPARISONS(prefix, type)                                                     \
 	COMPARISONS(prefix, vv, type, SDES_TOKEN_EXACT, SDES_VALUE, SDES_VALUE)                \
@@ -66,9 +59,11 @@ hash_extended(const SdesType *type, SdesSide side, Datum argument, uint64 seed)
 }
 
 #define HASHES(prefix, side_name, type, side)                                              \
-	FUNCTION(prefix##_hash_##side_name, return hash(&(type), side, PG_GETARG_DATUM(0)))    \
-	FUNCTION(prefix##_hash_extended_##side_name,                                           \
-	         return hash_extended(&(type), side, PG_GETARG_DATUM(0), PG_GETARG_INT64(1)))
+	SDES_FUNCTION(prefix##_hash_##side_name,                                               \
+	              return hash(&(type), side, PG_GETARG_DATUM(0)))                          \
+	SDES_FUNCTION(                                                                         \
+	    prefix##_hash_extended_##side_name,                                                \
+	    return hash_extended(&(type), side, PG_GETARG_DATUM(0), PG_GETARG_INT64(1)))
 
 HASHES(enc_text, v, sdes_type_text, SDES_VALUE)
 HASHES(enc_text, t, sdes_type_text, SDES_PLAIN)

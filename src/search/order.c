@@ -40,6 +40,9 @@ typedef struct Sorting
 	Oid collation;
 	MemoryContext context; /* of this and of all plaintexts */
 	HTAB *opened;
+	text **plains; /* all of them: the table is gone when they have to be wiped */
+	Size nplains;
+	Size room;
 	Size bytes; /* of plaintexts */
 	Size limit;
 } Sorting;
@@ -72,26 +75,27 @@ make_table(Sorting *sorting)
 	sorting->bytes = 0;
 }
 
-static void
-wipe_all(Sorting *sorting)
-{
-	HASH_SEQ_STATUS seq;
-	Opened *entry;
-
-	if (sorting->opened == NULL)
-		return;
-	hash_seq_init(&seq, sorting->opened);
-	while ((entry = hash_seq_search(&seq)) != NULL)
-	{
-		if (entry->plain != NULL)
-			sdes_wipe(VARDATA_ANY(entry->plain), VARSIZE_ANY_EXHDR(entry->plain));
-	}
-}
-
+/* When memory goes, it goes with that of its children first. */
 static void
 wipe_at_end(void *arg)
 {
-	wipe_all(arg);
+	Sorting *sorting = arg;
+
+	for (Size i = 0; i < sorting->nplains; i++)
+		sdes_wipe(VARDATA_ANY(sorting->plains[i]), VARSIZE_ANY_EXHDR(sorting->plains[i]));
+	sorting->nplains = 0;
+}
+
+static void
+add_plain(Sorting *sorting, text *plain)
+{
+	if (sorting->nplains == sorting->room)
+	{
+		sorting->room *= 2;
+		sorting->plains = repalloc_huge(sorting->plains, sorting->room * sizeof(text *));
+	}
+	sorting->plains[sorting->nplains++] = plain;
+	sorting->bytes += sizeof(Opened) + sizeof(text *) + VARSIZE_ANY(plain);
 }
 
 /* Makes room when the plaintexts take more than they may; both arguments are kept. */
@@ -102,7 +106,12 @@ shrink(Sorting *sorting)
 
 	if (sorting->bytes < sorting->limit)
 		return;
-	wipe_all(sorting);
+	for (Size i = 0; i < sorting->nplains; i++)
+	{
+		sdes_wipe(VARDATA_ANY(sorting->plains[i]), VARSIZE_ANY_EXHDR(sorting->plains[i]));
+		pfree(sorting->plains[i]);
+	}
+	sorting->nplains = 0;
 	hash_destroy(sorting->opened);
 	sorting->opened = NULL;
 	old = MemoryContextSwitchTo(sorting->context);
@@ -130,10 +139,10 @@ open_value(Sorting *sorting, struct varlena *value)
 	old = MemoryContextSwitchTo(sorting->context);
 	plain = sdes_value_sort_text(value, sorting->type, &masked);
 	MemoryContextSwitchTo(old);
+	add_plain(sorting, plain);
 	entry = hash_search(sorting->opened, &id, HASH_ENTER, NULL);
 	entry->plain = plain;
 	entry->masked = masked;
-	sorting->bytes += sizeof(Opened) + VARSIZE_ANY(plain);
 	return entry;
 }
 
@@ -218,6 +227,8 @@ make_sorting(const SdesType *type, Oid collation, MemoryContext parent)
 	sorting->collation = collation;
 	sorting->context = context;
 	sorting->limit = (Size) work_mem * 1024;
+	sorting->room = 64;
+	sorting->plains = palloc(sorting->room * sizeof(text *));
 	make_table(sorting);
 	callback->func = wipe_at_end;
 	callback->arg = sorting;
@@ -247,20 +258,13 @@ compare_once(const SdesType *type, PG_FUNCTION_ARGS)
 	return result;
 }
 
-#define FUNCTION(name, body)                                                               \
-	SDES_SQL_FUNCTION(name);                                                               \
-	Datum name(PG_FUNCTION_ARGS)                                                           \
-	{                                                                                      \
-		body;                                                                              \
-	}
-
 #define ORDER(prefix, type)                                                                \
-	FUNCTION(prefix##_order_lt, PG_RETURN_BOOL(compare_once(&(type), fcinfo) < 0))         \
-	FUNCTION(prefix##_order_le, PG_RETURN_BOOL(compare_once(&(type), fcinfo) <= 0))        \
-	FUNCTION(prefix##_order_ge, PG_RETURN_BOOL(compare_once(&(type), fcinfo) >= 0))        \
-	FUNCTION(prefix##_order_gt, PG_RETURN_BOOL(compare_once(&(type), fcinfo) > 0))         \
-	FUNCTION(prefix##_order_cmp, PG_RETURN_INT32(compare_once(&(type), fcinfo)))           \
-	FUNCTION(prefix##_order_support, return support(&(type), fcinfo))
+	SDES_FUNCTION(prefix##_order_lt, PG_RETURN_BOOL(compare_once(&(type), fcinfo) < 0))    \
+	SDES_FUNCTION(prefix##_order_le, PG_RETURN_BOOL(compare_once(&(type), fcinfo) <= 0))   \
+	SDES_FUNCTION(prefix##_order_ge, PG_RETURN_BOOL(compare_once(&(type), fcinfo) >= 0))   \
+	SDES_FUNCTION(prefix##_order_gt, PG_RETURN_BOOL(compare_once(&(type), fcinfo) > 0))    \
+	SDES_FUNCTION(prefix##_order_cmp, PG_RETURN_INT32(compare_once(&(type), fcinfo)))      \
+	SDES_FUNCTION(prefix##_order_support, return support(&(type), fcinfo))
 
 ORDER(enc_text, sdes_type_text)
 ORDER(enc_pan, sdes_type_pan)

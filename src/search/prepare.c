@@ -3,17 +3,20 @@
  *		What comparisons need is obtained before a statement runs.
  *
  * An index compares with one of its pages locked, where nothing may be waited for. So
- * where a plan compares encrypted values, the keys and the privileges that this may
- * take are brought here first: the wait for an HSM that hangs can be cancelled, and
- * blocks nobody.
+ * where a plan searches an index by encrypted values, the keys and the privileges that
+ * this may take are brought here first: the wait for an HSM that hangs can be
+ * cancelled, and blocks nobody. All other comparisons get for themselves what they
+ * need, when they need it.
  */
 #include "postgres.h"
 
 #include "search/prepare.h"
 
+#include "access/parallel.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "keyring/keyring.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "policy/policy.h"
 #include "search/objects.h"
@@ -21,89 +24,164 @@
 #include "utils/syscache.h"
 #include "value/value.h"
 
-static ExecutorStart_hook_type previous_start = NULL;
+static ExecutorRun_hook_type previous_run = NULL;
 
 typedef enum Comparing
 {
 	COMPARES_NOTHING,
 	COMPARES_VALUES, /* stored ones as a rule, which takes no key */
-	COMPARES_TEXT
+	COMPARES_TEXT    /* or literals, of which tokens have to be made */
 } Comparing;
 
-static Comparing
-compares_by(const PlanInvalItem *item, const SdesSearchObjects *objects)
+typedef struct Search
 {
-	for (int i = 0; item->cacheId == PROCOID && i < objects->ncomparisons; i++)
-		if (item->hashValue == objects->comparisons[i].function)
-			return objects->comparisons[i].with_text ? COMPARES_TEXT : COMPARES_VALUES;
-	return COMPARES_NOTHING;
+	const SdesSearchObjects *objects;
+	ParamListInfo params;
+	Comparing most;
+} Search;
+
+static const SdesComparison *
+find_comparison(uint32 function, const SdesSearchObjects *objects)
+{
+	for (int i = 0; i < objects->ncomparisons; i++)
+		if (objects->comparisons[i].function == function)
+			return &objects->comparisons[i];
+	return NULL;
 }
 
 /*
  * By the functions that a plan depends on: an index is searched by an operator of the
- * statement.
+ * statement. Only functions of extensions are listed, so mostly there is nothing to
+ * look at. A parallel worker gets its part of a plan without that list.
  */
-static Comparing
-compares(const PlannedStmt *plan)
+static bool
+may_compare(const PlannedStmt *plan)
 {
-	Comparing most = COMPARES_NOTHING;
 	const SdesSearchObjects *objects;
 	ListCell *cell;
 
-	/* Only functions of extensions are listed, so mostly there is nothing to look at. */
-	if (plan->invalItems == NIL)
-		return COMPARES_NOTHING;
+	if (plan->invalItems == NIL && !IsParallelWorker())
+		return false;
 	objects = sdes_search_objects();
 	if (objects == NULL)
-		return COMPARES_NOTHING;
+		return false;
 	foreach (cell, plan->invalItems)
-		most = Max(most, compares_by(lfirst(cell), objects));
-	return most;
+	{
+		const PlanInvalItem *item = lfirst(cell);
+
+		if (item->cacheId == PROCOID && find_comparison(item->hashValue, objects))
+			return true;
+	}
+	return IsParallelWorker();
 }
 
-/*
- * Whether a parameter is a literal that no column has taken. (What the statement's own
- * literals take was fetched when they were sealed, as it was parsed.)
- */
 static bool
-has_literals(const QueryDesc *query)
+is_literal_param(const Search *search, const Param *param)
 {
-	const SdesSearchObjects *objects = sdes_search_objects();
-	const ParamListInfo params = query->params;
+	ParamListInfo params = search->params;
+	ParamExternData room;
+	const ParamExternData *value;
 
-	for (int i = 0; params != NULL && params->paramFetch == NULL && i < params->numParams;
-	     i++)
+	if (param->paramkind != PARAM_EXTERN || params == NULL || param->paramid < 1 ||
+	    param->paramid > params->numParams)
+		return false;
+	value = params->paramFetch ? params->paramFetch(params, param->paramid, true, &room)
+	                           : &params->params[param->paramid - 1];
+	return !value->isnull && sdes_type_by_oid(search->objects->types, value->ptype) >= 0 &&
+	       sdes_value_is_literal(PG_DETOAST_DATUM_PACKED(value->value));
+}
+
+/* Whether a token has to be made of an operand. A constant is a literal. */
+static bool
+takes_token(const Search *search, const List *operands)
+{
+	ListCell *cell;
+
+	foreach (cell, operands)
 	{
-		const ParamExternData *param = &params->params[i];
+		const Node *operand = lfirst(cell);
 
-		if (!param->isnull && sdes_type_by_oid(objects->types, param->ptype) >= 0 &&
-		    sdes_value_is_literal(PG_DETOAST_DATUM_PACKED(param->value)))
+		if (IsA(operand, Const) ||
+		    (IsA(operand, Param) && is_literal_param(search, (const Param *) operand)))
 			return true;
 	}
 	return false;
 }
 
-static void
-start(QueryDesc *query, int flags)
+static bool
+look_at_qual(Node *node, void *context)
 {
-	Comparing comparing = COMPARES_NOTHING;
+	Search *search = context;
+	const SdesComparison *comparison = NULL;
+	const List *operands = NIL;
+	Oid function = InvalidOid;
 
-	if (!(flags & EXEC_FLAG_EXPLAIN_ONLY))
-		comparing = compares(query->plannedstmt);
-	if (comparing != COMPARES_NOTHING)
+	if (node == NULL)
+		return false;
+	if (IsA(node, OpExpr))
 	{
-		sdes_policy_prepare();
-		sdes_keyring_prepare(comparing == COMPARES_TEXT || has_literals(query));
+		function = ((const OpExpr *) node)->opfuncid;
+		operands = ((const OpExpr *) node)->args;
 	}
-	if (previous_start)
-		previous_start(query, flags);
+	else if (IsA(node, ScalarArrayOpExpr))
+	{
+		function = ((const ScalarArrayOpExpr *) node)->opfuncid;
+		operands = ((const ScalarArrayOpExpr *) node)->args;
+	}
+	if (OidIsValid(function))
+		comparison = find_comparison(
+		    GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function)), search->objects);
+	if (comparison != NULL)
+		search->most = comparison->with_text || takes_token(search, operands)
+		                   ? COMPARES_TEXT
+		                   : Max(search->most, COMPARES_VALUES);
+	return expression_tree_walker(node, look_at_qual, context);
+}
+
+/* By what indexes are searched, here and below. */
+static bool
+look_at_plan(PlanState *state, void *context)
+{
+	const Plan *plan = state->plan;
+	List *quals = NIL;
+
+	if (IsA(plan, IndexScan))
+		quals = ((const IndexScan *) plan)->indexqual;
+	else if (IsA(plan, IndexOnlyScan))
+		quals = ((const IndexOnlyScan *) plan)->indexqual;
+	else if (IsA(plan, BitmapIndexScan))
+		quals = ((const BitmapIndexScan *) plan)->indexqual;
+	look_at_qual((Node *) quals, context);
+	return planstate_tree_walker(state, look_at_plan, context);
+}
+
+/*
+ * Each time that rows are asked for: between two FETCHes role, grants and keys may
+ * have become others.
+ */
+static void
+run(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
+{
+	if (may_compare(query->plannedstmt) && query->planstate != NULL)
+	{
+		Search search = {.objects = sdes_search_objects(), .params = query->params};
+
+		look_at_plan(query->planstate, &search);
+		if (search.most != COMPARES_NOTHING)
+		{
+			sdes_policy_prepare();
+			sdes_keyring_prepare(search.most == COMPARES_TEXT);
+		}
+	}
+	if (previous_run)
+		previous_run(query, direction, count, once);
 	else
-		standard_ExecutorStart(query, flags);
+		standard_ExecutorRun(query, direction, count, once);
 }
 
 void
 sdes_prepare_init(void)
 {
-	previous_start = ExecutorStart_hook;
-	ExecutorStart_hook = start;
+	previous_run = ExecutorRun_hook;
+	ExecutorRun_hook = run;
 }

@@ -70,6 +70,7 @@ typedef struct Finding
 	bool encrypted;         /* the type holds an encrypted value */
 	const char *bucketless; /* and one of no bucket: the name of its type, or NULL */
 	List *pans;             /* hashes of the buckets of card numbers in it */
+	bool tokenless;         /* and one without a search token */
 } Finding;
 
 static void look_into(Oid type, int32 typmod, Finding *finding);
@@ -92,6 +93,7 @@ look_into(Oid type, int32 typmod, Finding *finding)
 	if (encrypted >= 0)
 	{
 		finding->encrypted = true;
+		finding->tokenless |= typmod < 0 || !(typmod & SDES_SEARCHABLE);
 		if (typmod < 0)
 			finding->bucketless = sdes_type_name(encrypted);
 		else if (encrypted == SDES_ENC_PAN)
@@ -105,6 +107,15 @@ look_into(Oid type, int32 typmod, Finding *finding)
 		look_into(get_multirange_range(base), -1, finding);
 	else if (OidIsValid(relation = get_typ_typrelid(base)))
 		for_each_column(relation, look_into_column, finding);
+}
+
+bool
+sdes_holds_tokenless(const Oid *types, Oid type, int32 typmod)
+{
+	Finding finding = {.types = types};
+
+	look_into(type, typmod, &finding);
+	return finding.tokenless;
 }
 
 /* A dump that is being restored brings its grants later, and they were judged before. */

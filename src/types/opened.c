@@ -72,16 +72,41 @@ category_can(const SdesOpeners *openers, Oid base)
 	}
 }
 
+/* What needs no look into the catalog, since every statement is full of them. */
+static bool
+is_number_or_date(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
 /* Of an encrypted type the text is sealed, so that is none. */
 static bool
 can_hold_text(const SdesOpeners *openers, Oid type)
 {
-	Oid base = getBaseType(type);
+	Oid base;
 	Oid element;
 
 	check_stack_depth();
-	if (base == TEXTOID || base == VARCHAROID)
+	if (type == TEXTOID || type == VARCHAROID)
 		return true;
+	if (is_number_or_date(type))
+		return false;
+	base = getBaseType(type);
 	if (sdes_type_by_oid(openers->types, base) >= 0)
 		return false;
 	element = get_element_type(base);
@@ -239,12 +264,18 @@ nth_carries(SdesPlace *place, List *expressions, AttrNumber number)
 }
 
 static bool
+is_table(const RangeTblEntry *rte)
+{
+	return rte->rtekind == RTE_RELATION && rte->relkind != RELKIND_VIEW;
+}
+
+static bool
 entry_column(SdesPlace *place, RangeTblEntry *rte, AttrNumber number)
 {
 	switch (rte->rtekind)
 	{
 		case RTE_RELATION:
-			return rte->relkind == RELKIND_VIEW &&
+			return !is_table(rte) &&
 			       query_column(NULL, place->search, view_query(place->search, rte->relid),
 			                    number);
 		case RTE_SUBQUERY:
@@ -451,13 +482,25 @@ expression_carries(Node *node, SdesPlace *place)
 	}
 }
 
+/* Constants, and columns of tables: nothing was opened on the way to these. */
+static bool
+is_beginning(Node *node, const SdesPlace *place)
+{
+	const Var *var = (Var *) node;
+
+	if (IsA(node, Const))
+		return true;
+	return IsA(node, Var) && var->varlevelsup == 0 && !IS_SPECIAL_VARNO(var->varno) &&
+	       is_table(rt_fetch(var->varno, place->query->rtable));
+}
+
 static bool
 carries(Node *node, void *context)
 {
 	SdesPlace *place = context;
 	const SdesOpeners *openers = place->search->openers;
 
-	if (node == NULL || IsA(node, Const))
+	if (node == NULL || is_beginning(node, place))
 		return false;
 	check_stack_depth();
 	if (IsA(node, List))

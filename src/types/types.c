@@ -110,5 +110,6 @@ sdes_type_coerce(const SdesType *type, PG_FUNCTION_ARGS)
 Datum
 sdes_type_to_text(const SdesType *type, PG_FUNCTION_ARGS)
 {
+	sdes_value_note_opened();
 	PG_RETURN_TEXT_P(sdes_value_open(PG_GETARG_VARLENA_PP(0), type));
 }

@@ -5,7 +5,15 @@
 #ifndef SDES_TYPMOD_H
 #define SDES_TYPMOD_H
 
+#include "postgres.h"
+
 /* Refuses columns of no bucket from here on; called once when preloaded. */
 extern void sdes_column_guard_init(void);
+
+/*
+ * Whether a type has values without a search token in it, be it in a domain, an array, a
+ * range or a composite. types are those of sdes_type_oids().
+ */
+extern bool sdes_holds_tokenless(const Oid *types, Oid type, int32 typmod);
 
 #endif

@@ -4,13 +4,10 @@
  */
 #include "postgres.h"
 
-#include "crypto/secret.h"
 #include "policy/policy.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
-#include "value/cipher.h"
-#include "value/encoding.h"
-#include "value/value.h"
+#include "value/internal.h"
 
 static SdesBytes
 bytes_of(struct varlena *value)
@@ -90,13 +87,6 @@ sdes_value_open_revealing(SdesRevealing *items, int n)
 	pfree(opened);
 }
 
-static void
-wipe_text(text *plain)
-{
-	sdes_wipe(VARDATA(plain), VARSIZE(plain) - VARHDRSZ);
-	pfree(plain);
-}
-
 text *
 sdes_value_revealed(SdesRevealing *item)
 {
@@ -110,7 +100,7 @@ sdes_value_revealed(SdesRevealing *item)
 	else
 	{
 		item->plain = item->type->mask(plain);
-		wipe_text(plain);
+		sdes_value_wipe(plain);
 	}
 	return item->plain;
 }
@@ -121,7 +111,7 @@ sdes_value_wipe_revealing(SdesRevealing *items, int n)
 	for (int i = 0; i < n; i++)
 	{
 		if (items[i].plain != NULL)
-			wipe_text(items[i].plain);
+			sdes_value_wipe(items[i].plain);
 		items[i].plain = NULL;
 	}
 }

@@ -181,7 +181,7 @@ made_token(const SdesEnvelope *envelope, const SdesType *type, SdesTokenKind kin
 static void
 refuse_under_lock(SdesTokenKind kind)
 {
-	if (sdes_keyring_must_not_wait())
+	if (sdes_must_not_wait())
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("index holds an encrypted value without a search token"),
 		                errhint("Declare the column '%s' and rebuild the index.",

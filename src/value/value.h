@@ -205,6 +205,14 @@ extern text *sdes_value_sort_text(struct varlena *value, const SdesType *type,
                                   bool *masked);
 
 /*
+ * Whether this process has opened a value in the present transaction, so that what it
+ * has at hand may be plaintext; and the note of it. (A parallel worker's leader does
+ * not hear of that.)
+ */
+extern bool sdes_value_opened_here(void);
+extern void sdes_value_note_opened(void);
+
+/*
  * Raises an error where plaintext would end up in the work of a maintenance
  * command: ANALYZE, index builds, REFRESH MATERIALIZED VIEW.
  */

@@ -19,15 +19,38 @@ the_key(void)
 	return aead;
 }
 
+static int
+all_tokens(const SdesEnvelope *e)
+{
+	return e->ntokens + e->nci;
+}
+
+/* Those of the text, then those of the lower-cased one, no two under one search key. */
+static void
+check_tokens(const SdesEnvelope *e, const uint8_t *at)
+{
+	for (int i = 0; i < all_tokens(e); i++, at += SDES_ENVELOPE_TOKEN_FIELD)
+	{
+		const SdesToken *token = i < e->ntokens ? &e->tokens[i] : &e->ci[i - e->ntokens];
+
+		REQUIRE(token->search_key == (at[0] << 8 | at[1]));
+		REQUIRE(memcmp(token->token, at + 2, SDES_TOKEN_SIZE) == 0);
+	}
+	REQUIRE(e->ntokens < 2 || e->tokens[0].search_key != e->tokens[1].search_key);
+	REQUIRE(e->nci < 2 || e->ci[0].search_key != e->ci[1].search_key);
+}
+
 /* The parts stand one after the other and fill the input. */
 static void
 check_sizes(SdesBytes input, const SdesEnvelope *e)
 {
 	REQUIRE(e->ntokens >= 0 && e->ntokens <= 2);
-	REQUIRE(sdes_envelope_size(e->ntokens, e->sealed.ciphertext.size) == input.size);
+	REQUIRE(e->nci >= 0 && e->nci <= 2);
+	REQUIRE(sdes_envelope_size(all_tokens(e), e->sealed.ciphertext.size) == input.size);
 	REQUIRE(e->header.data == input.data);
 	REQUIRE(e->header.size ==
-	        SDES_ENVELOPE_HEADER_SIZE + (size_t) e->ntokens * SDES_ENVELOPE_TOKEN_FIELD);
+	        SDES_ENVELOPE_HEADER_SIZE + (size_t) all_tokens(e) * SDES_ENVELOPE_TOKEN_FIELD);
+	check_tokens(e, input.data + SDES_ENVELOPE_HEADER_SIZE);
 	REQUIRE(e->sealed.nonce == input.data + 3 + SDES_KEY_ID_SIZE);
 	REQUIRE(e->sealed.ciphertext.data == input.data + e->header.size);
 	REQUIRE(e->sealed.tag == input.data + input.size - SDES_AEAD_TAG_SIZE);
@@ -40,7 +63,9 @@ spec_of(const SdesEnvelope *e, const SdesValueContext *context)
 	SdesSealSpec spec = {.context = *context,
 	                     .bytes = (e->flags & SDES_ENVELOPE_BYTES) != 0,
 	                     .ntokens = e->ntokens,
-	                     .tokens = {e->tokens[0], e->tokens[1]}};
+	                     .tokens = {e->tokens[0], e->tokens[1]},
+	                     .nci = e->nci,
+	                     .ci = {e->ci[0], e->ci[1]}};
 
 	memcpy(spec.key_id, e->key_id, sizeof(spec.key_id));
 	return spec;
@@ -50,7 +75,7 @@ spec_of(const SdesEnvelope *e, const SdesValueContext *context)
 static uint8_t *
 seal_again(const SdesEnvelope *e, const SdesValueContext *context, SdesBytes text)
 {
-	uint8_t *out = fuzz_room(sdes_envelope_size(e->ntokens, text.size));
+	uint8_t *out = fuzz_room(sdes_envelope_size(all_tokens(e), text.size));
 	SdesSealSpec spec = spec_of(e, context);
 
 	REQUIRE(sdes_envelope_seal_with_nonce(the_key(), &spec, e->sealed.nonce, text, out) ==
@@ -99,9 +124,9 @@ check_seal(const SdesEnvelope *e, const SdesValueContext *context)
 	SdesEnvelope parsed;
 
 	REQUIRE(memcmp(sealed, e->header.data, e->header.size) == 0);
-	REQUIRE(
-	    sdes_envelope_parse(sdes_bytes(sealed, sdes_envelope_size(e->ntokens, text.size)),
-	                        &parsed) == SDES_OK);
+	REQUIRE(sdes_envelope_parse(
+	            sdes_bytes(sealed, sdes_envelope_size(all_tokens(e), text.size)),
+	            &parsed) == SDES_OK);
 	REQUIRE(sdes_envelope_open(the_key(), &parsed, context, back) == SDES_OK);
 	REQUIRE(fuzz_same(sdes_bytes(back, text.size), text));
 	free(back);
@@ -123,7 +148,7 @@ check_hsm(SdesBytes input, const SdesEnvelope *e, const SdesValueContext *contex
 	REQUIRE(sdes_envelope_open(the_key(), e, context, room) == SDES_ERR_FORMAT);
 	REQUIRE(e->sealed.ciphertext.size >= SDES_ENVELOPE_CHECK_SIZE);
 	size = sdes_envelope_hsm_plaintext_size(e);
-	REQUIRE(sdes_envelope_hsm_size(e->ntokens, size) == input.size);
+	REQUIRE(sdes_envelope_hsm_size(all_tokens(e), size) == input.size);
 	REQUIRE(sdes_envelope_hsm_seal_aad(&spec, &sealing) == SDES_OK);
 	REQUIRE(sdes_envelope_hsm_open_aad(e, context, &opening) == SDES_OK);
 	REQUIRE(fuzz_same(sdes_bytes(sealing.data, sealing.size),

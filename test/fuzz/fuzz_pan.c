@@ -131,6 +131,21 @@ check_mask(SdesBytes text, int n)
 	free(mask);
 }
 
+/* What tokens are made of: the same digits, neither brand nor check digit looked at. */
+static void
+check_digits(SdesBytes text, const char *digits, int n)
+{
+	uint8_t *out = fuzz_room(SDES_PAN_MAX_DIGITS);
+	size_t got = n < 0 ? 0 : (size_t) n;
+
+	memset(out, FUZZ_BYTE, SDES_PAN_MAX_DIGITS);
+	REQUIRE(sdes_pan_digits(text, out) == got);
+	REQUIRE(memcmp(out, digits, got) == 0);
+	for (size_t i = got; i < SDES_PAN_MAX_DIGITS; i++)
+		REQUIRE(out[i] == FUZZ_BYTE);
+	free(out);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -140,5 +155,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	check_parse(text, digits, n);
 	check_mask(text, n);
+	check_digits(text, digits, n);
 	return 0;
 }

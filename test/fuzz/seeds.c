@@ -43,15 +43,17 @@ seed_text(const char *target, const char *text)
 }
 
 static void
-envelope(SdesAead *aead, const char *text, int ntokens, bool bytes)
+envelope(SdesAead *aead, const char *text, int ntokens, int nci, bool bytes)
 {
 	uint8_t nonce[SDES_NONCE_SIZE], sealed[512];
 	char armor[1024];
 	SdesSealSpec spec = {.context = {.type = SDES_TYPE_TEXT},
 	                     .bytes = bytes,
 	                     .ntokens = ntokens,
-	                     .tokens = {{.search_key = 1}, {.search_key = 2}}};
-	size_t size = sdes_envelope_size(ntokens, strlen(text));
+	                     .tokens = {{.search_key = 1}, {.search_key = 2}},
+	                     .nci = nci,
+	                     .ci = {{.search_key = 1}, {.search_key = 2}}};
+	size_t size = sdes_envelope_size(ntokens + nci, strlen(text));
 
 	memset(nonce, written, sizeof(nonce));
 	memset(spec.key_id, FUZZ_BYTE, sizeof(spec.key_id));
@@ -68,7 +70,8 @@ envelope(SdesAead *aead, const char *text, int ntokens, bool bytes)
 	            &spec, strlen(text),
 	            sdes_bytes(armor, strlen(text) + SDES_ENVELOPE_HSM_OVERHEAD),
 	            sealed) == SDES_OK);
-	seed("envelope", sdes_bytes(sealed, sdes_envelope_hsm_size(ntokens, strlen(text))));
+	seed("envelope",
+	     sdes_bytes(sealed, sdes_envelope_hsm_size(ntokens + nci, strlen(text))));
 }
 
 static void
@@ -81,9 +84,15 @@ envelopes(void)
 	REQUIRE(sdes_aead_new(&aead, SDES_BYTES_OF(key)) == SDES_OK);
 	for (int ntokens = 0; ntokens <= 2; ntokens++)
 	{
-		envelope(aead, "", ntokens, false);
-		envelope(aead, "ada@example.org", ntokens, ntokens == 1);
-		envelope(aead, "a longer value, with a second block of the cipher", ntokens, false);
+		envelope(aead, "", ntokens, 0, false);
+		envelope(aead, "ada@example.org", ntokens, 0, ntokens == 1);
+		envelope(aead, "a longer value, with a second block of the cipher", ntokens, 0,
+		         false);
+	}
+	for (int ntokens = 0; ntokens <= 2; ntokens++)
+	{
+		for (int nci = 1; nci <= 2; nci++)
+			envelope(aead, "Ada@Example.org", ntokens, nci, ntokens == nci);
 	}
 	sdes_aead_free(aead);
 	seed_text("armor", SDES_ARMOR_PREFIX);

@@ -72,6 +72,18 @@ kat_next(KatFile *file, Kat *kat)
 	return kat->nfields > 0;
 }
 
+/* A field's value, "-" for one that is missing. */
+__attribute__((unused)) static const char *
+kat_optional(const Kat *kat, const char *name)
+{
+	for (int i = 0; i < kat->nfields; i++)
+	{
+		if (strcmp(kat->name[i], name) == 0)
+			return kat->value[i];
+	}
+	return "-";
+}
+
 /* A field's value; a field that is missing ends the program. */
 static const char *
 kat_field(const Kat *kat, const char *name)

@@ -4,7 +4,7 @@
  *		every field of the binding changes.
  *
  * dek.kat was written once by an implementation of its own, from the
- * definition, in another language. It is never made anew.
+ * definition, in another language. It is never made anew, only added to.
  */
 #include "envelope/dek.h"
 #include "child.h"
@@ -27,11 +27,29 @@ typedef struct DekCase
 	uint8_t binding[SDES_DEK_BINDING_SIZE];
 	uint8_t commitment[SDES_COMMITMENT_SIZE];
 	uint8_t sealing_key[SDES_AEAD_KEY_SIZE];
+	bool searches; /* what follows is there */
+	uint8_t search_key[SDES_DEK_SIZE];
+	uint8_t tag[4];
+	uint8_t token[SDES_TOKEN_SIZE];
+	uint8_t *text;
+	size_t text_size;
 } DekCase;
+
+static bool
+read_search(const Kat *kat, DekCase *c)
+{
+	c->searches = strcmp(kat_optional(kat, "search_key"), "-") != 0;
+	return !c->searches ||
+	       (hex_into(kat_field(kat, "search_key"), c->search_key, sizeof(c->search_key)) &&
+	        hex_into(kat_field(kat, "tag"), c->tag, sizeof(c->tag)) &&
+	        hex_into(kat_field(kat, "token"), c->token, sizeof(c->token)) &&
+	        hex_decode(kat_field(kat, "text"), &c->text, &c->text_size));
+}
 
 static bool
 read_case(const Kat *kat, DekCase *c)
 {
+	*c = (DekCase){.text = NULL};
 	if (!hex_into(kat_field(kat, "dek"), c->dek, sizeof(c->dek)) ||
 	    !hex_into(kat_field(kat, "key_id"), c->fields.key_id, SDES_KEY_ID_SIZE) ||
 	    !hex_into(kat_field(kat, "bucket"), c->fields.bucket, SDES_UUID_SIZE) ||
@@ -42,7 +60,9 @@ read_case(const Kat *kat, DekCase *c)
 	c->fields.mode = (uint8_t) atoi(kat_field(kat, "mode"));
 	return hex_into(kat_field(kat, "binding"), c->binding, sizeof(c->binding)) &&
 	       hex_into(kat_field(kat, "commitment"), c->commitment, sizeof(c->commitment)) &&
-	       hex_into(kat_field(kat, "sealing_key"), c->sealing_key, sizeof(c->sealing_key));
+	       hex_into(kat_field(kat, "sealing_key"), c->sealing_key,
+	                sizeof(c->sealing_key)) &&
+	       read_search(kat, c);
 }
 
 /* The key that sdes_dek_open() expands is the sealing key and no other. */
@@ -77,6 +97,36 @@ proves_only(const DekCase *c)
 	       aead == NULL;
 }
 
+/* The key that sdes_dek_open_search() expands is the search key, and makes the token. */
+static bool
+makes_token(const DekCase *c)
+{
+	SdesBytes pieces[2] = {SDES_BYTES_OF(c->tag), {c->text, c->text_size}};
+	uint8_t macs[2][SDES_MAC_SIZE];
+	SdesMac *mac = NULL;
+	bool same =
+	    sdes_dek_open_search(SDES_BYTES_OF(c->dek), &c->fields, c->commitment, &mac) ==
+	        SDES_OK &&
+	    sdes_mac(mac, pieces, 2, macs[0]) == SDES_OK &&
+	    sdes_hmac_sha256(SDES_BYTES_OF(c->search_key), pieces, 2, macs[1]) == SDES_OK &&
+	    memcmp(macs[0], macs[1], SDES_MAC_SIZE) == 0 &&
+	    memcmp(macs[0], c->token, SDES_TOKEN_SIZE) == 0;
+
+	sdes_mac_free(mac);
+	return same;
+}
+
+/* Another purpose, or a key that stays in the HSM, searches nothing. */
+static bool
+searches_nothing(const DekCase *c)
+{
+	SdesMac *mac = (SdesMac *) (uintptr_t) c;
+
+	return sdes_dek_open_search(SDES_BYTES_OF(c->dek), &c->fields, c->commitment, &mac) ==
+	           SDES_ERR_FORMAT &&
+	       mac == NULL;
+}
+
 static void
 check_case(const DekCase *c, const char *name)
 {
@@ -106,6 +156,10 @@ check_case(const DekCase *c, const char *name)
 		ok(proves_only(c), "%s: is no key", name);
 	else
 		ok(opens_with_key(c), "%s: opens to that key", name);
+	if (c->searches)
+		ok(makes_token(c), "%s: is the known one", name);
+	if (c->fields.purpose != SDES_PURPOSE_SEARCH || c->fields.mode != SDES_MODE_CACHED)
+		ok(searches_nothing(c), "%s: makes no tokens", name);
 }
 
 static void
@@ -114,7 +168,7 @@ test_known_answers(void)
 	KatFile file;
 	Kat kat;
 	DekCase c;
-	int cases = 0;
+	int cases = 0, searching = 0;
 
 	if (!ok(kat_open(&file, "dek.kat"), "dek.kat is there"))
 		return;
@@ -123,9 +177,12 @@ test_known_answers(void)
 		cases++;
 		if (ok(read_case(&kat, &c), "%s: is well-formed", kat_field(&kat, "name")))
 			check_case(&c, kat_field(&kat, "name"));
+		searching += c.searches;
+		free(c.text);
 	}
 	kat_close(&file);
-	ok(cases >= 5, "at least 5 known answers: %d", cases);
+	ok(cases == 16 && searching == 8, "16 known answers, 8 with a token: %d, %d", cases,
+	   searching);
 }
 
 /* Every bit of the binding, of the key and of the commitment itself. */
@@ -175,6 +232,52 @@ test_commitment_covers_all(void)
 	is_status(sdes_dek_open(SDES_BYTES_OF(dek), &sample, commitment, &aead), SDES_OK,
 	          "the right ones");
 	sdes_aead_free(aead);
+}
+
+/* Of every purpose and mode, one opens to a search key; and only under its commitment. */
+static void
+test_search_keys(void)
+{
+	uint8_t commitment[SDES_COMMITMENT_SIZE];
+	SdesDekBinding binding = sample;
+	SdesMac *mac = NULL;
+	long failed = 0;
+
+	for (int purpose = 0; purpose <= 255; purpose++)
+	{
+		for (int mode = 0; mode <= 3; mode++)
+		{
+			bool right = purpose == SDES_PURPOSE_SEARCH && mode == SDES_MODE_CACHED;
+
+			binding.purpose = (uint8_t) purpose;
+			binding.mode = (uint8_t) mode;
+			failed +=
+			    sdes_dek_commitment(SDES_BYTES_OF(dek), &binding, commitment) != SDES_OK;
+			failed += sdes_dek_open_search(SDES_BYTES_OF(dek), &binding, commitment,
+			                               &mac) != (right ? SDES_OK : SDES_ERR_FORMAT) ||
+			          (mac != NULL) != right;
+			sdes_mac_free(mac);
+		}
+	}
+	none_failed(failed, 1024, "a search key is one by purpose and mode");
+
+	binding.purpose = SDES_PURPOSE_SEARCH;
+	binding.mode = SDES_MODE_CACHED;
+	failed = sdes_dek_commitment(SDES_BYTES_OF(dek), &binding, commitment) != SDES_OK;
+	for (size_t bit = 0; bit < sizeof(commitment) * 8; bit++)
+	{
+		commitment[bit / 8] ^= (uint8_t) (1 << bit % 8);
+		failed += sdes_dek_open_search(SDES_BYTES_OF(dek), &binding, commitment, &mac) !=
+		              SDES_ERR_COMMITMENT ||
+		          mac != NULL;
+		commitment[bit / 8] ^= (uint8_t) (1 << bit % 8);
+	}
+	for (size_t size = 0; size < SDES_DEK_SIZE; size++)
+		failed += sdes_dek_open_search(sdes_bytes(dek, size), &binding, commitment, &mac) !=
+		              SDES_ERR_COMMITMENT ||
+		          mac != NULL;
+	none_failed(failed, sizeof(commitment) * 8 + SDES_DEK_SIZE,
+	            "and whole, and as its row commits to");
 }
 
 static void
@@ -233,20 +336,32 @@ static bool
 no_locked_memory(void)
 {
 	uint8_t commitment[SDES_COMMITMENT_SIZE];
+	SdesDekBinding search = sample;
+	uint8_t search_commitment[SDES_COMMITMENT_SIZE];
 	SdesAead *aead = NULL;
+	SdesMac *mac = NULL;
 	int n = 0;
 	bool good = sdes_dek_commitment(SDES_BYTES_OF(dek), &sample, commitment) == SDES_OK;
 
+	search.purpose = SDES_PURPOSE_SEARCH;
+	good = good &&
+	       sdes_dek_commitment(SDES_BYTES_OF(dek), &search, search_commitment) == SDES_OK;
 	while (n < (int) (sizeof(held) / sizeof(held[0])) &&
 	       sdes_secret_new(&held[n], 32) == SDES_OK)
 		n++;
 	good = good && sdes_dek_open(SDES_BYTES_OF(dek), &sample, commitment, &aead) ==
 	                   SDES_ERR_LOCKED_MEMORY;
 	good = good && aead == NULL;
+	good = good && sdes_dek_open_search(SDES_BYTES_OF(dek), &search, search_commitment,
+	                                    &mac) == SDES_ERR_LOCKED_MEMORY;
+	good = good && mac == NULL;
 	while (n > 0)
 		sdes_secret_free(&held[--n]);
 	good = good && sdes_dek_open(SDES_BYTES_OF(dek), &sample, commitment, &aead) == SDES_OK;
 	sdes_aead_free(aead);
+	good = good && sdes_dek_open_search(SDES_BYTES_OF(dek), &search, search_commitment,
+	                                    &mac) == SDES_OK;
+	sdes_mac_free(mac);
 	return good;
 }
 
@@ -256,6 +371,7 @@ main(void)
 	ok(child_passes(no_locked_memory), "no locked memory, and then some again");
 	test_known_answers();
 	test_commitment_covers_all();
+	test_search_keys();
 	test_binding_decode();
 	test_wrong_sizes();
 	return done_testing();

@@ -140,7 +140,10 @@ static const uint8_t nonce[SDES_NONCE_SIZE] = {4, 5, 6};
 static const char text[] = "a value of more than one block";
 static const SdesDekBinding binding = {.purpose = SDES_PURPOSE_DATA,
                                        .mode = SDES_MODE_CACHED};
+static const SdesDekBinding search_binding = {.purpose = SDES_PURPOSE_SEARCH,
+                                              .mode = SDES_MODE_CACHED};
 static uint8_t commitment[SDES_COMMITMENT_SIZE];
+static uint8_t search_commitment[SDES_COMMITMENT_SIZE];
 static uint8_t sealed[OUTPUT_MAX];
 
 static SdesStatus
@@ -200,6 +203,24 @@ hmac(uint8_t *out)
 	return sdes_hmac_sha256(SDES_BYTES_OF(key), pieces, 2, out);
 }
 
+/* Two messages under a kept key, the second of which may fail alone. */
+static SdesStatus
+kept_hmac(uint8_t *out)
+{
+	SdesBytes pieces[2] = {SDES_BYTES_OF(text), SDES_BYTES_OF(nonce)};
+	SdesMac *mac;
+	SdesStatus status = sdes_mac_new(&mac, SDES_BYTES_OF(key));
+
+	if ((status == SDES_OK) != (mac != NULL))
+		return SDES_OK; /* which the caller finds wrong */
+	if (status == SDES_OK)
+		status = sdes_mac(mac, pieces, 2, out);
+	if (status == SDES_OK)
+		status = sdes_mac(mac, pieces, 2, out);
+	sdes_mac_free(mac);
+	return status;
+}
+
 static SdesStatus
 digest(uint8_t *out)
 {
@@ -251,6 +272,21 @@ open_dek(uint8_t *out)
 }
 
 static SdesStatus
+open_search_key(uint8_t *out)
+{
+	SdesMac *mac;
+	SdesStatus status =
+	    sdes_dek_open_search(SDES_BYTES_OF(key), &search_binding, search_commitment, &mac);
+
+	(void) out;
+	if ((status == SDES_OK) != (mac != NULL) ||
+	    (CRYPTO_secure_malloc_initialized() && CRYPTO_secure_used() != 0))
+		return status == SDES_OK ? SDES_ERR_CRYPTO : SDES_OK;
+	sdes_mac_free(mac);
+	return status;
+}
+
+static SdesStatus
 derive_sealing_key(uint8_t *out)
 {
 	SdesSecret derived;
@@ -277,11 +313,13 @@ static const Operation operations[] = {
     {"draw a nonce and seal", draw_and_seal},
     {"HMAC", hmac},
     {"digest", digest},
+    {"HMAC under a kept key", kept_hmac},
     {"HKDF", expand_three_blocks},
     {"random bytes", random_bytes},
     {"commitment", commit},
     {"sealing key", derive_sealing_key},
     {"open a data key", open_dek},
+    {"open a search key", open_search_key},
 };
 #define OPERATIONS (sizeof(operations) / sizeof(operations[0]))
 
@@ -420,12 +458,16 @@ prepare(void)
 	fflush(stdout);
 	if (good && fork() == 0)
 	{
-		good = commit(commitment) == SDES_OK && seal(sealed) == SDES_OK;
+		good = commit(commitment) == SDES_OK && seal(sealed) == SDES_OK &&
+		       sdes_dek_commitment(SDES_BYTES_OF(key), &search_binding,
+		                           search_commitment) == SDES_OK;
 		good = good && write(ends[1], commitment, sizeof(commitment)) > 0;
+		good = good && write(ends[1], search_commitment, sizeof(search_commitment)) > 0;
 		_exit(good && write(ends[1], sealed, sizeof(sealed)) > 0 ? 0 : 1);
 	}
 	wait(NULL);
 	good = good && read(ends[0], commitment, sizeof(commitment)) > 0;
+	good = good && read(ends[0], search_commitment, sizeof(search_commitment)) > 0;
 	good = good && read(ends[0], sealed, sizeof(sealed)) > 0;
 	return good;
 }
@@ -436,7 +478,7 @@ main(void)
 	ok(prepare(), "everything works");
 	for (size_t i = 0; i < OPERATIONS; i++)
 		test_operation(&operations[i]);
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < 6; i++)
 	{
 		current = &operations[i];
 		ok(child_passes(second_to_fetch), "%s, while another thread fetches",

@@ -82,6 +82,76 @@ test_no_memory_of_keys(void)
 	none_failed(same, sizeof(keys), "and another key gives another result");
 }
 
+/* A kept key of every length gives what a key of the moment gives, again and again. */
+static void
+test_kept_keys(void)
+{
+	static uint8_t keys[200];
+	SdesBytes whole = SDES_BYTES_OF(message);
+	uint8_t out[SDES_MAC_SIZE], want[SDES_MAC_SIZE];
+	long failed = 0;
+
+	for (size_t size = 0; size <= sizeof(keys); size++)
+	{
+		SdesBytes key = {size > 0 ? keys : NULL, size};
+		SdesMac *mac = NULL;
+
+		failed += sdes_mac_new(&mac, key) != SDES_OK || mac == NULL;
+		if (size > 0)
+			memset(keys, 0xa5, size); /* it has a copy */
+		for (size_t n = 0; mac != NULL && n <= sizeof(message); n += 7)
+		{
+			for (size_t i = 0; i < size; i++)
+				keys[i] = (uint8_t) (i + 1);
+			whole.size = n;
+			failed += sdes_hmac_sha256(key, &whole, 1, want) != SDES_OK;
+			if (size > 0)
+				memset(keys, 0xa5, size);
+			memset(out, 0, sizeof(out));
+			failed += sdes_mac(mac, &whole, 1, out) != SDES_OK ||
+			          memcmp(out, want, sizeof(out)) != 0;
+		}
+		sdes_mac_free(mac);
+		for (size_t i = 0; i < size + 1 && i < sizeof(keys); i++)
+			keys[i] = (uint8_t) (i + 1);
+	}
+	none_failed(failed, sizeof(keys) + 1, "kept keys of every length, many messages");
+}
+
+/* Pieces that are empty, or none, and two keys that are used in turn. */
+static void
+test_kept_pieces(void)
+{
+	static const uint8_t other_key[5] = {1};
+	SdesBytes whole = SDES_BYTES_OF(message), nothing = {NULL, 0};
+	uint8_t want[2][SDES_MAC_SIZE], empty[SDES_MAC_SIZE], out[SDES_MAC_SIZE];
+	SdesMac *macs[2] = {NULL, NULL};
+	SdesBytes keys[2] = {{(const uint8_t *) "key", 3}, SDES_BYTES_OF(other_key)};
+	long failed = 0;
+
+	for (int i = 0; i < 2; i++)
+		failed += sdes_mac_new(&macs[i], keys[i]) != SDES_OK ||
+		          sdes_hmac_sha256(keys[i], &whole, 1, want[i]) != SDES_OK;
+	failed += sdes_hmac_sha256(keys[0], NULL, 0, empty) != SDES_OK;
+	for (size_t cut = 0; failed == 0 && cut <= sizeof(message); cut++)
+	{
+		SdesBytes pieces[3] = {
+		    {message, cut}, {NULL, 0}, {message + cut, sizeof(message) - cut}};
+
+		for (int i = 0; i < 2; i++)
+			failed += sdes_mac(macs[i], pieces, 3, out) != SDES_OK ||
+			          memcmp(out, want[i], sizeof(out)) != 0;
+		failed += sdes_mac(macs[0], NULL, 0, out) != SDES_OK ||
+		          memcmp(out, empty, sizeof(out)) != 0;
+		failed += sdes_mac(macs[0], &nothing, 1, out) != SDES_OK ||
+		          memcmp(out, empty, sizeof(out)) != 0;
+	}
+	none_failed(failed, sizeof(message) + 1, "pieces of a kept key's messages");
+	for (int i = 0; i < 2; i++)
+		sdes_mac_free(macs[i]);
+	sdes_mac_free(NULL);
+}
+
 static void
 test_equal(void)
 {
@@ -107,6 +177,8 @@ main(void)
 	test_empty();
 	test_pieces();
 	test_no_memory_of_keys();
+	test_kept_keys();
+	test_kept_pieces();
 	test_equal();
 	return done_testing();
 }

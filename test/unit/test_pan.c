@@ -274,6 +274,81 @@ test_known_masks(void)
 	none_failed(failed, nrefused, "what is no number has no mask");
 }
 
+/* The digits into memory of the exact size; checks that nothing beyond is written. */
+static size_t
+digits_of(SdesBytes text, uint8_t out[SDES_PAN_MAX_DIGITS])
+{
+	uint8_t *exact = malloc(SDES_PAN_MAX_DIGITS);
+	uint8_t *input = malloc(text.size);
+	size_t n;
+
+	if (text.size > 0)
+		memcpy(input, text.data, text.size);
+	memset(exact, 0xa5, SDES_PAN_MAX_DIGITS);
+	n = sdes_pan_digits(sdes_bytes(input, text.size), exact);
+	if (!all_bytes(exact + n, SDES_PAN_MAX_DIGITS - n, 0xa5))
+		n = SDES_PAN_MAX_DIGITS + 1;
+	memcpy(out, exact, SDES_PAN_MAX_DIGITS);
+	free(input);
+	free(exact);
+	return n;
+}
+
+/* Whatever stands between them, of the right brand or of none, with any last digit. */
+static void
+test_digits(void)
+{
+	long failed = 0, total = 0;
+	uint8_t out[SDES_PAN_MAX_DIGITS];
+
+	for (size_t n = 0; n <= 24; n++)
+	{
+		for (unsigned pattern = 0; pattern < (n < 2 ? 1U : 1U << 12); pattern += 7, total++)
+		{
+			char digits[MAX_TEXT] = "", text[MAX_TEXT];
+			size_t want = n >= SDES_PAN_MIN_DIGITS && n <= SDES_PAN_MAX_DIGITS ? n : 0;
+
+			for (size_t i = 0; i < n; i++)
+				digits[i] = (char) ('0' + (i * 7 + pattern) % 10);
+			separate(digits, pattern, text);
+			failed += digits_of(sdes_bytes(text, strlen(text)), out) != want ||
+			          memcmp(out, digits, want) != 0;
+		}
+	}
+	none_failed(failed, total, "the digits, whatever their brand and check digit");
+}
+
+static void
+test_no_digits(void)
+{
+	static const char *const refused[] = {
+	    "",
+	    " ",
+	    "4111",
+	    "41111111111",
+	    "4111111111111111 ",
+	    " 4111111111111111",
+	    "4111  1111 1111 1111",
+	    "4111-1111- 1111-1111",
+	    "4111111111111111\n",
+	    "4111.1111.1111.1111",
+	    "411111111111111x",
+	    "41111111****1111",
+	    "\xd9\xa4\xd9\xa1\xd9\xa1\xd9\xa1\xd9\xa1\xd9\xa1",
+	    "00000000000000000000",
+	    "0000000000000000000x"};
+	const long total = (long) (sizeof(refused) / sizeof(refused[0]));
+	uint8_t out[SDES_PAN_MAX_DIGITS];
+	long failed = 0;
+
+	for (long i = 0; i < total; i++)
+		failed += digits_of(sdes_bytes(refused[i], strlen(refused[i])), out) != 0;
+	/* A zero byte is a character as any. */
+	failed += digits_of(sdes_bytes("4111111111111111\0", 17), out) != 0;
+	failed += digits_of(sdes_bytes("4111\0001111111111111", 18), out) != 0;
+	none_failed(failed, total + 2, "what is not of the grammar has none");
+}
+
 int
 main(void)
 {
@@ -282,5 +357,7 @@ main(void)
 	test_grammar();
 	test_masks();
 	test_known_masks();
+	test_digits();
+	test_no_digits();
 	return done_testing();
 }

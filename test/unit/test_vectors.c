@@ -56,10 +56,21 @@ run_hmac(const Vector *v)
 {
 	SdesBytes tag = v->fields[2];
 	uint8_t out[SDES_MAC_SIZE];
+	SdesMac *mac = NULL;
+	bool good = v->nfields == 3 && tag.size > 0 && tag.size <= SDES_MAC_SIZE &&
+	            sdes_hmac_sha256(v->fields[0], &v->fields[1], 1, out) == SDES_OK &&
+	            sdes_equal(out, tag.data, tag.size) == v->valid &&
+	            sdes_mac_new(&mac, v->fields[0]) == SDES_OK;
 
-	return v->nfields == 3 && tag.size > 0 && tag.size <= SDES_MAC_SIZE &&
-	       sdes_hmac_sha256(v->fields[0], &v->fields[1], 1, out) == SDES_OK &&
-	       sdes_equal(out, tag.data, tag.size) == v->valid;
+	/* A kept key gives it twice. */
+	for (int i = 0; good && i < 2; i++)
+	{
+		memset(out, 0, sizeof(out));
+		good = sdes_mac(mac, &v->fields[1], 1, out) == SDES_OK &&
+		       sdes_equal(out, tag.data, tag.size) == v->valid;
+	}
+	sdes_mac_free(mac);
+	return good;
 }
 
 /* fields: key, salt, info, output, of which only the size counts when invalid */

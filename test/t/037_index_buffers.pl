@@ -1,4 +1,4 @@
-# 030_index_buffers.pl
+# 037_index_buffers.pl
 #     An equality lookup by index on an encrypted column reads as many buffers as on
 #     its plain twin, and as many more as the index has levels more: an entry of a
 #     btree is the whole datum. 10,000,000 rows with "make soak".
