@@ -220,8 +220,13 @@ SELECT pg_temp.f('ada@example.org'), pg_temp.f('user22@shop1.example'), pg_temp.
 CREATE FUNCTION pg_temp.f() RETURNS text LANGUAGE plpgsql AS $$ DECLARE c CURSOR (x text) FOR SELECT id, email FROM customers WHERE email = x; r record; BEGIN OPEN c ('ada@example.org'); FETCH c INTO r; CLOSE c; RETURN r.id || lower(r.email); END $$;
 SELECT pg_temp.f();
 
---- plpgsql: a refcursor for the client
+--- plpgsql: a refcursor for the client | except: refcursor columns rows
 CREATE FUNCTION pg_temp.f() RETURNS refcursor LANGUAGE plpgsql AS $$ DECLARE c refcursor := 'mine'; BEGIN OPEN c FOR SELECT id, email FROM customers WHERE id < 5 ORDER BY id; RETURN c; END $$;
+SELECT pg_temp.f();
+FETCH ALL FROM mine;
+
+--- plpgsql: a refcursor of text | instead: refcursor
+CREATE FUNCTION pg_temp.f() RETURNS refcursor LANGUAGE plpgsql AS $$ DECLARE c refcursor := 'mine'; BEGIN OPEN c FOR SELECT id, email::text FROM customers WHERE id < 5 ORDER BY id; RETURN c; END $$;
 SELECT pg_temp.f();
 FETCH ALL FROM mine;
 
@@ -240,11 +245,11 @@ CREATE PROCEDURE pg_temp.p(IN who text, INOUT n integer) LANGUAGE plpgsql AS $$ 
 CALL pg_temp.p('ada@example.org', 0);
 SELECT name FROM customers WHERE id = 1;
 
---- a procedure that gives a text back
+--- a procedure that gives a text back | instead: call-inout
 CREATE PROCEDURE pg_temp.p(IN i integer, INOUT e text) LANGUAGE plpgsql AS $$ BEGIN SELECT email INTO e FROM customers WHERE id = i; END $$;
 CALL pg_temp.p(1, NULL);
 
---- a procedure that gives an encrypted value back
+--- a procedure that gives an encrypted value back | except: call-inout columns rows
 CREATE PROCEDURE pg_temp.p(IN i integer, INOUT e @ENC@) LANGUAGE plpgsql AS $$ BEGIN SELECT email INTO e FROM customers WHERE id = i; END $$;
 CALL pg_temp.p(1, NULL);
 

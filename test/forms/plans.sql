@@ -126,3 +126,14 @@ SELECT COALESCE(c.email, k.email) AS e FROM (SELECT * FROM customers WHERE id < 
 SELECT count(*) FROM (SELECT email FROM customers INTERSECT SELECT email FROM contacts) s;
 SELECT count(*) FROM (SELECT email FROM customers EXCEPT ALL SELECT customer_email FROM orders) s;
 SELECT email, name FROM customers WHERE id < 60 INTERSECT SELECT email, name FROM customers WHERE id > 30 ORDER BY name, email;
+
+--- a column with a collation of its own
+CREATE TEMP TABLE t (n serial, e @TEXT@ COLLATE "en-x-icu");
+INSERT INTO t (e) SELECT name FROM customers WHERE id < 40;
+SELECT e, n FROM t ORDER BY e, n;
+SELECT e FROM t GROUP BY e ORDER BY e DESC;
+SELECT min(e), max(e) FROM t;
+SELECT n FROM t WHERE e > 'zoe' ORDER BY e, n;
+SELECT n, rank() OVER (ORDER BY e) AS r FROM t ORDER BY n;
+SELECT n FROM t WHERE e = 'Zoë' ORDER BY n;
+SELECT n FROM t WHERE lower(e) = 'ada lovelace' ORDER BY n;
