@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
 #include "utils/datum.h"
+#include "sdes_compat.h"
 #include "utils/memutils.h"
 #include "value/value.h"
 
@@ -311,16 +312,16 @@ is_for_client(const QueryDesc *query, ScanDirection direction)
 }
 
 static void
-run_standard(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
+run_standard(SDES_RUN_PARAMETERS)
 {
 	if (previous_run)
-		previous_run(query, direction, count, once);
+		previous_run(SDES_RUN_ARGUMENTS);
 	else
-		standard_ExecutorRun(query, direction, count, once);
+		standard_ExecutorRun(SDES_RUN_ARGUMENTS);
 }
 
 static void
-run(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
+run(SDES_RUN_PARAMETERS)
 {
 	DestReceiver *client = query->dest;
 	Receiver *outer = current;
@@ -340,7 +341,7 @@ run(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
 	depth++;
 	PG_TRY();
 	{
-		run_standard(query, direction, count, once);
+		run_standard(SDES_RUN_ARGUMENTS);
 	}
 	PG_FINALLY();
 	{
