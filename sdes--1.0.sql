@@ -32,19 +32,21 @@ $$;
 -- ---------------------------------------------------------------------------
 
 DO $$
+DECLARE
+    role text;
+    what text;
 BEGIN
-    IF pg_catalog.to_regrole('sdes_admin') IS NULL THEN
-        CREATE ROLE sdes_admin NOLOGIN;
-        COMMENT ON ROLE sdes_admin IS 'sdes: creates buckets and looks after keys';
-    END IF;
-    IF pg_catalog.to_regrole('sdes_officer') IS NULL THEN
-        CREATE ROLE sdes_officer NOLOGIN;
-        COMMENT ON ROLE sdes_officer IS 'sdes: grants and revokes access to encrypted values';
-    END IF;
-    IF pg_catalog.to_regrole('sdes_auditor') IS NULL THEN
-        CREATE ROLE sdes_auditor NOLOGIN;
-        COMMENT ON ROLE sdes_auditor IS 'sdes: reads what was done with encrypted values';
-    END IF;
+    FOR role, what IN VALUES ('sdes_admin', 'sdes: creates buckets and looks after keys'),
+                             ('sdes_officer', 'sdes: grants and revokes access to encrypted values'),
+                             ('sdes_auditor', 'sdes: reads what was done with encrypted values') LOOP
+        CONTINUE WHEN pg_catalog.to_regrole(role) IS NOT NULL;
+        BEGIN
+            EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role);
+            EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', role, what);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL; -- another database was quicker
+        END;
+    END LOOP;
 END
 $$;
 
@@ -261,7 +263,7 @@ CREATE CAST (character AS sdes.enc_text)
     WITH FUNCTION sdes.enc_text(character, integer, boolean) AS ASSIGNMENT;
 CREATE CAST (sdes.enc_text AS text) WITH FUNCTION sdes.to_text(sdes.enc_text) AS IMPLICIT;
 CREATE CAST (sdes.enc_text AS character varying)
-    WITH FUNCTION sdes.to_varchar(sdes.enc_text) AS ASSIGNMENT;
+    WITH FUNCTION sdes.to_varchar(sdes.enc_text) AS IMPLICIT;
 CREATE CAST (sdes.enc_text AS character)
     WITH FUNCTION sdes.to_bpchar(sdes.enc_text) AS ASSIGNMENT;
 COMMENT ON CAST (sdes.enc_text AS sdes.enc_text) IS 'into the bucket of a column';
@@ -341,7 +343,7 @@ CREATE CAST (character AS sdes.enc_pan)
     WITH FUNCTION sdes.enc_pan(character, integer, boolean) AS ASSIGNMENT;
 CREATE CAST (sdes.enc_pan AS text) WITH FUNCTION sdes.to_text(sdes.enc_pan) AS IMPLICIT;
 CREATE CAST (sdes.enc_pan AS character varying)
-    WITH FUNCTION sdes.to_varchar(sdes.enc_pan) AS ASSIGNMENT;
+    WITH FUNCTION sdes.to_varchar(sdes.enc_pan) AS IMPLICIT;
 CREATE CAST (sdes.enc_pan AS character)
     WITH FUNCTION sdes.to_bpchar(sdes.enc_pan) AS ASSIGNMENT;
 COMMENT ON CAST (sdes.enc_pan AS sdes.enc_pan) IS 'into the bucket of a column';

@@ -48,6 +48,25 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define SDES_IS_AUTOVACUUM_WORKER() AmAutoVacuumWorkerProcess()
 #endif
 
+/* The columns that an entry of FROM has, as expressions. */
+#if PG_VERSION_NUM < 180000
+#define SDES_EXPAND_RTE(rte, number, levels, columns)                                      \
+	expandRTE(rte, number, levels, -1, false, NULL, columns)
+#else
+#define SDES_EXPAND_RTE(rte, number, levels, columns)                                      \
+	expandRTE(rte, number, levels, VAR_RETURNING_DEFAULT, -1, false, NULL, columns)
+#endif
+
+/* ExecutorRun's last parameter went away. */
+#if PG_VERSION_NUM < 180000
+#define SDES_RUN_PARAMETERS                                                                \
+	QueryDesc *query, ScanDirection direction, uint64 count, bool once
+#define SDES_RUN_ARGUMENTS query, direction, count, once
+#else
+#define SDES_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count
+#define SDES_RUN_ARGUMENTS  query, direction, count
+#endif
+
 #if PG_VERSION_NUM < 160000
 #define SDES_RESERVE_PREFIX(prefix) EmitWarningsOnPlaceholders(prefix)
 #else

@@ -22,7 +22,9 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
+#include "reveal/spool.h"
 #include "utils/datum.h"
+#include "sdes_compat.h"
 #include "utils/memutils.h"
 #include "value/value.h"
 
@@ -123,6 +125,7 @@ flush(Receiver *receiver)
 	if (receiver->nrows == 0)
 		return true;
 	old = MemoryContextSwitchTo(receiver->batch);
+	sdes_value_note_opened();
 	PG_TRY();
 	{
 		sdes_value_open_revealing(receiver->values, receiver->nvalues);
@@ -299,28 +302,28 @@ make_receiver(QueryDesc *query)
 	return receiver;
 }
 
-/* A client's own SELECT, whose rows go straight to it. */
+/* A client's own SELECT, whose rows go straight to it, or by a spool of ours. */
 static bool
 is_for_client(const QueryDesc *query, ScanDirection direction)
 {
 	return depth == 0 && MyBackendType == B_BACKEND && query->operation == CMD_SELECT &&
 	       ScanDirectionIsForward(direction) && query->instrument_options == 0 &&
 	       (query->dest->mydest == DestRemote || query->dest->mydest == DestRemoteExecute ||
-	        query->dest->mydest == DestCopyOut) &&
+	        query->dest->mydest == DestCopyOut || sdes_spool_is(query->dest)) &&
 	       query->tupDesc != NULL;
 }
 
 static void
-run_standard(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
+run_standard(SDES_RUN_PARAMETERS)
 {
 	if (previous_run)
-		previous_run(query, direction, count, once);
+		previous_run(SDES_RUN_ARGUMENTS);
 	else
-		standard_ExecutorRun(query, direction, count, once);
+		standard_ExecutorRun(SDES_RUN_ARGUMENTS);
 }
 
 static void
-run(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
+run(SDES_RUN_PARAMETERS)
 {
 	DestReceiver *client = query->dest;
 	Receiver *outer = current;
@@ -340,7 +343,7 @@ run(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
 	depth++;
 	PG_TRY();
 	{
-		run_standard(query, direction, count, once);
+		run_standard(SDES_RUN_ARGUMENTS);
 	}
 	PG_FINALLY();
 	{

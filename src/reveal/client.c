@@ -20,6 +20,7 @@
 #include "policy/policy.h"
 #include "replication/walsender.h"
 #include "reveal/batch.h"
+#include "reveal/parameters.h"
 #include "reveal/prepared.h"
 #include "reveal/rewrite.h"
 #include "reveal/scroll.h"
@@ -128,7 +129,9 @@ analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 	sdes_policy_remember_login();
 	if (!is_for_client(pstate->p_sourcetext))
 		return;
+	sdes_parameters_begin(pstate, query);
 	sdes_rewrite(query);
+	sdes_parameters_end(query);
 	if (stores_prepared(command) && sdes_door_find(&door) &&
 	    sdes_door_is_in(&door, (Node *) query))
 		refuse_to_store();

@@ -21,6 +21,8 @@
 #include "optimizer/tlist.h"
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
+#include "reveal/parameters.h"
+#include "sdes_compat.h"
 #include "types/types.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -72,8 +74,8 @@ record_var_shows(const SdesDoor *door, const Var *var)
 	               ((const Query *) list_nth(door->queries, var->varlevelsup))->rtable);
 	if (var->varattno == 0)
 	{
-		expandRTE(unconstify(RangeTblEntry *, rte), var->varno, var->varlevelsup, -1, false,
-		          NULL, &columns);
+		SDES_EXPAND_RTE(unconstify(RangeTblEntry *, rte), var->varno, var->varlevelsup,
+		                &columns);
 		return any_shows(door, columns);
 	}
 	if (rte->rtekind != RTE_SUBQUERY)
@@ -240,7 +242,16 @@ is_grouped(const SdesDoor *door, const Expr *value)
 	return false;
 }
 
-/* Of one value: a choice or a constant. (Those of views are not in the tree yet.) */
+/* What a client sends of its own is text. */
+static Expr *
+reveal_parameter(const SdesDoor *door, Param *parameter)
+{
+	Expr *text = sdes_parameter_as_text(parameter);
+
+	return text != NULL ? text : sdes_door_call(door, (Expr *) parameter);
+}
+
+/* Of one value: a choice, a constant, a parameter. (Views are not in the tree yet.) */
 static Expr *
 reveal_value(const SdesDoor *door, Expr *value)
 {
@@ -252,6 +263,8 @@ reveal_value(const SdesDoor *door, Expr *value)
 			return reveal_case(door, (CaseExpr *) value);
 		case T_Const:
 			return reveal_constant(door, (Const *) value);
+		case T_Param:
+			return reveal_parameter(door, (Param *) value);
 		default:
 			return sdes_door_call(door, value);
 	}

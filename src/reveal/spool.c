@@ -247,8 +247,8 @@ sdes_spool_check_held(const char *cursor)
 
 /* ---- the executor's hook ---- */
 
-static bool
-is_spool(const DestReceiver *dest)
+bool
+sdes_spool_is(const DestReceiver *dest)
 {
 	return dest->receiveSlot == receive;
 }
@@ -277,7 +277,7 @@ spool_for(QueryDesc *query)
 
 	if (query->dest == NULL || query->dest->mydest != DestTuplestore)
 		return NULL;
-	if (is_spool(query->dest))
+	if (sdes_spool_is(query->dest))
 		spool = (Spool *) query->dest;
 	else if (MyBackendType != B_BACKEND || portal == NULL)
 		return NULL;
@@ -291,16 +291,16 @@ spool_for(QueryDesc *query)
 }
 
 static void
-run_standard(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
+run_standard(SDES_RUN_PARAMETERS)
 {
 	if (previous_run)
-		previous_run(query, direction, count, once);
+		previous_run(SDES_RUN_ARGUMENTS);
 	else
-		standard_ExecutorRun(query, direction, count, once);
+		standard_ExecutorRun(SDES_RUN_ARGUMENTS);
 }
 
 static void
-run(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
+run(SDES_RUN_PARAMETERS)
 {
 	DestReceiver *dest = query->dest;
 	Spool *spool = spool_for(query);
@@ -310,7 +310,7 @@ run(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
 	depth++;
 	PG_TRY();
 	{
-		run_standard(query, direction, count, once);
+		run_standard(SDES_RUN_ARGUMENTS);
 	}
 	PG_FINALLY();
 	{

@@ -160,7 +160,7 @@ look_at_plan(PlanState *state, void *context)
  * have become others.
  */
 static void
-run(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
+run(SDES_RUN_PARAMETERS)
 {
 	if (may_compare(query->plannedstmt) && query->planstate != NULL)
 	{
@@ -174,9 +174,9 @@ run(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
 		}
 	}
 	if (previous_run)
-		previous_run(query, direction, count, once);
+		previous_run(SDES_RUN_ARGUMENTS);
 	else
-		standard_ExecutorRun(query, direction, count, once);
+		standard_ExecutorRun(SDES_RUN_ARGUMENTS);
 }
 
 void

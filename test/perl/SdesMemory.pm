@@ -22,6 +22,7 @@ my ($VERSION, $HELLO, $DEK_UNWRAP) = (2, 1, 8);
 my %PURPOSE = (data => 1, literal => 2, search => 3, audit => 4);
 my %MODE = (cached => 1, hsm => 2);
 my $SEAL_LABEL = 'sdes/v1/seal';
+my $SEARCH_LABEL = 'sdes/v1/search';
 
 # ---- an agent that runs as a service ----
 
@@ -156,10 +157,13 @@ sub key_schedule
 
 # What must not lie around of a data key: name => bytes. The sealing key is the
 # first 32 bytes of its schedule; HKDF's own key (RFC 5869) gives it away as well.
+# A search key seals nothing: it is HMAC's.
 sub key_forms
 {
-    my ($dek) = @_;
+    my ($dek, $purpose) = @_;
     my $prk = hmac_sha256($dek, "\0" x 32);
+    return { dek => $dek, prk => $prk, mac => hmac_sha256($SEARCH_LABEL . "\1", $prk) }
+        if $purpose eq 'search';
     my $schedule = key_schedule(hmac_sha256($SEAL_LABEL . "\1", $prk));
     return {
         dek => $dek,

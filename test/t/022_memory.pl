@@ -78,11 +78,11 @@ CONF
     query_as($node, 'oms', orders('insert', 1, 50), 'shop');
     my $service = start_service($node);
     my $keys = data_keys($node, 'shop', $service);
-    is(join(', ', sort keys %$keys), 'customer_pii data 1, payment data 1, system literal 1',
+    is(join(', ', sort keys %$keys), 'customer_pii data 1, payment data 1, system literal 1, system search 1',
         "$kind: the test got the data keys by an agent of its own");
     for my $name (keys %$keys)
     {
-        my $forms = key_forms($keys->{$name}{dek});
+        my $forms = key_forms($keys->{$name}{dek}, $keys->{$name}{purpose});
         (my $short = $name) =~ tr/ /-/;
         $wanted{"$short:$_"} = $forms->{$_} for keys %$forms;
     }
@@ -104,6 +104,15 @@ for my $kind ('softhsm', 'nss')
     is(holds($writer->{pid}),
         'customer_pii-data-1:schedule payment-data-1:schedule system-literal-1:schedule',
         "$kind: who inserts literals holds their key as well");
+    $node->safe_psql('shop', <<'SQL');
+CREATE TABLE searched (email sdes.enc_text('customer_pii', 'searchable'));
+GRANT SELECT, INSERT ON searched TO oms;
+SELECT sdes.grant_access('customer_pii', 'oms', '{search}');
+SQL
+    my $searcher = session('oms', "INSERT INTO searched SELECT 'a' || g FROM generate_series(1, 9) g;"
+        . "SELECT count(*) FROM searched WHERE email = 'a1'::text");
+    is(holds($searcher->{pid}), 'customer_pii-data-1:schedule system-search-1:mac',
+        "$kind: who searches holds the search key, and nothing it was made of");
     is(holds($$), join(' ', sort keys %wanted),
         "$kind: every form of every key, and the PIN, is found in this process, which has them all");
 
@@ -158,7 +167,7 @@ for my $kind ('softhsm', 'nss')
     ok(wait_for(sub { holds($aging->{pid}) eq '' }, 20), "$kind: and has wiped it when it is too old, idle as it is");
 
     # A process that ended has no memory, but shared memory stays.
-    $_->{psql}->quit for $reader, $payer, $writer, $aging;
+    $_->{psql}->quit for $reader, $payer, $writer, $searcher, $aging;
     nothing_ok(\%pids, "$kind, other backends ended");
     $_->{psql}->quit for $idle, $denied, $ciphertext;
     stop_service($service);
