@@ -1,148 +1,124 @@
 # SdesWire.pm
-#     A client that speaks PostgreSQL's protocol (version 3) itself, for what no psql
-#     sends: statements that are parsed, described, bound and executed one by one, and
-#     results in portions. It talks to a server's socket as a role, by trust.
+#     A client of its own, as small as can be, that keeps every byte the server
+#     sends: a test that says "nowhere" must have looked at all of it, the parts too
+#     that no driver shows.
 #
-#     A method returns what the server sent until it was ready, as a list of
-#     [ type, values... ]: columns as [ 'T', 'name type-oid', ... ], rows as [ 'D', ... ],
-#     COPY's as [ 'd', line ], ends as [ 'C', tag ], [ 's' ] where there is more, errors
-#     as [ 'E', sqlstate, message ].
+# PostgreSQL's frontend/backend protocol 3.0 (documentation, chapter "Frontend/Backend
+# Protocol"), over the Unix socket of a server that trusts it. A reply is
+# { bytes, rows, states, messages }: all that arrived, the columns of each data row,
+# the SQLSTATE and the primary text of each error.
 
 package SdesWire;
 
 use strict;
 use warnings;
+
+use IO::Select;
 use IO::Socket::UNIX;
 
+my $PATIENCE = 60; # seconds for one answer
+
+# Logs in as that user; dies with the server's message when it may not.
 sub new
 {
-    my ($class, $node, $role, $database) = @_;
-    my $socket = IO::Socket::UNIX->new(Peer => $node->host . '/.s.PGSQL.' . $node->port)
-        or die "no connection: $!";
-    my $self = bless { socket => $socket }, $class;
-    my $startup = join "\0", 'user', $role, 'database', $database // 'postgres', '', '';
-    $self->_write(pack('NN', length($startup) + 8, 3 << 16) . $startup);
-    my ($error) = grep { $_->[0] eq 'E' } $self->_answer;
-    die $error->[2] if $error;
+    my ($class, $node, $user, $database, $name) = @_;
+    my $path = $node->host . '/.s.PGSQL.' . $node->port;
+    my $socket = IO::Socket::UNIX->new(Peer => $path) or die "no connection to $path: $!";
+    my $self = bless { socket => $socket, buffer => '' }, $class;
+    my %options = (user => $user, database => $database, application_name => $name // $user);
+    my $startup = pack('N', 196608) . join('', map { "$_\0$options{$_}\0" } sort keys %options) . "\0";
+    syswrite $socket, pack('N', 4 + length $startup) . $startup;
+    my $reply = $self->_reply;
+    die "no login as $user: $reply->{messages}[0]" if @{ $reply->{states} };
     return $self;
-}
-
-# A simple query, of one or more statements.
-sub query
-{
-    my ($self, $sql) = @_;
-    $self->_send('Q', "$sql\0");
-    return $self->_answer;
-}
-
-# Messages of the extended protocol; none is answered before sync.
-sub parse { my ($self, $name, $sql) = @_; $self->_send('P', "$name\0$sql\0\0\0"); }
-sub describe { my ($self, $kind, $name) = @_; $self->_send('D', "$kind$name\0"); }
-sub execute { my ($self, $portal, $rows) = @_; $self->_send('E', "$portal\0" . pack('N', $rows // 0)); }
-
-# Parameters are text; the results' format is 0 for text, 1 for binary.
-sub bind
-{
-    my ($self, $portal, $name, $parameters, $format) = @_;
-    my @values = map { pack('N', length) . $_ } @$parameters;
-    $self->_send('B', "$portal\0$name\0" . pack('nn', 0, scalar @values) . join('', @values)
-            . pack('nn', 1, $format // 0));
-}
-
-sub sync
-{
-    my ($self) = @_;
-    $self->_send('S', '');
-    return $self->_answer;
-}
-
-# Binds a statement, executes it, and waits for the answer.
-sub run
-{
-    my ($self, $name, @parameters) = @_;
-    $self->bind('', $name, \@parameters);
-    $self->execute('');
-    return $self->sync;
 }
 
 sub _send
 {
     my ($self, $type, $body) = @_;
-    $self->_write($type . pack('N', length($body) + 4) . $body);
+    syswrite $self->{socket}, $type . pack('N', 4 + length $body) . $body;
 }
 
-sub _write
-{
-    my ($self, $bytes) = @_;
-    while (length $bytes)
-    {
-        my $written = syswrite $self->{socket}, $bytes or die "write failed: $!";
-        substr($bytes, 0, $written, '');
-    }
-}
-
-sub _read
-{
-    my ($self, $size) = @_;
-    my $bytes = '';
-    while (length $bytes < $size)
-    {
-        sysread($self->{socket}, $bytes, $size - length $bytes, length $bytes)
-            or die 'the server has closed the connection';
-    }
-    return $bytes;
-}
-
-sub _answer
+# The next message as (type, body), and all its bytes.
+sub _message
 {
     my ($self) = @_;
-    my @answer;
+    my $buffer = \$self->{buffer};
+    while (length $$buffer < 5 || length $$buffer < 1 + unpack('xN', $$buffer))
+    {
+        IO::Select->new($self->{socket})->can_read($PATIENCE) or die 'the server does not answer';
+        sysread $self->{socket}, $$buffer, 65536, length $$buffer
+            or die 'the server has closed the connection';
+    }
+    my $bytes = substr $$buffer, 0, 1 + unpack('xN', $$buffer), '';
+    return (substr($bytes, 0, 1), substr($bytes, 5), $bytes);
+}
+
+# Everything up to ReadyForQuery. A server that wants data for COPY gets none.
+sub _reply
+{
+    my ($self) = @_;
+    my %reply = (bytes => '', rows => [], states => [], messages => []);
     while (1)
     {
-        my ($type, $size) = unpack 'aN', $self->_read(5);
-        my $body = $self->_read($size - 4);
-        return @answer if $type eq 'Z';
-        if ($type eq 'T') { push @answer, [ 'T', _columns($body) ] }
-        elsif ($type eq 'D') { push @answer, [ 'D', _values($body) ] }
-        elsif ($type eq 'd') { chomp $body; push @answer, [ 'd', $body ] }
-        elsif ($type eq 's') { push @answer, ['s'] }
-        elsif ($type eq 'C') { push @answer, [ 'C', unpack 'Z*', $body ] }
-        elsif ($type eq 'E')
+        my ($type, $body, $bytes) = $self->_message;
+        $reply{bytes} .= $bytes;
+        push @{ $reply{rows} }, [ _columns($body) ] if $type eq 'D';
+        push @{ $reply{rows} }, [ $body =~ s/\n\z//r ] if $type eq 'd';
+        if ($type eq 'E')
         {
-            my %field = map { (substr($_, 0, 1), substr($_, 1)) } grep { length } split /\0/, $body;
-            push @answer, [ 'E', $field{C}, $field{M} ];
+            my %field = map { substr($_, 0, 1) => substr($_, 1) } grep { length } split /\0/, $body;
+            push @{ $reply{states} }, $field{C};
+            push @{ $reply{messages} }, $field{M};
+            return \%reply if $field{S} eq 'FATAL'; # the connection is gone
         }
+        $self->_send('f', "none\0") if $type eq 'G';
+        return \%reply if $type eq 'Z';
     }
 }
 
 sub _columns
 {
-    my ($count, $rest) = unpack 'na*', $_[0];
-    my @columns;
-    for (1 .. $count)
+    my ($body) = @_;
+    my ($n, @columns) = unpack('n', $body);
+    my $at = 2;
+    for (1 .. $n)
     {
-        (my $name, undef, undef, my $type, undef, undef, undef, $rest) = unpack 'Z*NnNnNna*', $rest;
-        push @columns, "$name $type";
+        my $length = unpack('l>', substr $body, $at, 4);
+        push @columns, $length < 0 ? undef : substr $body, $at + 4, $length;
+        $at += 4 + ($length < 0 ? 0 : $length);
     }
     return @columns;
 }
 
-sub _values
+# One string of statements by the simple protocol.
+sub query
 {
-    my ($count, $rest) = unpack 'na*', $_[0];
-    my @values;
-    for (1 .. $count)
-    {
-        (my $size, $rest) = unpack 'Na*', $rest;
-        push @values, $size == 0xffffffff ? undef : substr($rest, 0, $size, '');
-    }
-    return @values;
+    my ($self, $sql) = @_;
+    $self->_send('Q', "$sql\0");
+    return $self->_reply;
 }
 
-# An answer in one line, for is().
-sub line
+# One statement by the extended protocol: Parse, Describe, Bind with these parameters
+# as text of unknown type, Execute. Results in binary if $binary.
+sub extended
 {
-    return join ' ', map { my ($type, @values) = @$_; "$type(" . join('|', map { $_ // 'NULL' } @values) . ')' } @_;
+    my ($self, $sql, $parameters, $binary) = @_;
+    my @parameters = @{ $parameters // [] };
+    $self->_send('P', "\0$sql\0" . pack('n', 0));
+    $self->_send('D', "S\0");
+    $self->_send('B', "\0\0" . pack('nn', 0, scalar @parameters)
+            . join('', map { pack('N/a', $_) } @parameters) . pack('nn', 1, $binary ? 1 : 0));
+    $self->_send('E', "\0" . pack('N', 0));
+    $self->_send('S', '');
+    return $self->_reply;
+}
+
+sub close
+{
+    my ($self) = @_;
+    $self->_send('X', '');
+    close $self->{socket};
 }
 
 1;

@@ -9,7 +9,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SdesTest;
-use SdesWire;
+use SdesProtocol;
 use Test::More;
 
 my $node = new_cluster('results');
@@ -25,13 +25,13 @@ CREATE TABLE t (id int PRIMARY KEY, a text, b text);
 INSERT INTO t SELECT i, 'value ' || i, 'b' FROM generate_series(1, 5) AS i;
 GRANT ALL ON t TO app, masked, nobody;
 SQL
-my $admin = SdesWire->new($node, 'postgres');
-my $client = SdesWire->new($node, 'app');
+my $admin = SdesProtocol->new($node, 'postgres');
+my $client = SdesProtocol->new($node, 'app');
 
 sub is_answer
 {
     my ($expected, $name, @answer) = @_;
-    is(SdesWire::line(@answer), $expected, $name);
+    is(SdesProtocol::line(@answer), $expected, $name);
 }
 
 # ---- statements prepared while the column was plain ----
@@ -42,11 +42,11 @@ $client->parse('json', 'SELECT json_agg(a ORDER BY id) FROM t WHERE id < 3');
 $client->parse('array', 'SELECT array_agg(a ORDER BY a) FROM t WHERE id < 3');
 $client->parse('distinct', 'SELECT DISTINCT a FROM t ORDER BY a LIMIT 2');
 is_answer('', 'statements are prepared', $client->sync);
-my $before = SdesWire::line(map { $client->run($_, $_ eq 'select' || $_ eq 'update' ? 2 : ()) }
+my $before = SdesProtocol::line(map { $client->run($_, $_ eq 'select' || $_ eq 'update' ? 2 : ()) }
         qw(select update json array distinct));
 is_answer('C(ALTER TABLE)', 'the column is encrypted',
     $admin->query("ALTER TABLE t ALTER a TYPE sdes.enc_text('pii', 'searchable')"));
-is(SdesWire::line(map { $client->run($_, $_ eq 'select' || $_ eq 'update' ? 2 : ()) }
+is(SdesProtocol::line(map { $client->run($_, $_ eq 'select' || $_ eq 'update' ? 2 : ()) }
             qw(select update json array distinct)),
     $before, 'they all answer as before');
 is($node->safe_psql('postgres', "SELECT count(*) FROM t WHERE to_json(a)::text ~ '^.sdes1:'"), '5',
@@ -77,7 +77,7 @@ is_answer('', 'prepared by the protocol', $client->sync);
 is_answer('T(a 25) D(value 1) C(SELECT 1)', 'executed by SQL', $client->query("EXECUTE s1(1)"));
 $admin->query('ALTER TABLE t ADD later int');
 is_answer('T(a 25) D(value 1) C(SELECT 1)', 'and after ALTER', $client->query("EXECUTE s1(1)"));
-like(SdesWire::line($client->query('CREATE TEMP TABLE leak AS EXECUTE s1(1)')), qr/^E\(0A000\|/,
+like(SdesProtocol::line($client->query('CREATE TEMP TABLE leak AS EXECUTE s1(1)')), qr/^E\(0A000\|/,
     'but nothing is stored of it');
 $client->parse('', 'PREPARE s2 AS SELECT a, t FROM t WHERE id = 1');
 is_answer('C(PREPARE)', 'prepared by SQL, by the protocol', $client->run(''));
@@ -124,14 +124,14 @@ $admin->query('ALTER TABLE t ADD later int');
 is_answer('C(DECLARE CURSOR)', 'DECLARE after ALTER', $client->run('declare'));
 is_answer('T(a 25) D(value 1) C(FETCH 1)', 'FETCH', $client->query('FETCH c'));
 $client->parse('', 'EXPLAIN (VERBOSE, COSTS OFF) SELECT a FROM t');
-like(SdesWire::line($client->run('')), qr/Output: sdes\.reveal\(a\)/, 'EXPLAIN');
+like(SdesProtocol::line($client->run('')), qr/Output: sdes\.reveal\(a\)/, 'EXPLAIN');
 
 # ---- who may not see it ----
 
 for my $case ([ masked => qr/^v\*+$/ ], [ nobody => qr/^sdes1:/ ])
 {
     my ($role, $seen) = @$case;
-    my $other = SdesWire->new($node, $role);
+    my $other = SdesProtocol->new($node, $role);
     $other->parse('p', 'SELECT a FROM t WHERE id = 1');
     $other->parse('u', 'UPDATE t SET b = b WHERE id = 1 RETURNING a');
     $other->sync;
@@ -149,7 +149,7 @@ for my $case ([ masked => qr/^v\*+$/ ], [ nobody => qr/^sdes1:/ ])
 
 # One statement for all: as a pool has it that sets the role for each transaction.
 $node->safe_psql('postgres', 'CREATE ROLE pool LOGIN NOINHERIT IN ROLE app, masked, nobody');
-my $pool = SdesWire->new($node, 'pool');
+my $pool = SdesProtocol->new($node, 'pool');
 $pool->query('SET ROLE app');
 $pool->parse('p', 'SELECT a FROM t WHERE id = 1');
 $pool->sync;
