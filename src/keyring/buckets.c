@@ -94,10 +94,19 @@ sdes_keyring_bucket(int32 hash)
 }
 
 const SdesBucketRow *
+sdes_keyring_find_system_bucket(void)
+{
+	static int32 hash = 0; /* of a digest, which every token would cost */
+
+	if (hash == 0)
+		hash = sdes_bucket_hash(SDES_SYSTEM_BUCKET);
+	return sdes_keyring_find_bucket(hash);
+}
+
+const SdesBucketRow *
 sdes_keyring_system_bucket(void)
 {
-	const SdesBucketRow *row =
-	    sdes_keyring_find_bucket(sdes_bucket_hash(SDES_SYSTEM_BUCKET));
+	const SdesBucketRow *row = sdes_keyring_find_system_bucket();
 
 	if (row == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -593,8 +593,7 @@ prepare(const uint8 *bucket, SdesDekPurpose purpose, bool likely)
 void
 sdes_keyring_prepare(bool likely)
 {
-	const SdesBucketRow *system =
-	    sdes_keyring_find_bucket(sdes_bucket_hash(SDES_SYSTEM_BUCKET));
+	const SdesBucketRow *system = sdes_keyring_find_system_bucket();
 	uint8 bucket[SDES_UUID_SIZE];
 
 	if (system == NULL)

@@ -83,6 +83,9 @@ extern void sdes_keyring_prepare(bool likely);
  */
 extern bool sdes_keyring_owner(const uint8 *key_id, SdesKeyOwner *owner);
 
+/* The system bucket; NULL before the first bucket is made. */
+extern const SdesBucketRow *sdes_keyring_find_system_bucket(void);
+
 /* The bucket that a type modifier names, cached; NULL if there is none. */
 extern const SdesBucketRow *sdes_keyring_find_bucket(int32 hash);
 

@@ -6,7 +6,7 @@
  * An index compares values where nothing can be opened, and one by plaintext would
  * give its order away to whoever reads the disk. Key columns are looked at, not
  * those that an index only includes. UNIQUE, PRIMARY KEY and EXCLUDE are indexes;
- * a FOREIGN KEY refers to one.
+ * a FOREIGN KEY refers to one, which is searched for the values of its own columns.
  */
 #include "postgres.h"
 
@@ -22,6 +22,7 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_opclass.h"
 #include "commands/defrem.h"
@@ -31,6 +32,7 @@
 #include "search/objects.h"
 #include "tcop/utility.h"
 #include "types/typmod.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -178,6 +180,51 @@ check_index(Oid index, const char *name)
 	table_close(catalog, AccessShareLock);
 }
 
+/* ---- foreign keys ---- */
+
+/* The referring columns; those referred to have an index. */
+static void
+check_foreign_key(const Form_pg_constraint row, const ArrayType *columns)
+{
+	const int16 *attnums = (const int16 *) ARR_DATA_PTR(columns);
+
+	for (int i = 0; i < ARR_DIMS(columns)[0]; i++)
+	{
+		Key key = {.what = psprintf("foreign key \"%s\"", NameStr(row->conname)),
+		           .column = get_attname(row->conrelid, attnums[i], false)};
+		Oid collation;
+
+		get_atttypetypmodcoll(row->conrelid, attnums[i], &key.type, &key.typmod,
+		                      &collation);
+		check_key(&key);
+	}
+}
+
+static void
+check_constraint(Oid constraint)
+{
+	HeapTuple tuple = newest_row(ConstraintRelationId, ConstraintOidIndexId,
+	                             Anum_pg_constraint_oid, constraint);
+	Form_pg_constraint row;
+	Relation catalog;
+	Datum columns;
+	bool isnull;
+
+	if (tuple == NULL)
+		return;
+	row = (Form_pg_constraint) GETSTRUCT(tuple);
+	if (row->contype == CONSTRAINT_FOREIGN)
+	{
+		catalog = table_open(ConstraintRelationId, AccessShareLock);
+		columns = heap_getattr(tuple, Anum_pg_constraint_conkey, RelationGetDescr(catalog),
+		                       &isnull);
+		if (!isnull)
+			check_foreign_key(row, DatumGetArrayTypeP(columns));
+		table_close(catalog, AccessShareLock);
+	}
+	heap_freetuple(tuple);
+}
+
 /* Also those that ALTER TABLE makes anew. */
 static void
 guard(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
@@ -186,9 +233,15 @@ guard(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 
 	if (previous_hook)
 		previous_hook(access, class, object, sub, arg);
-	if (access != OAT_POST_CREATE || class != RelationRelationId || sub != 0 ||
+	if (access != OAT_POST_CREATE || sub != 0 ||
+	    (class != RelationRelationId && class != ConstraintRelationId) ||
 	    IsBootstrapProcessingMode() || sdes_search_objects() == NULL)
 		return;
+	if (class == ConstraintRelationId)
+	{
+		check_constraint(object);
+		return;
+	}
 	tuple = newest_row(RelationRelationId, ClassOidIndexId, Anum_pg_class_oid, object);
 	if (tuple == NULL)
 		return;

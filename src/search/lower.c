@@ -13,6 +13,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_operator.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "search/planner.h"
@@ -94,7 +95,9 @@ lowered_column(const SdesSearchObjects *objects, Expr *expr)
 	Expr *column;
 	int32 typmod;
 
-	if (!IsA(expr, FuncExpr) || lower->funcid != F_LOWER_TEXT)
+	/* In SQL_ASCII lower() knows bytes only, tokens know characters. */
+	if (!IsA(expr, FuncExpr) || lower->funcid != F_LOWER_TEXT ||
+	    GetDatabaseEncoding() == PG_SQL_ASCII)
 		return NULL;
 	cast = linitial(lower->args);
 	if (!IsA(cast, FuncExpr) || cast->funcid != objects->enc_text_to_text)
