@@ -19,4 +19,13 @@ extern void sdes_planner_note(PlannedStmt **plan);
  */
 extern void sdes_rewrite_lower(const SdesSearchObjects *objects, Expr *node);
 
+/*
+ * Arrays and rows of encrypted values would be put in the order of tokens: an error, where
+ * a query sorts by one, or an expression compares two by <, <=, > or >=, or takes the
+ * greatest or least.
+ */
+extern void sdes_refuse_container_sorts(const SdesSearchObjects *objects,
+                                        const Query *query);
+extern void sdes_refuse_container_order(const SdesSearchObjects *objects, const Node *node);
+
 #endif
