@@ -134,6 +134,11 @@ SET ROLE regress_stranger;
 SELECT name::text FROM client WHERE id = 2;
 RESET ROLE;
 SELECT sdes.revoke_access('customer_pii', 'public', '{decrypt}');
+-- of one who may decrypt and one who may see a mask both may see the mask
+SET ROLE regress_support;
+SELECT name FROM client WHERE id = 1;
+SELECT name::text FROM client WHERE id = 1;
+RESET ROLE;
 SET ROLE regress_stranger;
 SELECT name::text FROM client WHERE id = 2;
 SET ROLE regress_app;

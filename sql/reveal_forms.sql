@@ -179,7 +179,7 @@ GRANT pg_execute_server_program TO regress_opener;
 COPY (SELECT a FROM f WHERE id = 1) TO PROGRAM 'grep -c "^sdes1:" >reveal_forms.count';
 \connect - postgres
 SELECT pg_read_file('reveal_forms.count');
-COPY (SELECT 1) TO PROGRAM 'rm reveal_forms.count';
+COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; rm reveal_forms.count';
 REVOKE pg_execute_server_program FROM regress_opener;
 \connect - regress_opener
 -- EXPLAIN tells of the statement that would run

@@ -3,7 +3,10 @@
 CREATE ROLE regress_opener LOGIN;
 SELECT sdes.grant_access('customer_pii', 'regress_opener', '{encrypt,search,decrypt}');
 CREATE TABLE s (id int PRIMARY KEY, a sdes.enc_text('customer_pii', 'searchable'), l sdes.enc_text('customer_pii')[], b text);
-GRANT ALL ON s TO regress_opener;
+SELECT sdes.create_bucket('spool', mode => 'hsm') IS NOT NULL AS created;
+SELECT sdes.grant_access('spool', 'regress_opener', '{encrypt,decrypt}');
+CREATE TABLE sh (id int PRIMARY KEY, a sdes.enc_text('spool'));
+GRANT ALL ON s, sh TO regress_opener;
 CREATE FUNCTION spilled() RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     file text;
@@ -21,6 +24,7 @@ END $$;
 \connect - regress_opener
 SET work_mem = '64kB';
 INSERT INTO s SELECT i, 'canary' || i || repeat('x', 50), ARRAY['canary' || i], 'plain' FROM generate_series(1, 3000) i;
+INSERT INTO sh SELECT i, 'canary' || i || repeat('x', 500) FROM generate_series(1, 300) i;
 \t \a
 \o reveal_spool.rows
 -- RETURNING
@@ -63,6 +67,16 @@ FETCH ABSOLUTE 3000 FROM h;
 FETCH ABSOLUTE 1 FROM h;
 CLOSE h;
 SELECT 'closed', spilled();
+-- values that the HSM opens, many at once
+PREPARE ph AS SELECT a, CASE WHEN id = 300 THEN spilled() END FROM sh ORDER BY id;
+EXECUTE ph;
+BEGIN;
+DECLARE h CURSOR WITH HOLD FOR SELECT a FROM sh ORDER BY id;
+FETCH 150 FROM h;
+COMMIT;
+SELECT 'held', spilled();
+FETCH ALL FROM h;
+CLOSE h;
 \o
 \t \a
 \! grep -oE '(cursor|sort|held|closed)?\|(rows|nothing) on disk.*' reveal_spool.rows
@@ -104,7 +118,8 @@ SELECT pg_temp.keep();
 SELECT left(a, 8), j FROM t ORDER BY a DESC;
 FETCH h;
 \connect - postgres
-DROP TABLE s;
+DROP TABLE s, sh;
 DROP FUNCTION spilled;
 SELECT sdes.revoke_access('customer_pii', 'regress_opener', '{encrypt,search,decrypt}');
+SELECT sdes.revoke_access('spool', 'regress_opener', '{encrypt,decrypt}');
 DROP ROLE regress_opener;

@@ -236,6 +236,15 @@ describe(Oid role, Subject *subject)
 	subject->super = OidIsValid(role) && superuser_arg(role);
 }
 
+/* Who may decrypt may see a mask, too: so may two of whom one may do either. */
+static int
+in_common(int a, int b)
+{
+	const int seeing = SDES_PRIVILEGE_DECRYPT | SDES_PRIVILEGE_MASK;
+
+	return (a & b) | ((a & seeing) && (b & seeing) ? SDES_PRIVILEGE_MASK : 0);
+}
+
 /* Works an answer out. It is whole before it gets into the table: catalogs are read. */
 static Answer
 work_out(const Question *question)
@@ -245,7 +254,7 @@ work_out(const Question *question)
 
 	answer.own = answer.privileges = privileges_of(question->current, question->bucket);
 	if (OidIsValid(behind))
-		answer.privileges &= privileges_of(behind, question->bucket);
+		answer.privileges = in_common(answer.own, privileges_of(behind, question->bucket));
 	strlcpy(answer.bucket_name, bucket_name(question->bucket), sizeof(answer.bucket_name));
 	describe(question->current, &answer.current);
 	describe(behind, &answer.behind);

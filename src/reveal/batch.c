@@ -22,6 +22,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
+#include "reveal/spool.h"
 #include "utils/datum.h"
 #include "sdes_compat.h"
 #include "utils/memutils.h"
@@ -124,6 +125,7 @@ flush(Receiver *receiver)
 	if (receiver->nrows == 0)
 		return true;
 	old = MemoryContextSwitchTo(receiver->batch);
+	sdes_value_note_opened();
 	PG_TRY();
 	{
 		sdes_value_open_revealing(receiver->values, receiver->nvalues);
@@ -300,14 +302,14 @@ make_receiver(QueryDesc *query)
 	return receiver;
 }
 
-/* A client's own SELECT, whose rows go straight to it. */
+/* A client's own SELECT, whose rows go straight to it, or by a spool of ours. */
 static bool
 is_for_client(const QueryDesc *query, ScanDirection direction)
 {
 	return depth == 0 && MyBackendType == B_BACKEND && query->operation == CMD_SELECT &&
 	       ScanDirectionIsForward(direction) && query->instrument_options == 0 &&
 	       (query->dest->mydest == DestRemote || query->dest->mydest == DestRemoteExecute ||
-	        query->dest->mydest == DestCopyOut) &&
+	        query->dest->mydest == DestCopyOut || sdes_spool_is(query->dest)) &&
 	       query->tupDesc != NULL;
 }
 

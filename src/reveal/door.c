@@ -189,6 +189,15 @@ reveal_case(const SdesDoor *door, CaseExpr *choice)
 	return (Expr *) choice;
 }
 
+/* GREATEST(email, 'm'): of what the role may see */
+static Expr *
+reveal_extreme(const SdesDoor *door, MinMaxExpr *extreme)
+{
+	extreme->args = all_revealed(door, extreme->args);
+	extreme->minmaxtype = TEXTOID;
+	return (Expr *) extreme;
+}
+
 /* ARRAY[email, 'none'] */
 static Expr *
 reveal_array(const SdesDoor *door, ArrayExpr *array)
@@ -261,6 +270,8 @@ reveal_value(const SdesDoor *door, Expr *value)
 			return reveal_coalesce(door, (CoalesceExpr *) value);
 		case T_CaseExpr:
 			return reveal_case(door, (CaseExpr *) value);
+		case T_MinMaxExpr:
+			return reveal_extreme(door, (MinMaxExpr *) value);
 		case T_Const:
 			return reveal_constant(door, (Const *) value);
 		case T_Param:

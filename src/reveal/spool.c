@@ -247,8 +247,8 @@ sdes_spool_check_held(const char *cursor)
 
 /* ---- the executor's hook ---- */
 
-static bool
-is_spool(const DestReceiver *dest)
+bool
+sdes_spool_is(const DestReceiver *dest)
 {
 	return dest->receiveSlot == receive;
 }
@@ -277,7 +277,7 @@ spool_for(QueryDesc *query)
 
 	if (query->dest == NULL || query->dest->mydest != DestTuplestore)
 		return NULL;
-	if (is_spool(query->dest))
+	if (sdes_spool_is(query->dest))
 		spool = (Spool *) query->dest;
 	else if (MyBackendType != B_BACKEND || portal == NULL)
 		return NULL;

@@ -16,6 +16,9 @@
  */
 extern DestReceiver *sdes_spool_for_utility(DestReceiver *dest);
 
+/* Whether that is such a receiver. */
+extern bool sdes_spool_is(const DestReceiver *dest);
+
 /*
  * An error for the rows of a cursor WITH HOLD that were opened for another role or
  * before access changed.

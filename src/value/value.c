@@ -225,6 +225,14 @@ sdes_value_owner(const SdesEnvelope *envelope, SdesKeyOwner *owner)
 		elog(ERROR, "encryption key came and went");
 }
 
+/* Whether a value would carry a token that it does not carry yet. */
+static bool
+gains_token(const SdesEnvelope *envelope, int32 typmod)
+{
+	return (envelope->ntokens == 0 && (typmod & SDES_SEARCHABLE) != 0) ||
+	       (envelope->nci == 0 && (typmod & SDES_SEARCHABLE_CI) != 0);
+}
+
 struct varlena *
 sdes_value_reseal(struct varlena *value, const SdesType *type, int32 typmod)
 {
@@ -250,7 +258,8 @@ sdes_value_reseal(struct varlena *value, const SdesType *type, int32 typmod)
 		return value;
 
 	sdes_policy_require(target, SDES_PRIVILEGE_ENCRYPT);
-	if (!stays && owner.purpose != SDES_PURPOSE_LITERAL)
+	/* Who may only store could read it by what it does with it elsewhere, or by guesses. */
+	if (owner.purpose != SDES_PURPOSE_LITERAL && (!stays || gains_token(&envelope, typmod)))
 	{
 		sdes_value_forbid_maintenance();
 		sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);

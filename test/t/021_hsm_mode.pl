@@ -107,7 +107,7 @@ sub value_of
 {
     my ($node, $column, $bucket) = @_;
     return [ split /\|/, $node->safe_psql('postgres',
-        "SELECT to_json($column) #>> '{}', b.uuid FROM safe, sdes.bucket b WHERE id = 1 AND b.name = '$bucket'") ];
+        "SELECT 'sdes1:' || translate(encode(sdes.enc_text_send($column), 'base64'), E'+/=\\n', '-_'), b.uuid FROM safe, sdes.bucket b WHERE id = 1 AND b.name = '$bucket'") ];
 }
 
 # What a value opens to by any of these keys.
