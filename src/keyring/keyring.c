@@ -559,8 +559,8 @@ sdes_keyring_search(void)
 	return sdes_keyring_active(sdes_keyring_system_bucket()->uuid, SDES_PURPOSE_SEARCH);
 }
 
-/* Tries to have a key at hand. */
-static void
+/* Tries to have a key at hand; whether it is. */
+static bool
 prepare(const uint8 *bucket, SdesDekPurpose purpose, bool likely)
 {
 	const uint8 *active = find_active(bucket, purpose);
@@ -569,25 +569,23 @@ prepare(const uint8 *bucket, SdesDekPurpose purpose, bool likely)
 	KeyEntry *entry;
 
 	if (active == NULL)
-		return;
+		return false;
 	memcpy(key_id, active, SDES_KEY_ID_SIZE);
-	if (!likely)
-	{
-		(void) sdes_keyring_try(key_id);
-		return;
-	}
 	entry = entry_of(key_id);
 	if (entry == NULL || !opens_values(entry))
-		return;
-	if (ensure(entry, SDES_PATIENT, &failure) != SDES_OK)
+		return false;
+	if (!likely && sdes_keyring_try(key_id) == NULL)
+		return false;
+	if (likely && ensure(entry, SDES_PATIENT, &failure) != SDES_OK)
 	{
 		unprepared = failure;
 		unprepared_in = GetCurrentStatementStartTimestamp();
-		return;
+		return false;
 	}
 	entry = hash_search(keys, key_id, HASH_FIND, NULL);
 	if (entry != NULL)
 		entry->needed_in = GetCurrentStatementStartTimestamp();
+	return entry != NULL;
 }
 
 void
@@ -599,6 +597,7 @@ sdes_keyring_prepare(bool likely)
 	if (system == NULL)
 		return;
 	memcpy(bucket, system->uuid, SDES_UUID_SIZE);
-	prepare(bucket, SDES_PURPOSE_LITERAL, likely);
-	prepare(bucket, SDES_PURPOSE_SEARCH, likely);
+	/* A token takes the search key; of a literal, that of literals, too. */
+	if (prepare(bucket, SDES_PURPOSE_SEARCH, likely))
+		(void) prepare(bucket, SDES_PURPOSE_LITERAL, likely);
 }
