@@ -65,6 +65,7 @@ WITH s AS (SELECT row_to_json(j) AS r, concat(a) AS t FROM j WHERE id = 1), i AS
 UPDATE kept SET a = (SELECT to_jsonb(j) FROM j WHERE id = 1) WHERE t IS NULL;
 SELECT count(*), count(*) FILTER (WHERE concat(r, a, t, l) ~ 'sdes1:') AS armor, count(*) FILTER (WHERE concat(r, a, t, l) ~ 'Ada |"l1"') AS leaks FROM kept;
 SELECT left(store(to_jsonb(a))::text, 7), left(x ->> 'a', 6) FROM j JOIN in_a_view USING (id) WHERE id = 1;
+SELECT set_config('my.json', row_to_json(j)::text, false) ~ 'sdes1:' AS armor FROM j WHERE id = 1;
 SELECT was::text ~ 'Ada ' AS leak FROM history ORDER BY id DESC LIMIT 1;
 DO $$ DECLARE x text; BEGIN SELECT row_to_json(j) || concat(a) INTO x FROM j WHERE id = 1; RAISE NOTICE '%', x ~ 'sdes1:' AND NOT x ~ 'Ada '; END $$;
 -- a mask, and nothing

@@ -5,7 +5,7 @@
  *
  * They would print a value by its output function, which is ciphertext. Wherever
  * else they are called (by functions, triggers, views, in what is stored) they go
- * on doing that; so what a function of the user's own is given is left alone, too.
+ * on doing that; so what a function is given that may store it is left alone, too.
  *
  * Invariant: the whole query is rewritten by one rule, so that expressions that were
  * equal stay equal.
@@ -15,9 +15,11 @@
 #include "reveal/rewrite.h"
 
 #include "access/transam.h"
+#include "catalog/pg_proc.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 
 /* Functions and aggregates. That of newer servers is told by its name. */
 static const Oid printing[] = {
@@ -137,16 +139,21 @@ reveal_arguments(SdesDoor *door, Node *node)
 	}
 }
 
+/* A function of a user's own, or one of PostgreSQL's that may store what it is given. */
 static bool
-is_users_own(const Node *node)
+may_store(const Node *node)
 {
-	return IsA(node, FuncExpr) && ((const FuncExpr *) node)->funcid >= FirstNormalObjectId;
+	const FuncExpr *call = (const FuncExpr *) node;
+
+	return IsA(node, FuncExpr) && call->args != NIL &&
+	       (call->funcid >= FirstNormalObjectId ||
+	        func_volatile(call->funcid) == PROVOLATILE_VOLATILE);
 }
 
 static bool
 walk(Node *node, SdesDoor *door)
 {
-	if (node == NULL || is_users_own(node))
+	if (node == NULL || may_store(node))
 		return false;
 	if (IsA(node, Query))
 	{

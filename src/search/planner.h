@@ -5,6 +5,7 @@
 #ifndef SDES_PLANNER_H
 #define SDES_PLANNER_H
 
+#include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "search/objects.h"
 
