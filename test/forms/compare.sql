@@ -301,7 +301,7 @@ SELECT id FROM devices WHERE serial = $1 ORDER BY id;
 --- a partial index | index
 SELECT id FROM accounts WHERE backup = 'x' AND deleted_at IS NULL;
 
---- a domain | index
+--- a domain searched | index
 SELECT id, main FROM people WHERE main = 'main7@example.org' ORDER BY id;
 SELECT id, main FROM people WHERE main IN ('main7@example.org', 'main8@example.org') ORDER BY id;
 

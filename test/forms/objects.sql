@@ -279,6 +279,12 @@ UPDATE hashed SET email = 'moved@example.org' WHERE email = 'routed@example.org'
 DELETE FROM hashed WHERE email = 'moved@example.org' RETURNING n;
 INSERT INTO hashed VALUES ('ada@example.org', 1);
 
+--- partitions pruned while it runs | commit
+SELECT a.n FROM hashed a WHERE a.email = (SELECT max(z.email) FROM sessions z WHERE z.seen < 99);
+
+--- list partitions pruned while it runs | commit
+SELECT count(*) FROM listed a WHERE a.region = (SELECT min(z.region) FROM listed z WHERE z.n < 99);
+
 --- list partitions | partitions
 SELECT count(*) FROM listed WHERE region = 'dk';
 SELECT n FROM listed WHERE region = 'it' ORDER BY n LIMIT 5;

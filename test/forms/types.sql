@@ -63,9 +63,15 @@ SELECT id, array_append(aliases::text[], 'new') AS a, array_prepend('new', alias
 UPDATE people SET aliases = array_append(aliases, 'new') WHERE id = 2 RETURNING aliases;
 UPDATE people SET aliases = array_replace(aliases, 'new', 'newer') || 'last' WHERE id = 2 RETURNING aliases;
 
---- arrays sorted
+--- arrays sorted | except: composite-order 0A000
 SELECT id FROM people WHERE id < 20 ORDER BY aliases, id;
+
+--- extremes of arrays | except: composite-order 0A000
 SELECT min(aliases), max(aliases) FROM people;
+
+--- arrays of text sorted | instead: composite-order
+SELECT id FROM people WHERE id < 20 ORDER BY aliases::text[], id;
+SELECT min(aliases::text[]), max(aliases::text[]) FROM people;
 
 --- arrays made of columns
 SELECT id, ARRAY[email, name] AS a FROM customers WHERE id < 9 ORDER BY id;
@@ -138,15 +144,24 @@ SELECT count(DISTINCT s) FROM sessions s;
 SELECT id FROM customers c WHERE c IS NOT NULL ORDER BY id LIMIT 3;
 SELECT count(*) FROM customers c WHERE c.* IS NULL;
 
---- whole rows and composites sorted
+--- whole rows sorted | except: composite-order 0A000
 SELECT seen FROM sessions s WHERE seen < 20 ORDER BY s;
+
+--- composites sorted | except: composite-order 0A000
 SELECT id FROM people WHERE id < 20 ORDER BY home, id;
+
+--- rows sorted | except: composite-order 0A000
 SELECT id FROM customers WHERE id < 20 ORDER BY ROW(email, id);
-SELECT id FROM customers WHERE id < 20 ORDER BY (name, email);
+
+--- rows and composites sorted by their columns | instead: composite-order
+SELECT seen FROM sessions s WHERE seen < 20 ORDER BY s.email, s.token, s.seen;
+SELECT id FROM people WHERE id < 20 ORDER BY (home).street, (home).city, id;
+SELECT id FROM customers WHERE id < 20 ORDER BY email, id;
+SELECT id FROM customers WHERE id < 20 ORDER BY ROW(email::text, id);
 
 --- ROW
 SELECT ROW(id, email, name) FROM customers WHERE id < 9 ORDER BY id;
-SELECT (id, email) AS r FROM customers WHERE id < 9 ORDER BY r;
+SELECT (id, email) AS r FROM customers WHERE id < 9 ORDER BY id;
 SELECT ROW(c.*) FROM customers c WHERE id < 4 ORDER BY id;
 SELECT array_agg(ROW(id, email) ORDER BY id) FROM customers WHERE id < 4;
 
