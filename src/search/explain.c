@@ -117,8 +117,7 @@ note_equal(Notes *notes, Oid operator, const List * arguments)
 	ListCell *cell;
 
 	if (!is_one_of(operator, notes->objects->equals, lengthof(notes->objects->equals)) &&
-	    !is_one_of(get_negator(operator), notes->objects->equals,
-	               lengthof(notes->objects->equals)))
+	    !is_one_of(operator, notes->objects->unequals, lengthof(notes->objects->unequals)))
 		return;
 	foreach (cell, arguments)
 		if (lacks_token(notes, lfirst(cell)))

@@ -110,7 +110,11 @@ find_comparisons(void)
 		objects.equals[3 * i + 2] = equality(TEXTOID, objects.types[i]);
 	}
 	for (size_t i = 0; i < lengthof(objects.equals); i++)
+	{
 		add_comparison(objects.equals[i]);
+		objects.unequals[i] =
+		    OidIsValid(objects.equals[i]) ? get_negator(objects.equals[i]) : InvalidOid;
+	}
 	add_comparison(objects.ci_equal);
 	add_comparison(operator("=^", objects.types[SDES_ENC_TEXT],
 	                        objects.types[SDES_ENC_TEXT]));

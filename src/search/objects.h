@@ -33,8 +33,9 @@ typedef struct SdesSearchObjects
 	SdesOrders orders[SDES_NTYPES];
 	Oid enc_text_to_text;         /* the cast's function */
 	Oid openers[3 * SDES_NTYPES]; /* the functions of all casts that open values */
-	Oid equals[3 * SDES_NTYPES];  /* = of two values, or of one and a text */
-	Oid ci_equal;                 /* =^ of a value and a text */
+	Oid equals[3 * SDES_NTYPES]; /* = of two values, of one and a text, of a text and one */
+	Oid unequals[3 * SDES_NTYPES]; /* <>, likewise */
+	Oid ci_equal;                  /* =^ of a value and a text */
 	Oid ci_equal_function;
 	int ncomparisons;
 	SdesComparison *comparisons; /* the functions by which an index is searched */

@@ -114,7 +114,10 @@ rewrite_walker(Node *node, void *context)
 		rewrite_distinct(objects, aggref->aggdistinct, aggref->aggorder);
 	}
 	else if (IsA(node, OpExpr) || IsA(node, ScalarArrayOpExpr))
+	{
 		sdes_rewrite_lower(objects, (Expr *) node);
+		sdes_rewrite_operands(objects, (Expr *) node);
+	}
 	return expression_tree_walker(node, rewrite_walker, context);
 }
 

@@ -21,6 +21,12 @@ extern void sdes_planner_note(PlannedStmt **plan);
 extern void sdes_rewrite_lower(const SdesSearchObjects *objects, Expr *node);
 
 /*
+ * Where one side of = or <> carries tokens and the other none, the other is made a text.
+ * An error under a nondeterministic collation. node is of the same kinds.
+ */
+extern void sdes_rewrite_operands(const SdesSearchObjects *objects, Expr *node);
+
+/*
  * Arrays and rows of encrypted values would be put in the order of tokens: an error, where
  * a query sorts by one, or an expression compares two by <, <=, > or >=, or takes the
  * greatest or least.

@@ -139,12 +139,29 @@ look_at_qual(Node *node, void *context)
 	return expression_tree_walker(node, look_at_qual, context);
 }
 
-/* By what indexes are searched, here and below. */
+/* Partitions are chosen while it runs, in a parallel one under a lock. */
+static bool
+prunes(const Plan *plan)
+{
+#if PG_VERSION_NUM < 180000
+	return (IsA(plan, Append) && ((const Append *) plan)->part_prune_info != NULL) ||
+	       (IsA(plan, MergeAppend) &&
+	        ((const MergeAppend *) plan)->part_prune_info != NULL);
+#else
+	return (IsA(plan, Append) && ((const Append *) plan)->part_prune_index >= 0) ||
+	       (IsA(plan, MergeAppend) && ((const MergeAppend *) plan)->part_prune_index >= 0);
+#endif
+}
+
+/* By what indexes are searched and partitions chosen, here and below. */
 static bool
 look_at_plan(PlanState *state, void *context)
 {
 	const Plan *plan = state->plan;
 	List *quals = NIL;
+
+	if (prunes(plan))
+		((Search *) context)->most = COMPARES_TEXT;
 
 	if (IsA(plan, IndexScan))
 		quals = ((const IndexScan *) plan)->indexqual;
