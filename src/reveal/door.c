@@ -189,6 +189,15 @@ reveal_case(const SdesDoor *door, CaseExpr *choice)
 	return (Expr *) choice;
 }
 
+/* greatest(email, 'none'): by plaintext, as text is compared */
+static Expr *
+reveal_greatest(const SdesDoor *door, MinMaxExpr *greatest)
+{
+	greatest->args = all_revealed(door, greatest->args);
+	greatest->minmaxtype = TEXTOID;
+	return (Expr *) greatest;
+}
+
 /* ARRAY[email, 'none'] */
 static Expr *
 reveal_array(const SdesDoor *door, ArrayExpr *array)
@@ -261,6 +270,8 @@ reveal_value(const SdesDoor *door, Expr *value)
 			return reveal_coalesce(door, (CoalesceExpr *) value);
 		case T_CaseExpr:
 			return reveal_case(door, (CaseExpr *) value);
+		case T_MinMaxExpr:
+			return reveal_greatest(door, (MinMaxExpr *) value);
 		case T_Const:
 			return reveal_constant(door, (Const *) value);
 		case T_Param:
