@@ -210,6 +210,7 @@ rewrite_select(SdesDoor *door, Query *query)
 static void
 rewrite_with(SdesDoor *door, Query *query)
 {
+	sdes_open_own_constants(door, query);
 	if (query->commandType == CMD_SELECT)
 		rewrite_select(door, query);
 	else
