@@ -489,6 +489,12 @@ BEGIN
                  LANGUAGE c STABLE STRICT PARALLEL SAFE AS %2$L, %4$L;
              COMMENT ON FUNCTION sdes.%1$s_order_cmp(sdes.%1$s, sdes.%1$s) IS %5$L;
              COMMENT ON FUNCTION sdes.%1$s_order_support(internal) IS %5$L;
+             CREATE FUNCTION sdes.%1$s_greatest(sdes.%1$s[]) RETURNS sdes.%1$s
+                 LANGUAGE c STABLE STRICT PARALLEL SAFE AS %2$L, %6$L;
+             CREATE FUNCTION sdes.%1$s_least(sdes.%1$s[]) RETURNS sdes.%1$s
+                 LANGUAGE c STABLE STRICT PARALLEL SAFE AS %2$L, %7$L;
+             COMMENT ON FUNCTION sdes.%1$s_greatest(sdes.%1$s[]) IS %8$L;
+             COMMENT ON FUNCTION sdes.%1$s_least(sdes.%1$s[]) IS %8$L;
              CREATE OPERATOR sdes.=~ (FUNCTION = sdes.%1$s_eq_vv, LEFTARG = sdes.%1$s, RIGHTARG = sdes.%1$s,
                  COMMUTATOR = OPERATOR(sdes.=~), RESTRICT = pg_catalog.eqsel, JOIN = pg_catalog.eqjoinsel);
              COMMENT ON OPERATOR sdes.=~ (sdes.%1$s, sdes.%1$s) IS %5$L;
@@ -498,7 +504,8 @@ BEGIN
              COMMENT ON OPERATOR FAMILY sdes.%1$s_order_ops USING btree IS %5$L;
              COMMENT ON OPERATOR CLASS sdes.%1$s_order_ops USING btree IS %5$L',
             type, 'MODULE_PATHNAME', type || '_order_cmp', type || '_order_support',
-            'order of plaintext, for sorts; not for indexes');
+            'order of plaintext, for sorts; not for indexes', type || '_greatest', type || '_least',
+            'GREATEST and LEAST go by plaintext');
     END LOOP;
 
     -- lower(email) = $1 becomes email =^ $1, which an index of enc_text_ci_ops serves.

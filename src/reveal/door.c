@@ -189,13 +189,13 @@ reveal_case(const SdesDoor *door, CaseExpr *choice)
 	return (Expr *) choice;
 }
 
-/* greatest(email, 'none'): by plaintext, as text is compared */
+/* GREATEST(email, 'm'): of what the role may see */
 static Expr *
-reveal_greatest(const SdesDoor *door, MinMaxExpr *greatest)
+reveal_extreme(const SdesDoor *door, MinMaxExpr *extreme)
 {
-	greatest->args = all_revealed(door, greatest->args);
-	greatest->minmaxtype = TEXTOID;
-	return (Expr *) greatest;
+	extreme->args = all_revealed(door, extreme->args);
+	extreme->minmaxtype = TEXTOID;
+	return (Expr *) extreme;
 }
 
 /* ARRAY[email, 'none'] */
@@ -271,7 +271,7 @@ reveal_value(const SdesDoor *door, Expr *value)
 		case T_CaseExpr:
 			return reveal_case(door, (CaseExpr *) value);
 		case T_MinMaxExpr:
-			return reveal_greatest(door, (MinMaxExpr *) value);
+			return reveal_extreme(door, (MinMaxExpr *) value);
 		case T_Const:
 			return reveal_constant(door, (Const *) value);
 		case T_Param:

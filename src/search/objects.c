@@ -45,16 +45,29 @@ operator(const char *name, Oid left, Oid right)
 	return OpernameGetOprid(full, left, right);
 }
 
-static void
-find_orders(Oid type, SdesOrders *orders)
+/* A function of one argument. */
+static Oid
+function_of(const char *name, Oid argument)
 {
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+	                       PointerGetDatum(buildoidvector(&argument, 1)),
+	                       ObjectIdGetDatum(sdes_schema_oid()));
+}
+
+static void
+find_orders(Oid type, const char *name, SdesOrders *orders)
+{
+	orders->array = get_array_type(type);
+	orders->greatest = function_of(psprintf("%s_greatest", name), orders->array);
+	orders->least = function_of(psprintf("%s_least", name), orders->array);
 	orders->token_less = operator("<#", type, type);
 	orders->token_greater = operator(">#", type, type);
 	orders->less = operator("<~", type, type);
 	orders->greater = operator(">~", type, type);
 	orders->equal = operator("=~", type, type);
 	present = present && OidIsValid(orders->token_less) && OidIsValid(orders->equal) &&
-	          OidIsValid(orders->less) && OidIsValid(orders->greater);
+	          OidIsValid(orders->less) && OidIsValid(orders->greater) &&
+	          OidIsValid(orders->greatest) && OidIsValid(orders->least);
 }
 
 /* The function of an operator, by what plans remember of functions. */
@@ -104,16 +117,14 @@ find_comparisons(void)
 }
 
 static void
-find_openers(Oid schema)
+find_openers(void)
 {
 	static const char *const names[] = {"to_text", "to_varchar", "to_bpchar"};
 
 	for (int i = 0; i < SDES_NTYPES; i++)
 		for (size_t n = 0; n < lengthof(names); n++)
-			objects.openers[lengthof(names) * i + n] = GetSysCacheOid3(
-			    PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(names[n]),
-			    PointerGetDatum(buildoidvector(&objects.types[i], 1)),
-			    ObjectIdGetDatum(schema));
+			objects.openers[lengthof(names) * i + n] =
+			    function_of(names[n], objects.types[i]);
 }
 
 static void
@@ -130,12 +141,12 @@ find_all(void)
 	{
 		present = OidIsValid(objects.types[i]);
 		if (present)
-			find_orders(objects.types[i], &objects.orders[i]);
+			find_orders(objects.types[i], sdes_type_name(i), &objects.orders[i]);
 	}
 	if (!present)
 		return;
 	text_type = objects.types[SDES_ENC_TEXT];
-	find_openers(schema);
+	find_openers();
 	objects.enc_text_to_text = objects.openers[0];
 	objects.ci_equal = operator("=^", text_type, TEXTOID);
 	present = OidIsValid(objects.enc_text_to_text) && OidIsValid(objects.ci_equal);

@@ -5,6 +5,7 @@
 #ifndef SDES_PLANNER_H
 #define SDES_PLANNER_H
 
+#include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "search/objects.h"
 
@@ -18,5 +19,14 @@ extern void sdes_planner_note(PlannedStmt **plan);
  * is 'searchable_ci'. node is an OpExpr or a ScalarArrayOpExpr, changed in place.
  */
 extern void sdes_rewrite_lower(const SdesSearchObjects *objects, Expr *node);
+
+/*
+ * Arrays and rows of encrypted values would be put in the order of tokens: an error, where
+ * a query sorts by one, or an expression compares two by <, <=, > or >=, or takes the
+ * greatest or least.
+ */
+extern void sdes_refuse_container_sorts(const SdesSearchObjects *objects,
+                                        const Query *query);
+extern void sdes_refuse_container_order(const SdesSearchObjects *objects, const Node *node);
 
 #endif

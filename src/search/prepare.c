@@ -81,31 +81,32 @@ is_literal_param(const Search *search, const Param *param)
 	ParamListInfo params = search->params;
 	ParamExternData room;
 	const ParamExternData *value;
+	const Oid *types = search->objects->types;
 
 	if (param->paramkind != PARAM_EXTERN || params == NULL || param->paramid < 1 ||
 	    param->paramid > params->numParams)
 		return false;
 	value = params->paramFetch ? params->paramFetch(params, param->paramid, true, &room)
 	                           : &params->params[param->paramid - 1];
-	return !value->isnull && sdes_type_by_oid(search->objects->types, value->ptype) >= 0 &&
+	if (value->isnull)
+		return false;
+	/* Those of an array are not looked at one by one. */
+	if (sdes_type_by_oid(types, get_element_type(value->ptype)) >= 0)
+		return true;
+	return sdes_type_by_oid(types, value->ptype) >= 0 &&
 	       sdes_value_is_literal(PG_DETOAST_DATUM_PACKED(value->value));
 }
 
 /* Whether a token has to be made of an operand. A constant is a literal. */
 static bool
-takes_token(const Search *search, const List *operands)
+takes_token(Node *operand, void *context)
 {
-	ListCell *cell;
-
-	foreach (cell, operands)
-	{
-		const Node *operand = lfirst(cell);
-
-		if (IsA(operand, Const) ||
-		    (IsA(operand, Param) && is_literal_param(search, (const Param *) operand)))
-			return true;
-	}
-	return false;
+	if (operand == NULL)
+		return false;
+	if (IsA(operand, Const) ||
+	    (IsA(operand, Param) && is_literal_param(context, (const Param *) operand)))
+		return true;
+	return expression_tree_walker(operand, takes_token, context);
 }
 
 static bool
@@ -113,7 +114,7 @@ look_at_qual(Node *node, void *context)
 {
 	Search *search = context;
 	const SdesComparison *comparison = NULL;
-	const List *operands = NIL;
+	List *operands = NIL;
 	Oid function = InvalidOid;
 
 	if (node == NULL)
@@ -132,7 +133,7 @@ look_at_qual(Node *node, void *context)
 		comparison = find_comparison(
 		    GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function)), search->objects);
 	if (comparison != NULL)
-		search->most = comparison->with_text || takes_token(search, operands)
+		search->most = comparison->with_text || takes_token((Node *) operands, search)
 		                   ? COMPARES_TEXT
 		                   : Max(search->most, COMPARES_VALUES);
 	return expression_tree_walker(node, look_at_qual, context);

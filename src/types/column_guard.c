@@ -118,6 +118,15 @@ sdes_holds_tokenless(const Oid *types, Oid type, int32 typmod)
 	return finding.tokenless;
 }
 
+bool
+sdes_holds_encrypted(const Oid *types, Oid type)
+{
+	Finding finding = {.types = types};
+
+	look_into(type, -1, &finding);
+	return finding.encrypted;
+}
+
 /* A dump that is being restored brings its grants later, and they were judged before. */
 static void
 check_pans(Form_pg_attribute column, const List *buckets)

@@ -53,6 +53,23 @@ SELECT count(*) FROM customers c WHERE NOT EXISTS (SELECT 1 FROM contacts k WHER
 --- join without a token
 SELECT count(*) FROM orders a JOIN orders b ON a.note = b.note WHERE a.id < 100 AND b.id < 100;
 
+--- join of a column without a token with an indexed one
+SELECT count(*) FROM orders o JOIN customers c ON c.email = o.note;
+SELECT count(*) FROM orders o JOIN customers c ON c.name = o.note WHERE o.id < 30;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_nestloop = off;
+SELECT count(*) FROM orders o JOIN customers c ON c.email = o.note;
+
+--- join of a column without a token with an indexed one, by nested loop
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+SELECT count(*) FROM orders o JOIN customers c ON c.email = o.note WHERE o.id < 100;
+
+--- a value without a token looked up in an index
+SELECT id FROM customers WHERE email = (SELECT token FROM sessions WHERE seen = 1);
+SELECT id FROM customers WHERE email IN (SELECT token FROM sessions) ORDER BY id;
+SELECT count(*) FROM sessions s WHERE EXISTS (SELECT FROM customers c WHERE c.email = s.token);
+
 --- join of three
 SELECT c.id, o.id, k.company FROM customers c JOIN orders o ON o.customer_email = c.email JOIN contacts k ON k.email = o.customer_email WHERE c.id < 60 ORDER BY 1, 2;
 

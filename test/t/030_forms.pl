@@ -45,15 +45,19 @@ for my $result (map { JSON::PP->new->utf8(0)->decode($_) } split /\n/, $out)
     $marked{$1}++ if ($flags->{except} // '') =~ /^(\S+)/;
     $ways{ $flags->{instead} }++ if exists $flags->{instead};
 }
-is(scalar keys %forms, 3, 'in three passes');
-cmp_ok(scalar keys %{ $forms{$_} }, '>=', $FORMS, "$_: enough forms") for sort keys %forms;
+# Of all forms, not of those that somebody has chosen.
+if (!$ENV{SDES_FORM})
+{
+    is(scalar keys %forms, 3, 'in three passes');
+    cmp_ok(scalar keys %{ $forms{$_} }, '>=', $FORMS, "$_: enough forms") for sort keys %forms;
 
-# The docs' exceptions: rows of a table, that begin with a name in backquotes.
-my $docs = slurp_file('docs/sql.md');
-my ($section) = $docs =~ /^## What differs\n(.*?)(?=^## |\z)/ms;
-my %listed = map { $_ => 1 } ($section // '') =~ /^\| `([a-z-]+)` \|/mg;
-is_deeply([ sort keys %marked ], [ sort keys %listed ], 'the docs list the exceptions that there are');
-is_deeply([ grep { !$listed{$_} } sort keys %ways ], [], 'ways round are those of exceptions');
+    # The docs' exceptions: rows of a table, that begin with a name in backquotes.
+    my $docs = slurp_file('docs/sql.md');
+    my ($section) = $docs =~ /^## What differs\n(.*?)(?=^## |\z)/ms;
+    my %listed = map { $_ => 1 } ($section // '') =~ /^\| `([a-z-]+)` \|/mg;
+    is_deeply([ sort keys %marked ], [ sort keys %listed ], 'the docs list the exceptions that there are');
+    is_deeply([ grep { !$listed{$_} } sort keys %ways ], [], 'ways round are those of exceptions');
+}
 
 $node->stop;
 done_testing();

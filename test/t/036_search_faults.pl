@@ -82,6 +82,10 @@ my %FORMS = (
     'prepared, text' => [ 7, sub { q{PREPARE q (text) AS SELECT id FROM users WHERE email = $1; EXECUTE q('User7@Example.org')} } ],
     'prepared, encrypted' => [ 7, sub { q{SET plan_cache_mode = force_generic_plan;
         PREPARE q (sdes.enc_text) AS SELECT id FROM users WHERE email = $1; EXECUTE q('User7@Example.org')} } ],
+    'prepared, list' => [ 7, sub { q{SET plan_cache_mode = force_generic_plan;
+        PREPARE q (sdes.enc_text, sdes.enc_text) AS SELECT id FROM users WHERE email IN ($1, $2); EXECUTE q('none', 'User7@Example.org')} } ],
+    'prepared, array' => [ 7, sub { q{SET plan_cache_mode = force_generic_plan;
+        PREPARE q (sdes.enc_text[]) AS SELECT id FROM users WHERE email = ANY ($1); EXECUTE q('{none,User7@Example.org}')} } ],
     'IN list' => [ "7\n9", sub { q{SELECT id FROM users WHERE email IN ('User7@Example.org', 'User9@Example.org', 'none') ORDER BY id} } ],
     'ANY' => [ 7, sub { q{SELECT id FROM users WHERE email = ANY (ARRAY['none', 'User7@Example.org'])} } ],
     lower => [ 7, sub { q{SELECT id FROM users WHERE lower(email) = 'user7@example.org'} } ],
