@@ -31,9 +31,13 @@ FROM (SELECT 1) one LEFT JOIN r ON r.id = -1;
 SELECT coalesce(a, 'n/a') FROM r WHERE id = 1 \gdesc
 SELECT 'x'::sdes.enc_text AS own_constant, NULL::sdes.enc_text AS nothing;
 UPDATE r SET b = b WHERE id = 1 RETURNING coalesce(a, 'n/a') AS co;
+-- also where a function takes its text
+SELECT id, lower(coalesce(a, 'N/A')) AS l, length(CASE WHEN id < 3 THEN a ELSE 'three' END) AS n,
+       coalesce(a, 'x') || coalesce(a::text, 'y') AS xy, greatest(a, 'm') AS g, upper(least(a, coalesce(a, 'm'))) AS u FROM r ORDER BY id;
+SELECT id FROM r WHERE coalesce(a, '') ~* 'O' AND coalesce(a, 'z') <> 'z' ORDER BY coalesce(a, 'zz') || 'x';
+UPDATE r SET b = b WHERE coalesce(a, 'none') LIKE 'non%' RETURNING id;
 -- where it cannot be told apart it is an error, not ciphertext
 SELECT a FROM r UNION ALL SELECT 'lit';
-SELECT lower(coalesce(a, '')) FROM r;
 CREATE VIEW rl AS SELECT coalesce(a, 'author''s own') AS a FROM r;
 SELECT a FROM rl;
 DROP VIEW rl;

@@ -146,13 +146,15 @@ INSERT INTO umlaut SELECT row_number() OVER (), w, w FROM unnest('{zoo,Äpfel,ap
 SELECT array_agg(id ORDER BY t) = array_agg(id ORDER BY u) AS alike, array_agg(id ORDER BY t COLLATE "C") = array_agg(id ORDER BY u COLLATE "C") AS alike_c FROM umlaut;
 SELECT min(email), max(email), string_agg(email, ',' ORDER BY email DESC) FROM customer WHERE id < 4;
 
--- GREATEST and LEAST, too; what holds values has no order
+-- GREATEST and LEAST, too; what holds values has an order only where its client sorts it
 SELECT greatest(email, login), least(email, 'aaa', NULL) FROM customer WHERE id = 1;
 SELECT count(*) FROM customer WHERE greatest(email, name)::text <> greatest(email::text, name::text)
     OR least(email, name)::text <> least(email::text, name::text) OR greatest(email, NULL, email) <> email;
 SELECT id FROM customer ORDER BY ARRAY[email] LIMIT 1;
 SELECT id FROM customer ORDER BY ROW(id, email) LIMIT 1;
 SELECT id FROM customer c ORDER BY c LIMIT 1;
+SELECT count(*) FROM (SELECT id FROM customer ORDER BY ARRAY[email] LIMIT 1) AS s;
+SELECT count(*) FROM (SELECT id FROM customer c ORDER BY c LIMIT 1) AS s;
 SELECT max(ARRAY[email]) FROM customer;
 SELECT count(*) FROM customer WHERE ARRAY[email] < ARRAY[login];
 SELECT count(*) FROM customer WHERE ARRAY[email] = ARRAY[email];

@@ -18,6 +18,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "optimizer/tlist.h"
 #include "reveal/below.h"
 #include "rewrite/rewriteManip.h"
 
@@ -69,6 +70,46 @@ wrap_in_place(const SdesDoor *door, List *entries)
 		entry->expr = sdes_door_reveal(door, entry->expr);
 	}
 	return entries;
+}
+
+/* Whether a query sorts by that entry, and does nothing else by it. */
+static bool
+is_only_sorted(const Query *query, const TargetEntry *entry)
+{
+	Index ref = entry->ressortgroupref;
+	ListCell *cell;
+
+	if (ref == 0 || get_sortgroupref_clause_noerr(ref, query->groupClause) != NULL)
+		return false;
+	foreach (cell, query->windowClause)
+	{
+		const WindowClause *window = lfirst_node(WindowClause, cell);
+
+		if (get_sortgroupref_clause_noerr(ref, window->partitionClause) != NULL ||
+		    get_sortgroupref_clause_noerr(ref, window->orderClause) != NULL)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Arrays and rows are compared element by element, which of encrypted ones is by
+ * token. Who sorts by them is to get the order of what is shown.
+ */
+static void
+sort_by_text(const SdesDoor *door, Query *query)
+{
+	ListCell *cell;
+
+	foreach (cell, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, cell);
+		Oid type = exprType((Node *) entry->expr);
+
+		if (is_only_sorted(query, entry) && sdes_door_shows(door, entry->expr) &&
+		    sdes_shape_of_type(door->types, type) != SDES_SHOWS_VALUE)
+			entry->expr = sdes_door_reveal(door, entry->expr);
+	}
 }
 
 /* ---- SELECT ... FROM (the query) ---- */
@@ -158,7 +199,10 @@ rewrite_select(SdesDoor *door, Query *query)
 	sdes_reveal_in_query(door, query);
 	door->queries = list_make1(query);
 	if (can_be_wrapped_in_place(door, query))
+	{
+		sort_by_text(door, query);
 		query->targetList = wrap_in_place(door, query->targetList);
+	}
 	else if (any_shows(door, query->targetList))
 		wrap_as_subquery(door, query);
 }
@@ -166,6 +210,7 @@ rewrite_select(SdesDoor *door, Query *query)
 static void
 rewrite_with(SdesDoor *door, Query *query)
 {
+	sdes_open_own_constants(door, query);
 	if (query->commandType == CMD_SELECT)
 		rewrite_select(door, query);
 	else

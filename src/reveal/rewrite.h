@@ -22,6 +22,12 @@ extern void sdes_reveal_in_query(SdesDoor *door, Query *query);
 extern void sdes_reveal_in_entries(SdesDoor *door, List *entries);
 
 /*
+ * Where a cast to text opens a choice between encrypted values and constants, has the
+ * constants be their own text.
+ */
+extern void sdes_open_own_constants(SdesDoor *door, Query *query);
+
+/*
  * Before an entry that a sort or group clause refers to is changed: adds a copy that
  * nobody sees, to which it refers from now on. Returns the entries.
  */
