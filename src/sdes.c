@@ -21,7 +21,6 @@
 #include "sdes_process.h"
 #include "search/search.h"
 #include "types/store_guard.h"
-#include "types/choices.h"
 #include "types/typmod.h"
 #include "worker/supervisor.h"
 
@@ -45,7 +44,6 @@ _PG_init(void)
 	sdes_store_guard_init();
 	sdes_search_init();
 	sdes_reveal_init();
-	sdes_choices_init();
 	if (!IsBinaryUpgrade)
 		sdes_supervisor_init();
 }

@@ -128,7 +128,10 @@ analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 		previous_analyze(pstate, query, jstate);
 	sdes_policy_remember_login();
 	if (!is_for_client(pstate->p_sourcetext))
+	{
+		sdes_rewrite_inside(query);
 		return;
+	}
 	sdes_parameters_begin(pstate, query);
 	sdes_rewrite(query);
 	sdes_parameters_end(query);

@@ -1,11 +1,13 @@
 /*
  * constants.c
- *		coalesce(email, '') ~* 'ada': a constant of the client's own statement that was
- *		taken for one of an encrypted type, and is opened again by a cast to text.
+ *		coalesce(email, '') ~* 'ada': a constant that was taken for one of an encrypted
+ *		type, and is opened again by a cast to text.
  *
- * It is sealed as a literal, which opens for nobody. In the statement of its own sender
- * it may be its own text: the cast moves into the choice, to each of its values.
- * All of the statement is treated alike, so that equal expressions stay equal.
+ * It is sealed as a literal, which opens for nobody. But it is text in the statement
+ * that is being analysed, be it a client's, a function's or a view's: the cast moves into the
+ * choice, to each of its values, and the constant is its own text again. All of the
+ * statement is treated alike, so that equal expressions stay equal. What a query groups by
+ * stays whole.
  */
 #include "postgres.h"
 
@@ -15,6 +17,8 @@
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/tlist.h"
 #include "reveal/parameters.h"
 #include "types/types.h"
 #include "utils/lsyscache.h"
@@ -128,16 +132,49 @@ cast_each(const SdesDoor *door, const FuncExpr *cast, Expr *value)
 	return (Expr *) call;
 }
 
-static Node *
-with_own_constants(Node *node, void *door)
+typedef struct Moving
 {
+	const SdesDoor *door;
+	bool grouped; /* the query groups by a choice */
+} Moving;
+
+static bool
+groups_by_choice(const SdesDoor *door, const Query *query)
+{
+	ListCell *cell;
+
+	foreach (cell, query->groupClause)
+	{
+		const Node *by = get_sortgroupclause_expr(lfirst(cell), query->targetList);
+
+		if (is_choice(by) && sdes_type_by_oid(door->types, exprType(by)) >= 0)
+			return true;
+	}
+	return false;
+}
+
+static Node *with_own_constants(Node *node, void *moving);
+
+static Query *
+in_query(const SdesDoor *door, Query *query, int flags)
+{
+	Moving moving = {door, groups_by_choice(door, query)};
+
+	return query_tree_mutator(query, with_own_constants, &moving, flags);
+}
+
+static Node *
+with_own_constants(Node *node, void *context)
+{
+	const Moving *moving = context;
+
 	if (node == NULL)
 		return NULL;
 	if (IsA(node, Query))
-		return (Node *) query_tree_mutator((Query *) node, with_own_constants, door, 0);
-	node = expression_tree_mutator(node, with_own_constants, door);
-	if (is_cast_choice(door, node))
-		return (Node *) cast_each(door, (FuncExpr *) node,
+		return (Node *) in_query(moving->door, (Query *) node, 0);
+	node = expression_tree_mutator(node, with_own_constants, context);
+	if (!moving->grouped && is_cast_choice(moving->door, node))
+		return (Node *) cast_each(moving->door, (FuncExpr *) node,
 		                          linitial(((FuncExpr *) node)->args));
 	return node;
 }
@@ -157,5 +194,5 @@ void
 sdes_open_own_constants(SdesDoor *door, Query *query)
 {
 	if (query_tree_walker(query, has_cast_choice, door, 0))
-		query_tree_mutator(query, with_own_constants, door, QTW_DONT_COPY_QUERY);
+		in_query(door, query, QTW_DONT_COPY_QUERY);
 }

@@ -20,6 +20,7 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/tlist.h"
 #include "reveal/below.h"
+#include "tcop/utility.h"
 #include "rewrite/rewriteManip.h"
 
 /* pg_dump's, which wants ciphertext and is told apart by nothing else. */
@@ -241,4 +242,16 @@ sdes_rewrite(Query *query)
 		rewrite_held(query->utilityStmt);
 	else if (sdes_door_find(&door))
 		rewrite_with(&door, query);
+}
+
+void
+sdes_rewrite_inside(Query *query)
+{
+	Query *held = query->commandType == CMD_UTILITY
+	                  ? UtilityContainsQuery(query->utilityStmt)
+	                  : query;
+	SdesDoor door;
+
+	if (held != NULL && sdes_door_find(&door))
+		sdes_open_own_constants(&door, held);
 }

@@ -21,6 +21,9 @@ extern void sdes_rewrite(Query *query);
 extern void sdes_reveal_in_query(SdesDoor *door, Query *query);
 extern void sdes_reveal_in_entries(SdesDoor *door, List *entries);
 
+/* The same for one that a function, view or the like runs: its constants only. */
+extern void sdes_rewrite_inside(Query *query);
+
 /*
  * Where a cast to text opens a choice between encrypted values and constants, has the
  * constants be their own text.
