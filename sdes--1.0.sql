@@ -512,6 +512,7 @@ BEGIN
     FOR side IN
         SELECT * FROM (VALUES ('vv', 'sdes.enc_text', 'sdes.enc_text', 'lower-cased values'),
                               ('vt', 'sdes.enc_text', 'pg_catalog.text', 'a lower-cased value with a text'),
+                              ('tv', 'pg_catalog.text', 'sdes.enc_text', 'a text with a lower-cased value'),
                               ('tt', 'pg_catalog.text', 'pg_catalog.text', 'two texts as if they were lower-cased values'))
             AS s (name, l, r, what)
     LOOP
@@ -550,6 +551,10 @@ ALTER OPERATOR FAMILY sdes.enc_text_ci_ops USING btree ADD
     OPERATOR 3 sdes.=^ (sdes.enc_text, text),
     OPERATOR 4 sdes.>=^ (sdes.enc_text, text), OPERATOR 5 sdes.>^ (sdes.enc_text, text),
     FUNCTION 1 (sdes.enc_text, text) sdes.enc_text_ci_cmp_vt(sdes.enc_text, text),
+    OPERATOR 1 sdes.<^ (text, sdes.enc_text), OPERATOR 2 sdes.<=^ (text, sdes.enc_text),
+    OPERATOR 3 sdes.=^ (text, sdes.enc_text),
+    OPERATOR 4 sdes.>=^ (text, sdes.enc_text), OPERATOR 5 sdes.>^ (text, sdes.enc_text),
+    FUNCTION 1 (text, sdes.enc_text) sdes.enc_text_ci_cmp_tv(text, sdes.enc_text),
     OPERATOR 1 sdes.<^ (text, text), OPERATOR 2 sdes.<=^ (text, text), OPERATOR 3 sdes.=^ (text, text),
     OPERATOR 4 sdes.>=^ (text, text), OPERATOR 5 sdes.>^ (text, text),
     FUNCTION 1 (text, text) sdes.enc_text_ci_cmp_tt(text, text);

@@ -141,6 +141,7 @@ SELECT id FROM sorted LIMIT 2;
 CREATE FUNCTION first_id() RETURNS int LANGUAGE sql STABLE BEGIN ATOMIC SELECT id FROM customer ORDER BY email LIMIT 1; END;
 CREATE FUNCTION some_ids() RETURNS SETOF int LANGUAGE sql STABLE BEGIN ATOMIC SELECT id FROM customer ORDER BY email LIMIT 3; END;
 SELECT first_id(), (SELECT array_agg(i) FROM some_ids() i);
+CREATE COLLATION nd (provider = icu, locale = 'und', deterministic = false);
 CREATE TABLE umlaut (id int, t sdes.enc_text('crm') COLLATE "de-x-icu", u text COLLATE "de-x-icu");
 INSERT INTO umlaut SELECT row_number() OVER (), w, w FROM unnest('{zoo,Äpfel,apfel,Zug,ähnlich}'::text[]) w;
 SELECT array_agg(id ORDER BY t) = array_agg(id ORDER BY u) AS alike, array_agg(id ORDER BY t COLLATE "C") = array_agg(id ORDER BY u COLLATE "C") AS alike_c FROM umlaut;
@@ -159,6 +160,20 @@ SELECT max(ARRAY[email]) FROM customer;
 SELECT count(*) FROM customer WHERE ARRAY[email] < ARRAY[login];
 SELECT count(*) FROM customer WHERE ARRAY[email] = ARRAY[email];
 SELECT count(*) FROM customer WHERE (email, id) < (login, id);
+-- the same constant twice is one, so that what is grouped by is recognized
+SELECT email = 'user9@example.org' AS is_nine, count(*) FROM customer WHERE id < 12 GROUP BY email = 'user9@example.org' ORDER BY 1;
+SELECT coalesce(name, 'none')::text AS n, count(*) FROM customer WHERE id > 490 GROUP BY coalesce(name, 'none')::text ORDER BY 1;
+SELECT DISTINCT name = 'Name 1' AS one FROM customer WHERE name IS NOT NULL ORDER BY name = 'Name 1';
+-- values without tokens meet an index, opened
+SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off;
+CREATE TABLE unsearched (t sdes.enc_text('crm'));
+INSERT INTO unsearched VALUES ('user9@example.org'), ('nobody');
+EXPLAIN (COSTS OFF) SELECT count(*) FROM unsearched u JOIN customer c ON c.email = u.t;
+SELECT c.id FROM unsearched u JOIN customer c ON c.email = u.t;
+SELECT id FROM customer WHERE email IN (SELECT t FROM unsearched);
+SELECT id FROM customer WHERE email = (SELECT min(t::text) FROM unsearched) OR email = (SELECT t FROM unsearched WHERE t <> 'nobody');
+RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_seqscan;
+SELECT count(*) FROM customer WHERE email = 'x' COLLATE nd;
 -- statistics: of tokens where there are some; else values count as all different
 CREATE TYPE pair AS (a int, t sdes.enc_text('crm'));
 CREATE TABLE statistics_of (id int, t sdes.enc_text('crm'), s sdes.enc_text('crm', 'searchable'), l sdes.enc_text('crm')[], p pair);

@@ -40,6 +40,7 @@ TYPE_COMPARISONS(enc_pan, sdes_type_pan)
 /* By the lower-cased text; a text is taken as lower-cased already. */
 COMPARISONS(enc_text_ci, vv, sdes_type_text, SDES_TOKEN_LOWER, SDES_VALUE, SDES_VALUE)
 COMPARISONS(enc_text_ci, vt, sdes_type_text, SDES_TOKEN_LOWER, SDES_VALUE, SDES_PLAIN)
+COMPARISONS(enc_text_ci, tv, sdes_type_text, SDES_TOKEN_LOWER, SDES_PLAIN, SDES_VALUE)
 COMPARISONS(enc_text_ci, tt, sdes_type_text, SDES_TOKEN_LOWER, SDES_PLAIN, SDES_PLAIN)
 
 static Datum

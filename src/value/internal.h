@@ -36,6 +36,11 @@ extern void sdes_value_parse(struct varlena *value, SdesEnvelope *envelope);
 /* Seals for the bucket of typmod, for who may `encrypt`, or as a literal. */
 extern struct varlena *sdes_value_seal(SdesPlain plain, const SdesType *type, int32 typmod);
 
+/* A literal of that text that this statement has sealed already, copied; else NULL. */
+extern struct varlena *sdes_value_same_literal(SdesPlain plain, const SdesType *type);
+extern void sdes_value_keep_literal(SdesPlain plain, const SdesType *type,
+                                    const struct varlena *value);
+
 /* Whether an envelope carries the tokens that a modifier demands. */
 extern bool sdes_value_fits(const SdesEnvelope *envelope, int32 typmod);
 

@@ -191,16 +191,27 @@ refuse_mask(SdesPlain plain, const SdesType *type, const uint8 *bucket)
 		         errhint("Leave the column out of the UPDATE."), SDES_KEEP_OUT_OF_LOG));
 }
 
+static struct varlena *
+seal_literal(SdesPlain plain, const SdesType *type)
+{
+	struct varlena *value = sdes_value_same_literal(plain, type);
+	uint8 bucket[SDES_UUID_SIZE];
+
+	if (value != NULL)
+		return value;
+	memcpy(bucket, sdes_keyring_system_bucket()->uuid, SDES_UUID_SIZE);
+	value = seal_under(bucket, SDES_PURPOSE_LITERAL, plain, type, -1);
+	sdes_value_keep_literal(plain, type, value);
+	return value;
+}
+
 struct varlena *
 sdes_value_seal(SdesPlain plain, const SdesType *type, int32 typmod)
 {
 	uint8 bucket[SDES_UUID_SIZE];
 
 	if (typmod < 0)
-	{
-		memcpy(bucket, sdes_keyring_system_bucket()->uuid, SDES_UUID_SIZE);
-		return seal_under(bucket, SDES_PURPOSE_LITERAL, plain, type, typmod);
-	}
+		return seal_literal(plain, type);
 	memcpy(bucket, sdes_value_bucket_of(typmod)->uuid, SDES_UUID_SIZE);
 	sdes_policy_require(bucket, SDES_PRIVILEGE_ENCRYPT);
 	refuse_mask(plain, type, bucket);

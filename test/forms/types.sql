@@ -63,7 +63,7 @@ SELECT id, array_append(aliases::text[], 'new') AS a, array_prepend('new', alias
 UPDATE people SET aliases = array_append(aliases, 'new') WHERE id = 2 RETURNING aliases;
 UPDATE people SET aliases = array_replace(aliases, 'new', 'newer') || 'last' WHERE id = 2 RETURNING aliases;
 
---- arrays sorted | except: composite-order 0A000
+--- arrays sorted
 SELECT id FROM people WHERE id < 20 ORDER BY aliases, id;
 
 --- extremes of arrays | except: composite-order 0A000
@@ -144,13 +144,13 @@ SELECT count(DISTINCT s) FROM sessions s;
 SELECT id FROM customers c WHERE c IS NOT NULL ORDER BY id LIMIT 3;
 SELECT count(*) FROM customers c WHERE c.* IS NULL;
 
---- whole rows sorted | except: composite-order 0A000
+--- whole rows sorted
 SELECT seen FROM sessions s WHERE seen < 20 ORDER BY s;
 
---- composites sorted | except: composite-order 0A000
+--- composites sorted
 SELECT id FROM people WHERE id < 20 ORDER BY home, id;
 
---- rows sorted | except: composite-order 0A000
+--- rows sorted
 SELECT id FROM customers WHERE id < 20 ORDER BY ROW(email, id);
 
 --- rows and composites sorted by their columns | instead: composite-order

@@ -56,9 +56,6 @@ SETTINGS = [
 # error: docs/compatibility.md says why, and what to write instead.
 LIMITS = {
     "literal": ("42501", "a literal of an encrypted type cannot be decrypted"),
-    "grouped by an expression with a literal": ("42803", "column"),
-    "joined by index to values without tokens": ("55000", "index holds an encrypted value without a search token"),
-    "keys in a parallel worker": ("55000", "encryption keys are not at hand"),
     "ciphertext in, by a function of any type": ("22000", "encrypted text is not accepted as input"),
 }
 
