@@ -129,7 +129,8 @@ class Grammar:
             lambda: f"coalesce({a()}, 0)",
             lambda: f"cardinality({self.tags(scope)})",
             lambda: self.scalar(scope, depth - 1, INT),
-            lambda: f"customer_of({t()})",
+            # What concat() and the like print of a value is ciphertext for a user's own function.
+            lambda: f"customer_of({self.column(scope, TEXT) or self.word()})",
         ][form]()
 
     def tags(self, scope):
