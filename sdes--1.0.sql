@@ -489,12 +489,6 @@ BEGIN
                  LANGUAGE c STABLE STRICT PARALLEL SAFE AS %2$L, %4$L;
              COMMENT ON FUNCTION sdes.%1$s_order_cmp(sdes.%1$s, sdes.%1$s) IS %5$L;
              COMMENT ON FUNCTION sdes.%1$s_order_support(internal) IS %5$L;
-             CREATE FUNCTION sdes.%1$s_greatest(sdes.%1$s[]) RETURNS sdes.%1$s
-                 LANGUAGE c STABLE STRICT PARALLEL SAFE AS %2$L, %6$L;
-             CREATE FUNCTION sdes.%1$s_least(sdes.%1$s[]) RETURNS sdes.%1$s
-                 LANGUAGE c STABLE STRICT PARALLEL SAFE AS %2$L, %7$L;
-             COMMENT ON FUNCTION sdes.%1$s_greatest(sdes.%1$s[]) IS %8$L;
-             COMMENT ON FUNCTION sdes.%1$s_least(sdes.%1$s[]) IS %8$L;
              CREATE OPERATOR sdes.=~ (FUNCTION = sdes.%1$s_eq_vv, LEFTARG = sdes.%1$s, RIGHTARG = sdes.%1$s,
                  COMMUTATOR = OPERATOR(sdes.=~), RESTRICT = pg_catalog.eqsel, JOIN = pg_catalog.eqjoinsel);
              COMMENT ON OPERATOR sdes.=~ (sdes.%1$s, sdes.%1$s) IS %5$L;
@@ -504,8 +498,7 @@ BEGIN
              COMMENT ON OPERATOR FAMILY sdes.%1$s_order_ops USING btree IS %5$L;
              COMMENT ON OPERATOR CLASS sdes.%1$s_order_ops USING btree IS %5$L',
             type, 'MODULE_PATHNAME', type || '_order_cmp', type || '_order_support',
-            'order of plaintext, for sorts; not for indexes', type || '_greatest', type || '_least',
-            'GREATEST and LEAST go by plaintext');
+            'order of plaintext, for sorts; not for indexes');
     END LOOP;
 
     -- lower(email) = $1 becomes email =^ $1, which an index of enc_text_ci_ops serves.
@@ -529,10 +522,11 @@ BEGIN
                      LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS %3$L, %1$L;
                  COMMENT ON FUNCTION sdes.%1$s(%7$s, %2$s) IS %6$L;
                  CREATE OPERATOR sdes.%4$s (FUNCTION = sdes.%1$s, LEFTARG = %7$s, RIGHTARG = %2$s,
-                     RESTRICT = pg_catalog.%5$ssel, JOIN = pg_catalog.%5$sjoinsel);
+                     RESTRICT = pg_catalog.%5$ssel, JOIN = pg_catalog.%5$sjoinsel %8$s);
                  COMMENT ON OPERATOR sdes.%4$s (%7$s, %2$s) IS %6$L',
                 'enc_text_ci_' || rel.name || '_' || side.name, side.r, 'MODULE_PATHNAME', rel.op, rel.estimator,
-                pg_catalog.format(rel.what, side.what), side.l);
+                pg_catalog.format(rel.what, side.what), side.l,
+                CASE WHEN rel.name = 'eq' THEN ', COMMUTATOR = OPERATOR(sdes.=^), HASHES, MERGES' ELSE '' END);
         END LOOP;
         EXECUTE pg_catalog.format(
             'CREATE FUNCTION sdes.%1$s(%5$s, %2$s) RETURNS integer
@@ -543,6 +537,26 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION sdes.enc_text_ci_hash_v(sdes.enc_text) RETURNS integer
+    LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_ci_hash_v';
+CREATE FUNCTION sdes.enc_text_ci_hash_t(text) RETURNS integer
+    LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_ci_hash_t';
+CREATE FUNCTION sdes.enc_text_ci_hash_extended_v(sdes.enc_text, bigint) RETURNS bigint
+    LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_ci_hash_extended_v';
+CREATE FUNCTION sdes.enc_text_ci_hash_extended_t(text, bigint) RETURNS bigint
+    LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'enc_text_ci_hash_extended_t';
+COMMENT ON FUNCTION sdes.enc_text_ci_hash_v(sdes.enc_text) IS 'hashes the search token of a lower-cased value';
+COMMENT ON FUNCTION sdes.enc_text_ci_hash_t(text) IS 'hashes the search token of a lower-cased text';
+COMMENT ON FUNCTION sdes.enc_text_ci_hash_extended_v(sdes.enc_text, bigint) IS 'hashes the search token of a lower-cased value';
+COMMENT ON FUNCTION sdes.enc_text_ci_hash_extended_t(text, bigint) IS 'hashes the search token of a lower-cased text';
+CREATE OPERATOR CLASS sdes.enc_text_ci_ops FOR TYPE sdes.enc_text USING hash AS
+    OPERATOR 1 sdes.=^,
+    FUNCTION 1 sdes.enc_text_ci_hash_v(sdes.enc_text), FUNCTION 2 sdes.enc_text_ci_hash_extended_v(sdes.enc_text, bigint);
+ALTER OPERATOR FAMILY sdes.enc_text_ci_ops USING hash ADD
+    OPERATOR 1 sdes.=^ (sdes.enc_text, text), OPERATOR 1 sdes.=^ (text, sdes.enc_text), OPERATOR 1 sdes.=^ (text, text),
+    FUNCTION 1 (text, text) sdes.enc_text_ci_hash_t(text), FUNCTION 2 (text, text) sdes.enc_text_ci_hash_extended_t(text, bigint);
+COMMENT ON OPERATOR FAMILY sdes.enc_text_ci_ops USING hash IS 'equality of lower-cased values, by search tokens';
+COMMENT ON OPERATOR CLASS sdes.enc_text_ci_ops USING hash IS 'equality of lower-cased values, by search tokens';
 CREATE OPERATOR CLASS sdes.enc_text_ci_ops FOR TYPE sdes.enc_text USING btree AS
     OPERATOR 1 sdes.<^, OPERATOR 2 sdes.<=^, OPERATOR 3 sdes.=^, OPERATOR 4 sdes.>=^, OPERATOR 5 sdes.>^,
     FUNCTION 1 sdes.enc_text_ci_cmp_vv(sdes.enc_text, sdes.enc_text);

@@ -117,6 +117,27 @@ COMMIT;
 SELECT pg_temp.keep();
 SELECT left(a, 8), j FROM t ORDER BY a DESC;
 FETCH h;
+-- values that no function would follow a pointer for stay as they are
+UPDATE s SET b = b WHERE id = 1 RETURNING left(a, 6) AS a, 'a & b'::tsquery AS q, '1 2 3'::int2vector AS v, '4 5'::oidvector AS o;
+PREPARE vectors AS SELECT left(a, 6) AS a, 'a & b'::tsquery AS q, '1 2 3'::int2vector AS v FROM s WHERE id = 1;
+EXECUTE vectors;
+BEGIN;
+DECLARE vectors CURSOR WITH HOLD FOR SELECT left(a, 6) AS a, 'a & b'::tsquery AS q, '4 5'::oidvector AS o FROM s WHERE id = 1;
+COMMIT;
+FETCH vectors;
+-- what a held cursor shows of large values it holds itself
+CREATE TEMP TABLE large (id int, a sdes.enc_text('customer_pii'), big text);
+ALTER TABLE large ALTER big SET STORAGE external;
+INSERT INTO large VALUES (1, 'canary', repeat('0123456789', 1000));
+BEGIN;
+DECLARE large_ones CURSOR WITH HOLD FOR SELECT a, big FROM large;
+COMMIT;
+UPDATE large SET big = 'x';
+VACUUM large;
+\o reveal_spool.rows
+FETCH large_ones;
+\o
+CLOSE ALL;
 \connect - postgres
 DROP TABLE s, sh;
 DROP FUNCTION spilled;

@@ -160,6 +160,29 @@ SELECT max(ARRAY[email]) FROM customer;
 SELECT count(*) FROM customer WHERE ARRAY[email] < ARRAY[login];
 SELECT count(*) FROM customer WHERE ARRAY[email] = ARRAY[email];
 SELECT count(*) FROM customer WHERE (email, id) < (login, id);
+-- also where the planner puts a function's body in its place
+CREATE FUNCTION greater(sdes.enc_text, sdes.enc_text) RETURNS sdes.enc_text LANGUAGE sql STABLE AS 'SELECT greatest($1, $2)';
+SELECT count(*) FROM customer WHERE greater(email, name)::text <> greatest(email::text, name::text);
+-- lower() in joins
+CREATE TABLE logins (login text);
+INSERT INTO logins VALUES ('user9@example.org'), ('User10@Example.org'), ('nobody');
+SELECT c.id FROM customer c JOIN logins l ON lower(c.login) = l.login;
+SELECT count(*), count(c.id), count(l.login) FROM customer c FULL JOIN logins l ON lower(c.login) = l.login;
+SELECT count(*) FROM customer WHERE lower(login) NOT IN (SELECT login FROM logins);
+EXPLAIN (COSTS OFF) SELECT FROM customer c FULL JOIN logins l ON lower(c.login) = l.login;
+-- variables and arrays of values without tokens meet an index
+SET enable_seqscan = off;
+DO $$
+DECLARE v sdes.enc_text; a sdes.enc_text[]; n int; m int;
+BEGIN
+    SELECT name || '' INTO v FROM customer WHERE id = 9;
+    SELECT t INTO v FROM (SELECT email::text::sdes.enc_text('crm') AS t FROM customer WHERE id = 9) one;
+    SELECT id INTO n FROM customer WHERE email = v;
+    SELECT array_agg(t) INTO a FROM (SELECT email::text::sdes.enc_text('crm') AS t FROM customer WHERE id IN (9, 10)) two;
+    SELECT count(*) INTO m FROM customer WHERE email = ANY (a);
+    RAISE NOTICE '% %', n, m;
+END $$;
+RESET enable_seqscan;
 -- the same constant twice is one, so that what is grouped by is recognized
 SELECT email = 'user9@example.org' AS is_nine, count(*) FROM customer WHERE id < 12 GROUP BY email = 'user9@example.org' ORDER BY 1;
 SELECT coalesce(name, 'none')::text AS n, count(*) FROM customer WHERE id > 490 GROUP BY coalesce(name, 'none')::text ORDER BY 1;
@@ -213,6 +236,8 @@ SELECT id, octet_length(sdes.enc_text_send(a)) FROM later ORDER BY id;
 INSERT INTO customer (id, email) VALUES (700, repeat('long ', 1000));
 
 \set VERBOSITY default
+CREATE VIEW secret AS SELECT id FROM customer WHERE email = 'TopSecret';
+GRANT SELECT ON secret TO PUBLIC;
 -- the privilege to search
 \connect - regress_reader
 SET search_path = shop;
@@ -240,6 +265,15 @@ SELECT count(DISTINCT email), count(*) FROM customer;
 SELECT count(*) FROM customer a JOIN customer b USING (email);
 SELECT count(DISTINCT name) FROM customer;
 SELECT id FROM customer ORDER BY email LIMIT 1;
+-- nor somebody else's constant
+SET check_function_bodies = off;
+SELECT substring(pg_get_viewdef('shop.secret') FROM 'sdes1:[A-Za-z0-9_-]+') AS armor \gset
+\set VERBOSITY terse
+SELECT :'armor'::sdes.enc_text = 'x' AS refused;
+SELECT :'armor'::sdes.enc_text('crm') AS refused;
+\set VERBOSITY default
+RESET check_function_bodies;
+SELECT 'a'::sdes.enc_text AS e UNION ALL SELECT 'b' ORDER BY 1;
 -- nor by the functions themselves
 SELECT sdes.enc_text_hash_t('user9@example.org');
 SELECT sdes.enc_text_lt_tt('a', 'b');

@@ -42,6 +42,14 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 }
 #endif
 
+/* Also true for a superuser. The includer needs utils/acl.h and catalog/pg_database.h. */
+#if PG_VERSION_NUM < 160000
+#define SDES_OWNS_DATABASE() pg_database_ownercheck(MyDatabaseId, GetUserId())
+#else
+#define SDES_OWNS_DATABASE()                                                               \
+	object_ownercheck(DatabaseRelationId, MyDatabaseId, GetUserId())
+#endif
+
 #if PG_VERSION_NUM < 170000
 #define SDES_IS_AUTOVACUUM_WORKER() IsAutoVacuumWorkerProcess()
 #else

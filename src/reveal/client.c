@@ -129,6 +129,7 @@ analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 	sdes_policy_remember_login();
 	if (!is_for_client(pstate->p_sourcetext))
 	{
+		sdes_parameters_settled();
 		sdes_rewrite_inside(query);
 		return;
 	}

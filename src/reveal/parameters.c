@@ -41,6 +41,12 @@ sdes_parameters_begin(const ParseState *pstate, const Query *query)
 		variable = pstate->p_ref_hook_state;
 }
 
+void
+sdes_parameters_settled(void)
+{
+	variable = NULL;
+}
+
 static Param *
 text_parameter(const Param *parameter)
 {

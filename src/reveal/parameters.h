@@ -21,4 +21,7 @@ extern void sdes_parameters_end(Query *query);
  */
 extern Expr *sdes_parameter_as_text(const Param *parameter);
 
+/* Says so of all parameters: also after an error between the two above. */
+extern void sdes_parameters_settled(void);
+
 #endif

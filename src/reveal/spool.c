@@ -24,6 +24,7 @@
 #include "miscadmin.h"
 #include "sdes_compat.h"
 #include "tcop/pquery.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/tuplestore.h"
@@ -56,6 +57,7 @@ typedef struct Spool
 	TupleDesc desc;
 	TupleTableSlot *slot;
 	char *pointers; /* one for each column of a row */
+	bool *movable;  /* whether a column's values can be pointed to */
 } Spool;
 
 #define POINTER_SIZE MAXALIGN(VARHDRSZ_EXTERNAL + sizeof(varatt_indirect))
@@ -91,7 +93,8 @@ keep_off_disk(Spool *spool, Datum value, char *pointer)
 	struct varlena *flat = data;
 	varatt_indirect to;
 
-	if (VARATT_IS_EXTERNAL_ONDISK(data))
+	/* But from a held cursor, whose rows outlive the table's. */
+	if (VARATT_IS_EXTERNAL_ONDISK(data) && spool->store == NULL)
 		return value;
 	if (VARATT_IS_EXTERNAL(data))
 		flat = detoast_external_attr(data);
@@ -114,7 +117,7 @@ keep_row(Spool *spool, TupleTableSlot *from)
 	{
 		slot->tts_isnull[i] = from->tts_isnull[i];
 		slot->tts_values[i] = from->tts_values[i];
-		if (!slot->tts_isnull[i] && TupleDescAttr(spool->desc, i)->attlen == -1)
+		if (!slot->tts_isnull[i] && spool->movable[i])
 			slot->tts_values[i] = keep_off_disk(spool, slot->tts_values[i],
 			                                    spool->pointers + i * POINTER_SIZE);
 	}
@@ -136,6 +139,13 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
+/* Functions of types that are never toasted (tsquery, int2vector) follow no pointer. */
+static bool
+is_movable(Form_pg_attribute column)
+{
+	return column->attlen == -1 && get_typstorage(column->atttypid) != TYPSTORAGE_PLAIN;
+}
+
 static void
 startup(DestReceiver *self, int operation, TupleDesc desc)
 {
@@ -145,6 +155,9 @@ startup(DestReceiver *self, int operation, TupleDesc desc)
 	spool->desc = CreateTupleDescCopy(desc);
 	spool->slot = MakeSingleTupleTableSlot(spool->desc, &TTSOpsVirtual);
 	spool->pointers = palloc(Max(desc->natts, 1) * POINTER_SIZE);
+	spool->movable = palloc(Max(desc->natts, 1) * sizeof(bool));
+	for (int i = 0; i < desc->natts; i++)
+		spool->movable[i] = is_movable(TupleDescAttr(desc, i));
 	MemoryContextSwitchTo(old);
 	spool->next->rStartup(spool->next, operation, desc);
 }

@@ -130,9 +130,13 @@ operand_of(SdesSide side, Datum argument, const SdesType *type, SdesTokenKind ki
 
 /* Who guesses at nothing that is stored needs a privilege somewhere all the same. */
 static void
-require_anywhere(void)
+require_anywhere(SdesTokenKind kind)
 {
-	if (sdes_policy_anywhere(SDES_PRIVILEGE_SEARCH | SDES_PRIVILEGE_ENCRYPT))
+	int privileges = SDES_PRIVILEGE_SEARCH | SDES_PRIVILEGE_ENCRYPT;
+
+	if (kind == SDES_TOKEN_LOWER)
+		privileges |= SDES_PRIVILEGE_DECRYPT; /* see may_open() */
+	if (sdes_policy_anywhere(privileges))
 		return;
 	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 	                errmsg("permission denied to make search tokens"),
@@ -161,7 +165,7 @@ require_guess(SdesTokenKind kind, const Operand *guess, const Operand *other)
 			sdes_policy_require(other->bucket, SDES_PRIVILEGE_SEARCH);
 	}
 	else if (!guess->has_bucket && !other->has_bucket)
-		require_anywhere();
+		require_anywhere(kind);
 }
 
 static int
@@ -247,14 +251,14 @@ sdes_compare_carried(const SdesType *type, PG_FUNCTION_ARGS)
 }
 
 SdesToken
-sdes_hash_token(const SdesType *type, SdesSide side, Datum argument)
+sdes_hash_token(const SdesType *type, SdesTokenKind kind, SdesSide side, Datum argument)
 {
 	Operand operand;
 
-	if (side == SDES_VALUE && peek(argument, SDES_TOKEN_EXACT, &operand.token))
+	if (side == SDES_VALUE && peek(argument, kind, &operand.token))
 		return operand.token;
-	operand = operand_of(side, argument, type, SDES_TOKEN_EXACT);
+	operand = operand_of(side, argument, type, kind);
 	if (!operand.has_bucket)
-		require_anywhere();
+		require_anywhere(kind);
 	return operand.token;
 }

@@ -35,11 +35,15 @@ typedef enum SdesSide
 extern int sdes_compare(const SdesType *type, SdesTokenKind kind, SdesSide left,
                         SdesSide right, PG_FUNCTION_ARGS);
 
+/* Compares two values by their plaintext. */
+extern int sdes_compare_order(const SdesType *type, PG_FUNCTION_ARGS);
+
 /* Compares the tokens that two values carry; 0 when one carries none. */
 extern int sdes_compare_carried(const SdesType *type, PG_FUNCTION_ARGS);
 
 /* The token by which an argument is hashed. */
-extern SdesToken sdes_hash_token(const SdesType *type, SdesSide side, Datum argument);
+extern SdesToken sdes_hash_token(const SdesType *type, SdesTokenKind kind, SdesSide side,
+                                 Datum argument);
 
 extern void sdes_compare_init(void);
 

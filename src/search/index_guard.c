@@ -67,12 +67,14 @@ refuse_tokenless(const Key *key, SdesEncType type, const char *option)
 	             sdes_type_name(type), option)));
 }
 
-static Oid
-family(const char *name)
+/* Whether that is a family of ours, for btree or hash indexes. */
+static bool
+is_family(Oid family, const char *name)
 {
 	List *full = list_make2(makeString(pstrdup("sdes")), makeString(pstrdup(name)));
 
-	return get_opfamily_oid(BTREE_AM_OID, full, true);
+	return OidIsValid(family) && (family == get_opfamily_oid(BTREE_AM_OID, full, true) ||
+	                              family == get_opfamily_oid(HASH_AM_OID, full, true));
 }
 
 static void
@@ -93,13 +95,13 @@ check_key(const Key *key)
 		         errhint("Declare them 'searchable'.")));
 	if (type < 0)
 		return;
-	if (key->opclass_family == family(psprintf("%s_order_ops", sdes_type_name(type))))
+	if (is_family(key->opclass_family, psprintf("%s_order_ops", sdes_type_name(type))))
 		ereport(ERROR,
 		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		         errmsg("operator class \"sdes.%s_order_ops\" is for sorts only",
 		                sdes_type_name(type)),
 		         errdetail("An index by it would show the order of the plaintext.")));
-	if (key->opclass_family == family("enc_text_ci_ops"))
+	if (is_family(key->opclass_family, "enc_text_ci_ops"))
 	{
 		if (typmod < 0 || !(typmod & SDES_SEARCHABLE_CI))
 			refuse_tokenless(key, type, "searchable_ci");

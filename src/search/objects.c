@@ -55,19 +55,15 @@ function_of(const char *name, Oid argument)
 }
 
 static void
-find_orders(Oid type, const char *name, SdesOrders *orders)
+find_orders(Oid type, SdesOrders *orders)
 {
-	orders->array = get_array_type(type);
-	orders->greatest = function_of(psprintf("%s_greatest", name), orders->array);
-	orders->least = function_of(psprintf("%s_least", name), orders->array);
 	orders->token_less = operator("<#", type, type);
 	orders->token_greater = operator(">#", type, type);
 	orders->less = operator("<~", type, type);
 	orders->greater = operator(">~", type, type);
 	orders->equal = operator("=~", type, type);
 	present = present && OidIsValid(orders->token_less) && OidIsValid(orders->equal) &&
-	          OidIsValid(orders->less) && OidIsValid(orders->greater) &&
-	          OidIsValid(orders->greatest) && OidIsValid(orders->least);
+	          OidIsValid(orders->less) && OidIsValid(orders->greater);
 }
 
 /* The function of an operator, by what plans remember of functions. */
@@ -145,7 +141,7 @@ find_all(void)
 	{
 		present = OidIsValid(objects.types[i]);
 		if (present)
-			find_orders(objects.types[i], sdes_type_name(i), &objects.orders[i]);
+			find_orders(objects.types[i], &objects.orders[i]);
 	}
 	if (!present)
 		return;

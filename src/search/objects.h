@@ -16,9 +16,6 @@ typedef struct SdesOrders
 	Oid less; /* of plaintext */
 	Oid greater;
 	Oid equal; /* that goes with these two */
-	Oid array; /* type of arrays, which these functions take */
-	Oid greatest;
-	Oid least;
 } SdesOrders;
 
 typedef struct SdesComparison

@@ -9,8 +9,24 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "nodes/primnodes.h"
 #include "sdes_compat.h"
 #include "search/compare.h"
+
+/*
+ * The order of tokens has no meaning, but GREATEST and LEAST of two values are asked for
+ * by it; they go by plaintext.
+ */
+static Datum
+compare(const SdesType *type, SdesTokenKind kind, SdesSide left, SdesSide right,
+        PG_FUNCTION_ARGS)
+{
+	const Node *caller = fcinfo->flinfo ? fcinfo->flinfo->fn_expr : NULL;
+
+	if (caller != NULL && IsA(caller, MinMaxExpr))
+		PG_RETURN_INT32(sdes_compare_order(type, fcinfo));
+	PG_RETURN_INT32(sdes_compare(type, kind, left, right, fcinfo));
+}
 
 #define RELATION(name, type, kind, left, right, relation)                                  \
 	SDES_FUNCTION(                                                                         \
@@ -22,8 +38,7 @@
 	RELATION(prefix##_le_##sides, type, kind, left, right, <=)                             \
 	RELATION(prefix##_ge_##sides, type, kind, left, right, >=)                             \
 	RELATION(prefix##_gt_##sides, type, kind, left, right, >)                              \
-	SDES_FUNCTION(prefix##_cmp_##sides,                                                    \
-	              PG_RETURN_INT32(sdes_compare(&(type), kind, left, right, fcinfo)))
+	SDES_FUNCTION(prefix##_cmp_##sides, return compare(&(type), kind, left, right, fcinfo))
 
 #define TYPE_COMPARISONS(prefix, type)                                                     \
 	COMPARISONS(prefix, vv, type, SDES_TOKEN_EXACT, SDES_VALUE, SDES_VALUE)                \
@@ -44,29 +59,32 @@ COMPARISONS(enc_text_ci, tv, sdes_type_text, SDES_TOKEN_LOWER, SDES_PLAIN, SDES_
 COMPARISONS(enc_text_ci, tt, sdes_type_text, SDES_TOKEN_LOWER, SDES_PLAIN, SDES_PLAIN)
 
 static Datum
-hash(const SdesType *type, SdesSide side, Datum argument)
+hash(const SdesType *type, SdesTokenKind kind, SdesSide side, Datum argument)
 {
-	SdesToken token = sdes_hash_token(type, side, argument);
+	SdesToken token = sdes_hash_token(type, kind, side, argument);
 
 	return UInt32GetDatum(hash_bytes(token.token, SDES_TOKEN_SIZE));
 }
 
 static Datum
-hash_extended(const SdesType *type, SdesSide side, Datum argument, uint64 seed)
+hash_extended(const SdesType *type, SdesTokenKind kind, SdesSide side, Datum argument,
+              uint64 seed)
 {
-	SdesToken token = sdes_hash_token(type, side, argument);
+	SdesToken token = sdes_hash_token(type, kind, side, argument);
 
 	return UInt64GetDatum(hash_bytes_extended(token.token, SDES_TOKEN_SIZE, seed));
 }
 
-#define HASHES(prefix, side_name, type, side)                                              \
+#define HASHES(prefix, side_name, type, kind, side)                                        \
 	SDES_FUNCTION(prefix##_hash_##side_name,                                               \
-	              return hash(&(type), side, PG_GETARG_DATUM(0)))                          \
+	              return hash(&(type), kind, side, PG_GETARG_DATUM(0)))                    \
 	SDES_FUNCTION(                                                                         \
 	    prefix##_hash_extended_##side_name,                                                \
-	    return hash_extended(&(type), side, PG_GETARG_DATUM(0), PG_GETARG_INT64(1)))
+	    return hash_extended(&(type), kind, side, PG_GETARG_DATUM(0), PG_GETARG_INT64(1)))
 
-HASHES(enc_text, v, sdes_type_text, SDES_VALUE)
-HASHES(enc_text, t, sdes_type_text, SDES_PLAIN)
-HASHES(enc_pan, v, sdes_type_pan, SDES_VALUE)
-HASHES(enc_pan, t, sdes_type_pan, SDES_PLAIN)
+HASHES(enc_text, v, sdes_type_text, SDES_TOKEN_EXACT, SDES_VALUE)
+HASHES(enc_text, t, sdes_type_text, SDES_TOKEN_EXACT, SDES_PLAIN)
+HASHES(enc_pan, v, sdes_type_pan, SDES_TOKEN_EXACT, SDES_VALUE)
+HASHES(enc_pan, t, sdes_type_pan, SDES_TOKEN_EXACT, SDES_PLAIN)
+HASHES(enc_text_ci, v, sdes_type_text, SDES_TOKEN_LOWER, SDES_VALUE)
+HASHES(enc_text_ci, t, sdes_type_text, SDES_TOKEN_LOWER, SDES_PLAIN)

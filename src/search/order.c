@@ -15,7 +15,6 @@
 #include "miscadmin.h"
 #include "sdes_compat.h"
 #include "search/compare.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -164,6 +163,11 @@ compare_texts(const SdesType *type, Oid collation, text *a, text *b)
 		y = sdes_bytes(digits[1], size);
 	result = varstr_cmp((const char *) x.data, (int) x.size, (const char *) y.data,
 	                    (int) y.size, collation);
+	/* Equality is of bytes, so a nondeterministic collation must not say more. */
+	if (result == 0)
+		result = memcmp(x.data, y.data, Min(x.size, y.size));
+	if (result == 0)
+		result = (x.size > y.size) - (x.size < y.size);
 	if (type->essence)
 		sdes_wipe(digits, sizeof(digits));
 	return result;
@@ -259,30 +263,10 @@ compare_once(const SdesType *type, PG_FUNCTION_ARGS)
 	return result;
 }
 
-/*
- * GREATEST and LEAST: of the values in an array the one with the greatest or the least
- * text, NULL if there is none. sign is 1 or -1.
- */
-static Datum
-extreme(const SdesType *type, int sign, PG_FUNCTION_ARGS)
+int
+sdes_compare_order(const SdesType *type, PG_FUNCTION_ARGS)
 {
-	ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
-	Sorting *sorting = make_sorting(type, PG_GET_COLLATION(), CurrentMemoryContext);
-	Datum *values;
-	bool *nulls;
-	int n;
-	int best = -1;
-
-	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_INT, &values, &nulls,
-	                  &n);
-	for (int i = 0; i < n; i++)
-		if (!nulls[i] &&
-		    (best < 0 || sign * compare_in(sorting, values[i], values[best]) > 0))
-			best = i;
-	MemoryContextDelete(sorting->context);
-	if (best < 0)
-		PG_RETURN_NULL();
-	PG_RETURN_DATUM(values[best]);
+	return compare_once(type, fcinfo);
 }
 
 #define ORDER(prefix, type)                                                                \
@@ -291,9 +275,7 @@ extreme(const SdesType *type, int sign, PG_FUNCTION_ARGS)
 	SDES_FUNCTION(prefix##_order_ge, PG_RETURN_BOOL(compare_once(&(type), fcinfo) >= 0))   \
 	SDES_FUNCTION(prefix##_order_gt, PG_RETURN_BOOL(compare_once(&(type), fcinfo) > 0))    \
 	SDES_FUNCTION(prefix##_order_cmp, PG_RETURN_INT32(compare_once(&(type), fcinfo)))      \
-	SDES_FUNCTION(prefix##_order_support, return support(&(type), fcinfo))                 \
-	SDES_FUNCTION(prefix##_greatest, return extreme(&(type), 1, fcinfo))                   \
-	SDES_FUNCTION(prefix##_least, return extreme(&(type), -1, fcinfo))
+	SDES_FUNCTION(prefix##_order_support, return support(&(type), fcinfo))
 
 ORDER(enc_text, sdes_type_text)
 ORDER(enc_pan, sdes_type_pan)

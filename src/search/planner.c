@@ -12,7 +12,6 @@
 
 #include "search/planner.h"
 
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/plancat.h"
 #include "optimizer/planner.h"
@@ -82,17 +81,10 @@ rewrite_sorts(const SdesSearchObjects *objects, Query *query)
 		rewrite_clauses(objects, lfirst_node(WindowClause, cell)->orderClause);
 }
 
-typedef struct Rewriting
-{
-	const SdesSearchObjects *objects;
-	bool extremes; /* there is a GREATEST or LEAST of encrypted values */
-} Rewriting;
-
 static bool
 rewrite_walker(Node *node, void *context)
 {
-	Rewriting *rewriting = context;
-	const SdesSearchObjects *objects = rewriting->objects;
+	const SdesSearchObjects *objects = context;
 
 	if (node == NULL)
 		return false;
@@ -103,9 +95,6 @@ rewrite_walker(Node *node, void *context)
 		return query_tree_walker((Query *) node, rewrite_walker, context, 0);
 	}
 	sdes_refuse_container_order(objects, node);
-	if (IsA(node, MinMaxExpr))
-		rewriting->extremes |=
-		    sdes_type_by_oid(objects->types, ((MinMaxExpr *) node)->minmaxtype) >= 0;
 	if (IsA(node, Aggref))
 	{
 		Aggref *aggref = (Aggref *) node;
@@ -119,52 +108,6 @@ rewrite_walker(Node *node, void *context)
 		sdes_rewrite_operands(objects, (Expr *) node);
 	}
 	return expression_tree_walker(node, rewrite_walker, context);
-}
-
-/* GREATEST and LEAST would go by token. */
-static Node *
-replace_extremes(Node *node, void *context)
-{
-	const SdesSearchObjects *objects = context;
-	MinMaxExpr *extreme = (MinMaxExpr *) node;
-	ArrayExpr *array;
-	int type;
-
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Query))
-		return (Node *) query_tree_mutator((Query *) node, replace_extremes, context, 0);
-	node = expression_tree_mutator(node, replace_extremes, context);
-	if (!IsA(node, MinMaxExpr))
-		return node;
-	extreme = (MinMaxExpr *) node;
-	type = sdes_type_by_oid(objects->types, extreme->minmaxtype);
-	if (type < 0)
-		return node;
-	array = makeNode(ArrayExpr);
-	array->array_typeid = objects->orders[type].array;
-	array->array_collid = extreme->minmaxcollid;
-	array->element_typeid = extreme->minmaxtype;
-	array->elements = extreme->args;
-	array->location = extreme->location;
-	return (Node *) makeFuncExpr(extreme->op == IS_GREATEST ? objects->orders[type].greatest
-	                                                        : objects->orders[type].least,
-	                             extreme->minmaxtype, list_make1(array),
-	                             extreme->minmaxcollid, extreme->inputcollid,
-	                             COERCE_EXPLICIT_CALL);
-}
-
-static Query *
-rewrite(const SdesSearchObjects *objects, Query *query)
-{
-	Rewriting rewriting = {.objects = objects};
-
-	rewrite_walker((Node *) query, &rewriting);
-	if (!rewriting.extremes)
-		return query;
-	return query_tree_mutator(query, replace_extremes,
-	                          unconstify(SdesSearchObjects *, objects),
-	                          QTW_DONT_COPY_QUERY);
 }
 
 static PlannedStmt **wanted = NULL; /* where the next plan is to be noted */
@@ -185,7 +128,7 @@ plan(Query *query, const char *source, int options, ParamListInfo params)
 	/* Functions may be planned while this is; theirs is another plan. */
 	wanted = NULL;
 	if (objects != NULL)
-		query = rewrite(objects, query);
+		rewrite_walker((Node *) query, unconstify(SdesSearchObjects *, objects));
 	if (previous_planner)
 		result = previous_planner(query, source, options, params);
 	else

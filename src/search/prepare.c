@@ -20,6 +20,7 @@
 #include "nodes/plannodes.h"
 #include "policy/policy.h"
 #include "search/objects.h"
+#include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 #include "value/value.h"
@@ -75,8 +76,25 @@ may_compare(const PlannedStmt *plan)
 	return IsParallelWorker();
 }
 
+/* The values of an array. */
 static bool
-is_literal_param(const Search *search, const Param *param)
+make_all_ready(Datum value)
+{
+	ArrayType *array = DatumGetArrayTypeP(value);
+	bool takes = false;
+	Datum *values;
+	bool *nulls;
+	int n;
+
+	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_INT, &values, &nulls,
+	                  &n);
+	for (int i = 0; i < n; i++)
+		takes |= !nulls[i] && sdes_value_make_ready(PG_DETOAST_DATUM_PACKED(values[i]));
+	return takes;
+}
+
+static bool
+param_takes_token(const Search *search, const Param *param)
 {
 	ParamListInfo params = search->params;
 	ParamExternData room;
@@ -90,11 +108,10 @@ is_literal_param(const Search *search, const Param *param)
 	                           : &params->params[param->paramid - 1];
 	if (value->isnull)
 		return false;
-	/* Those of an array are not looked at one by one. */
 	if (sdes_type_by_oid(types, get_element_type(value->ptype)) >= 0)
-		return true;
+		return make_all_ready(value->value);
 	return sdes_type_by_oid(types, value->ptype) >= 0 &&
-	       sdes_value_is_literal(PG_DETOAST_DATUM_PACKED(value->value));
+	       sdes_value_make_ready(PG_DETOAST_DATUM_PACKED(value->value));
 }
 
 /* Whether a token has to be made of an operand. A constant is a literal. */
@@ -104,7 +121,7 @@ takes_token(Node *operand, void *context)
 	if (operand == NULL)
 		return false;
 	if (IsA(operand, Const) ||
-	    (IsA(operand, Param) && is_literal_param(context, (const Param *) operand)))
+	    (IsA(operand, Param) && param_takes_token(context, (const Param *) operand)))
 		return true;
 	return expression_tree_walker(operand, takes_token, context);
 }

@@ -7,12 +7,14 @@
 
 #include "value/internal.h"
 
+#include "catalog/pg_database.h"
 #include "envelope/armor.h"
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "value/cipher.h"
 
@@ -105,6 +107,16 @@ check_authentic(const SdesEnvelope *envelope, const SdesType *type)
 	}
 }
 
+/*
+ * Definitions in a dump hold literals, and those that come after the keys' rows are made
+ * by who owns the database. Anybody can look as if restoring.
+ */
+static bool
+restores_catalog(void)
+{
+	return sdes_value_is_restoring() && SDES_OWNS_DATABASE();
+}
+
 static void
 check_restored(const SdesEnvelope *envelope, const SdesType *type, int32 typmod)
 {
@@ -119,7 +131,7 @@ check_restored(const SdesEnvelope *envelope, const SdesType *type, int32 typmod)
 	if (!known)
 		return;
 	/* Another's literal, from the catalog, would open for who may `encrypt`. */
-	if (owner.purpose == SDES_PURPOSE_LITERAL && !sdes_value_is_restoring())
+	if (owner.purpose == SDES_PURPOSE_LITERAL && !restores_catalog())
 		ereport(ERROR,
 		        (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 		         errmsg("a literal of an encrypted type is not accepted as ciphertext"),

@@ -16,6 +16,7 @@
 #include "access/xact.h"
 #include "crypto/mac.h"
 #include "crypto/secret.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "sdes_compat.h"
 #include "policy/policy.h"
@@ -177,16 +178,21 @@ made_token(const SdesEnvelope *envelope, const SdesType *type, SdesTokenKind kin
 	return token;
 }
 
-/* An index must not hold a value that says nothing by itself. */
+/*
+ * An index compares with a value that carries no token: one that was given to it, which
+ * can be opened if that needs no waiting, or one that it holds.
+ */
 static void
-refuse_under_lock(SdesTokenKind kind)
+refuse_under_lock(const SdesKeyOwner *owner)
 {
-	if (sdes_must_not_wait())
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		                errmsg("index holds an encrypted value without a search token"),
-		                errhint("Declare the column '%s' and rebuild the index.",
-		                        kind == SDES_TOKEN_LOWER ? "searchable_ci" : "searchable"),
-		                SDES_KEEP_OUT_OF_LOG));
+	if (sdes_must_not_wait() &&
+	    (owner->mode == SDES_MODE_HSM || GetDatabaseEncoding() != PG_UTF8))
+		ereport(ERROR,
+		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		         errmsg("an encrypted value without a search token cannot be compared by "
+		                "an index"),
+		         errhint("Give the index its text, as in email = other::text."),
+		         SDES_KEEP_OUT_OF_LOG));
 }
 
 static bool analyzing = false;
@@ -232,11 +238,26 @@ sdes_value_probe(struct varlena *value, const SdesType *type, SdesTokenKind kind
 	{
 		if (stand_in(&envelope, &out->token))
 			return;
-		refuse_under_lock(kind);
+		refuse_under_lock(&owner);
 		sdes_value_forbid_maintenance();
 		sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
 	}
 	out->token = made_token(&envelope, type, kind);
+}
+
+bool
+sdes_value_make_ready(struct varlena *value)
+{
+	SdesEnvelope envelope;
+	SdesKeyOwner owner;
+
+	sdes_value_parse(value, &envelope);
+	if (envelope.ntokens > 0 || !sdes_keyring_owner(envelope.key_id, &owner))
+		return false;
+	if (owner.purpose != SDES_PURPOSE_LITERAL &&
+	    (sdes_policy_privileges(owner.bucket) & SDES_PRIVILEGE_DECRYPT))
+		sdes_keyring_by_id(envelope.key_id);
+	return true;
 }
 
 text *
@@ -252,6 +273,10 @@ sdes_value_sort_text(struct varlena *value, const SdesType *type, bool *masked)
 	sdes_value_parse(value, &envelope);
 	sdes_value_owner(&envelope, &owner);
 	*masked = false;
+	/* An order tells more of a literal than a comparison: it may be somebody else's. */
+	if (owner.purpose == SDES_PURPOSE_LITERAL &&
+	    !sdes_policy_anywhere(SDES_PRIVILEGE_DECRYPT))
+		sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT); /* raises */
 	if (owner.purpose != SDES_PURPOSE_LITERAL)
 	{
 		int privileges = sdes_policy_privileges(owner.bucket);

@@ -194,6 +194,12 @@ extern void sdes_value_probe(struct varlena *value, const SdesType *type,
                              SdesTokenKind kind, SdesProbe *out);
 
 /*
+ * Before a value is given to an index to compare with: has the key at hand that opens
+ * it, should that be needed and the user may. True where a token has to be made of it.
+ */
+extern bool sdes_value_make_ready(struct varlena *value);
+
+/*
  * Says that ANALYZE is at work. What it compares are samples, in columns without
  * tokens, too (in arrays, composites, extended statistics): these count as all
  * different then, instead of an error.

@@ -37,7 +37,7 @@ for my $type (qw(enc_text enc_pan))
         $called{"${type}_${_}_$sides"} = 1 for qw(eq lt le ge gt cmp);
         $called{"${type}_ne_$sides"} = 1 if $sides ne 'tt';
     }
-    $called{"${type}_$_"} = 1 for qw(hash_v hash_t hash_extended_v hash_extended_t greatest least),
+    $called{"${type}_$_"} = 1 for qw(hash_v hash_t hash_extended_v hash_extended_t),
         map { "order_$_" } qw(lt le ge gt cmp support);
 }
 for my $sides (qw(vv vt tv tt))
