@@ -28,6 +28,11 @@ SELECT a, count(*) FROM f GROUP BY a ORDER BY a;
 SELECT a FROM f GROUP BY a HAVING count(*) > 1;
 SELECT a, count(*) FROM f GROUP BY ROLLUP (a) ORDER BY a, 2;
 SELECT a, b, count(*), grouping(a) FROM f GROUP BY GROUPING SETS ((a), (b), ()) ORDER BY 1, 2, 3;
+BEGIN;
+DECLARE sets SCROLL CURSOR FOR SELECT format('%s:%s', 'x', a) AS f, count(*) FROM f GROUP BY ROLLUP (format('%s:%s', 'x', a)) ORDER BY 1, 2;
+FETCH ALL FROM sets;
+FETCH BACKWARD 1 FROM sets;
+COMMIT;
 SELECT coalesce(a, b) AS ab, count(*) FROM f GROUP BY coalesce(a, b) ORDER BY 2, 1;
 SELECT coalesce(a, 'none') AS c, count(*) FROM f GROUP BY 1 ORDER BY 2;
 SELECT a, row_number() OVER (PARTITION BY a ORDER BY id), lag(a) OVER (ORDER BY a, id), first_value(a) OVER w

@@ -187,6 +187,8 @@ RESET enable_seqscan;
 SELECT email = 'user9@example.org' AS is_nine, count(*) FROM customer WHERE id < 12 GROUP BY email = 'user9@example.org' ORDER BY 1;
 SELECT coalesce(name, 'none')::text AS n, count(*) FROM customer WHERE id > 490 GROUP BY coalesce(name, 'none')::text ORDER BY 1;
 SELECT DISTINCT name = 'Name 1' AS one FROM customer WHERE name IS NOT NULL ORDER BY name = 'Name 1';
+SELECT CASE WHEN email IN ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j') THEN 'k' ELSE 'l' END AS c, count(*) FROM customer
+GROUP BY CASE WHEN email IN ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j') THEN 'k' ELSE 'l' END;
 -- values without tokens meet an index, opened
 SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off;
 CREATE TABLE unsearched (t sdes.enc_text('crm'));

@@ -15,7 +15,9 @@
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
+#include "optimizer/tlist.h"
 #include "reveal/below.h"
 #include "reveal/door.h"
 
@@ -25,7 +27,8 @@ static planner_hook_type previous_planner = NULL;
 typedef struct Split
 {
 	SdesDoor door;
-	List *below; /* target entries */
+	List *grouped; /* what the query groups by: NULL in some rows of grouping sets */
+	List *below;   /* target entries */
 } Split;
 
 /* A column of the CTE. */
@@ -74,7 +77,8 @@ above(Node *node, void *context)
 	if (node == NULL || IsA(node, Const))
 		return node;
 	if (IsA(node, List) || IsA(node, CaseWhen) ||
-	    (can_be_above(node) && sdes_door_is_in(&split->door, node)))
+	    (can_be_above(node) && !list_member(split->grouped, node) &&
+	     sdes_door_is_in(&split->door, node)))
 		return expression_tree_mutator(node, above, context);
 	return column_below(split, node, NULL);
 }
@@ -152,6 +156,8 @@ put_into_cte(const SdesDoor *door, Query *query)
 	Query *inner = sdes_move_below(query);
 	Split split = {.door = *door};
 	RangeTblEntry *rte;
+
+	split.grouped = get_sortgrouplist_exprs(inner->groupClause, inner->targetList);
 
 	query->targetList = entries_above(&split, inner->targetList);
 	keep_clauses(&split, inner->targetList);

@@ -24,6 +24,7 @@
 typedef struct KeptLiteral
 {
 	TimestampTz statement; /* in which it was sealed; 0: never */
+	uint32 hash;
 	const SdesType *type;
 	size_t size;
 	char text[KEPT_TEXT];
@@ -41,28 +42,53 @@ forget_literals(XactEvent event, void *arg)
 	any_kept = false;
 }
 
-static KeptLiteral *
-place_of(SdesPlain plain)
+static bool
+is_current(const KeptLiteral *entry)
 {
-	if (plain.size > KEPT_TEXT)
-		return NULL;
+	return entry->statement == GetCurrentStatementStartTimestamp();
+}
+
+static uint32
+hash_of(SdesPlain plain)
+{
+	return hash_bytes((const unsigned char *) plain.data, (int) plain.size);
+}
+
+/* The entry of that literal in this statement; NULL if there is none. */
+static const KeptLiteral *
+find(SdesPlain plain, const SdesType *type)
+{
+	uint32 hash = hash_of(plain);
+
+	for (int i = 0; kept != NULL && i < KEPT; i++)
+		if (kept[i].hash == hash && is_current(&kept[i]) && kept[i].type == type &&
+		    kept[i].size == plain.size && memcmp(kept[i].text, plain.data, plain.size) == 0)
+			return &kept[i];
+	return NULL;
+}
+
+/* The next entry in turn: a statement of more literals than there is room for loses some. */
+static KeptLiteral *
+next_place(void)
+{
+	static int next = 0;
+
 	if (kept == NULL)
 	{
 		kept = MemoryContextAllocZero(TopMemoryContext, KEPT * sizeof(KeptLiteral));
 		RegisterXactCallback(forget_literals, NULL);
 	}
-	return &kept[hash_bytes((const unsigned char *) plain.data, (int) plain.size) % KEPT];
+	next = (next + 1) % KEPT;
+	return &kept[next];
 }
 
 struct varlena *
 sdes_value_same_literal(SdesPlain plain, const SdesType *type)
 {
-	const KeptLiteral *place = place_of(plain);
+	const KeptLiteral *place = plain.size <= KEPT_TEXT ? find(plain, type) : NULL;
 	struct varlena *value;
 
-	if (place == NULL || place->statement != GetCurrentStatementStartTimestamp() ||
-	    place->type != type || place->size != plain.size ||
-	    memcmp(place->text, plain.data, plain.size) != 0)
+	if (place == NULL)
 		return NULL;
 	value = palloc(VARSIZE(place->value));
 	memcpy(value, place->value, VARSIZE(place->value));
@@ -72,10 +98,12 @@ sdes_value_same_literal(SdesPlain plain, const SdesType *type)
 void
 sdes_value_keep_literal(SdesPlain plain, const SdesType *type, const struct varlena *value)
 {
-	KeptLiteral *place = place_of(plain);
+	KeptLiteral *place;
 
-	if (place == NULL || VARSIZE(value) > KEPT_VALUE)
+	if (plain.size > KEPT_TEXT || VARSIZE(value) > KEPT_VALUE)
 		return;
+	place = next_place();
+	place->hash = hash_of(plain);
 	place->statement = GetCurrentStatementStartTimestamp();
 	place->type = type;
 	place->size = plain.size;
