@@ -28,9 +28,8 @@
 #define LAST_SEARCH_KEY 65535
 
 static SdesToken
-make_token(SdesBytes input, uint32 tag)
+make_token(const SdesKey *key, SdesBytes input, uint32 tag)
 {
-	const SdesKey *key = sdes_keyring_search();
 	uint8 tag_bytes[4] = {(uint8) (tag >> 24), (uint8) (tag >> 16), (uint8) (tag >> 8),
 	                      (uint8) tag};
 	SdesBytes pieces[2] = {SDES_BYTES_OF(tag_bytes), input};
@@ -47,22 +46,23 @@ make_token(SdesBytes input, uint32 tag)
 }
 
 static SdesToken
-exact_token(SdesBytes utf8, const SdesType *type)
+exact_token(const SdesKey *key, SdesBytes utf8, const SdesType *type)
 {
 	uint8 essence[SDES_TOKEN_INPUT_MAX];
 	size_t size = type->essence ? type->essence(utf8, essence) : 0;
-	SdesToken token = make_token(size > 0 ? sdes_bytes(essence, size) : utf8, type->tag);
+	SdesToken token =
+	    make_token(key, size > 0 ? sdes_bytes(essence, size) : utf8, type->tag);
 
 	sdes_wipe(essence, sizeof(essence));
 	return token;
 }
 
 static SdesToken
-lower_token(SdesBytes utf8, const SdesType *type)
+lower_token(const SdesKey *key, SdesBytes utf8, const SdesType *type)
 {
 	size_t size;
 	char *lower = sdes_value_lower(utf8, &size);
-	SdesToken token = make_token(sdes_bytes(lower, size), type->ci_tag);
+	SdesToken token = make_token(key, sdes_bytes(lower, size), type->ci_tag);
 
 	sdes_wipe(lower, size);
 	pfree(lower);
@@ -72,14 +72,17 @@ lower_token(SdesBytes utf8, const SdesType *type)
 static SdesToken
 token_of(SdesBytes utf8, const SdesType *type, SdesTokenKind kind)
 {
+	/* Before anything is derived from the text: a fetch can fail or be cancelled. */
+	const SdesKey *key = sdes_keyring_search();
+
 	switch (kind)
 	{
 		case SDES_TOKEN_LOWER:
-			return lower_token(utf8, type);
+			return lower_token(key, utf8, type);
 		case SDES_TOKEN_AS_LOWER:
-			return make_token(utf8, type->ci_tag);
+			return make_token(key, utf8, type->ci_tag);
 		default:
-			return exact_token(utf8, type);
+			return exact_token(key, utf8, type);
 	}
 }
 
@@ -100,6 +103,7 @@ sdes_token_of_text(SdesPlain plain, const SdesType *type, SdesTokenKind kind)
 	SdesUtf8 utf8;
 
 	sdes_require_preload();
+	sdes_keyring_search(); /* while there is no copy yet that an error would leave */
 	sdes_to_utf8(plain, &utf8);
 	token = token_of(utf8.bytes, type, kind);
 	sdes_utf8_free(&utf8);
@@ -164,6 +168,7 @@ made_token(const SdesEnvelope *envelope, const SdesType *type, SdesTokenKind kin
 
 	if (is_kept(entry, envelope, type, kind))
 		return entry->token;
+	sdes_keyring_search(); /* while there is no plaintext yet that an error would leave */
 	plain = sdes_value_open_under(sdes_keyring_by_id(envelope->key_id), envelope, type);
 	token = sdes_token_of_text((SdesPlain){VARDATA(plain), VARSIZE(plain) - VARHDRSZ}, type,
 	                           kind);

@@ -90,25 +90,26 @@ report_too_long(SdesDekMode mode)
 	         SDES_KEEP_OUT_OF_LOG));
 }
 
-/* An error leaves no converted plaintext behind, either. */
-static void
-seal_converted(const SdesKey *key, SdesSealing *item, SdesUtf8 *utf8)
+static struct varlena *
+seal_utf8(const uint8 *bucket, SdesDekPurpose purpose, const SdesUtf8 *utf8,
+          const SdesType *type, int32 typmod)
 {
-	if (utf8->owned == NULL)
-	{
-		sdes_cipher_seal(key, item, 1);
-		return;
-	}
-	PG_TRY();
-	{
-		sdes_cipher_seal(key, item, 1);
-	}
-	PG_CATCH();
-	{
-		sdes_utf8_free(utf8);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	SdesSealing item = {0};
+	const SdesKey *key;
+
+	/* Before the data key is asked for: the search key's fetch may move it. */
+	if (typmod >= 0)
+		sdes_value_add_tokens(utf8->bytes, type, typmod, &item.spec);
+	key = sdes_keyring_active(bucket, purpose);
+	if (utf8->bytes.size > sdes_cipher_max(key->mode))
+		report_too_long(key->mode);
+	memcpy(item.spec.key_id, key->key_id, SDES_KEY_ID_SIZE);
+	memcpy(item.spec.context.bucket, key->bucket, SDES_UUID_SIZE);
+	item.spec.context.type = type->tag;
+	item.spec.bytes = !utf8->valid;
+	item.plaintext = utf8->bytes;
+	sdes_cipher_seal(key, &item, 1);
+	return item.value;
 }
 
 /*
@@ -119,31 +120,23 @@ static struct varlena *
 seal_under(const uint8 *bucket, SdesDekPurpose purpose, SdesPlain plain,
            const SdesType *type, int32 typmod)
 {
-	SdesSealing item = {0};
-	SdesStatus status = SDES_OK;
-	const SdesKey *key;
-	SdesDekMode mode;
+	struct varlena *volatile value;
 	SdesUtf8 utf8;
 
 	sdes_to_utf8(plain, &utf8);
-	/* Before the data key is asked for: the search key's fetch may move it. */
-	if (typmod >= 0)
-		sdes_value_add_tokens(utf8.bytes, type, typmod, &item.spec);
-	key = sdes_keyring_active(bucket, purpose);
-	mode = key->mode;
-	memcpy(item.spec.key_id, key->key_id, SDES_KEY_ID_SIZE);
-	memcpy(item.spec.context.bucket, key->bucket, SDES_UUID_SIZE);
-	item.spec.context.type = type->tag;
-	item.spec.bytes = !utf8.valid;
-	item.plaintext = utf8.bytes;
-	if (utf8.bytes.size > sdes_cipher_max(key->mode))
-		status = SDES_ERR_TOO_LONG;
-	else
-		seal_converted(key, &item, &utf8);
-	sdes_utf8_free(&utf8);
-	if (status != SDES_OK)
-		report_too_long(mode);
-	return item.value;
+	if (utf8.owned == NULL)
+		return seal_utf8(bucket, purpose, &utf8, type, typmod);
+	/* An error leaves no converted plaintext behind, either. */
+	PG_TRY();
+	{
+		value = seal_utf8(bucket, purpose, &utf8, type, typmod);
+	}
+	PG_FINALLY();
+	{
+		sdes_utf8_free(&utf8);
+	}
+	PG_END_TRY();
+	return value;
 }
 
 SdesOpening
