@@ -67,6 +67,8 @@ CREATE TABLE sdes.bucket (
         CHECK (pg_catalog.octet_length(name) OPERATOR(pg_catalog.<=) 63),
     hash integer NOT NULL CONSTRAINT bucket_hash_key UNIQUE,
     system boolean NOT NULL,
+    rotation_period interval NOT NULL DEFAULT '90 days',
+    rotation_paused boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL,
     created_by text NOT NULL
 );
@@ -75,6 +77,8 @@ COMMENT ON COLUMN sdes.bucket.uuid IS 'identity of the bucket, part of what ever
 COMMENT ON COLUMN sdes.bucket.name IS 'what a column''s type names';
 COMMENT ON COLUMN sdes.bucket.hash IS 'first 26 bits of SHA-256 over the name, held by type modifiers';
 COMMENT ON COLUMN sdes.bucket.system IS 'true for the one bucket under which literals are sealed';
+COMMENT ON COLUMN sdes.bucket.rotation_period IS 'cryptoperiod: how long values are sealed under one key';
+COMMENT ON COLUMN sdes.bucket.rotation_paused IS 'neither makes new keys by itself nor re-encrypts values';
 COMMENT ON COLUMN sdes.bucket.created_at IS 'when it was created';
 COMMENT ON COLUMN sdes.bucket.created_by IS 'the role that created it';
 
@@ -116,6 +120,10 @@ CREATE TABLE sdes.dek (
         CHECK (pg_catalog.octet_length(commitment) OPERATOR(pg_catalog.=) 32),
     created_at timestamptz NOT NULL,
     created_by text NOT NULL,
+    decrypt_only_at timestamptz,
+    retired_at timestamptz,
+    destroyed_at timestamptz,
+    reason text,
     CONSTRAINT dek_bucket_purpose_version_key UNIQUE (bucket, purpose, version)
 );
 COMMENT ON TABLE sdes.dek IS 'data encryption keys, wrapped by the HSM';
@@ -125,12 +133,16 @@ COMMENT ON COLUMN sdes.dek.version IS 'counts the keys of a bucket and purpose';
 COMMENT ON COLUMN sdes.dek.purpose IS 'what it is for: data, literal, search or audit';
 COMMENT ON COLUMN sdes.dek.mode IS
     'cached: unwrapped and kept by each backend; hsm: values are sealed inside the HSM, under the key encryption key';
-COMMENT ON COLUMN sdes.dek.state IS 'active (seals and opens), decrypt-only, retired or destroyed';
+COMMENT ON COLUMN sdes.dek.state IS 'active (seals and opens), decrypt-only, retired (opened by re-encryption only) or destroyed';
 COMMENT ON COLUMN sdes.dek.kek IS 'the key encryption key that wraps it';
 COMMENT ON COLUMN sdes.dek.wrapped IS 'the key, wrapped; in mode hsm it seals nothing and only proves this row';
 COMMENT ON COLUMN sdes.dek.commitment IS 'HKDF output over the key and all that this row says of it';
 COMMENT ON COLUMN sdes.dek.created_at IS 'when it was made';
 COMMENT ON COLUMN sdes.dek.created_by IS 'the role that made it';
+COMMENT ON COLUMN sdes.dek.decrypt_only_at IS 'since when nothing is sealed under it any more';
+COMMENT ON COLUMN sdes.dek.retired_at IS 'since when no client''s statement opens a value under it';
+COMMENT ON COLUMN sdes.dek.destroyed_at IS 'since when its blob is gone from this row';
+COMMENT ON COLUMN sdes.dek.reason IS 'why it was revoked';
 
 CREATE TABLE sdes.access (
     bucket uuid NOT NULL,
@@ -604,13 +616,14 @@ COMMENT ON FUNCTION sdes.reveal(record[]) IS 'the same of the columns of many ro
 -- is an error, not a silent nothing.
 -- ---------------------------------------------------------------------------
 
-CREATE FUNCTION sdes.create_bucket(name text, kek text DEFAULT 'aes-256', mode text DEFAULT 'cached')
+CREATE FUNCTION sdes.create_bucket(name text, kek text DEFAULT 'aes-256', mode text DEFAULT 'cached',
+                                   rotation_period interval DEFAULT '90 days')
     RETURNS uuid
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_create_bucket';
-COMMENT ON FUNCTION sdes.create_bucket(text, text, text) IS
+COMMENT ON FUNCTION sdes.create_bucket(text, text, text, interval) IS
     'creates a bucket, its key encryption key in the HSM (kek aes-256 or rsa-4096) and its first data encryption key; mode cached: sessions keep that key, mode hsm: values are sealed inside the HSM';
-REVOKE EXECUTE ON FUNCTION sdes.create_bucket(text, text, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION sdes.create_bucket(text, text, text) TO sdes_admin;
+REVOKE EXECUTE ON FUNCTION sdes.create_bucket(text, text, text, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.create_bucket(text, text, text, interval) TO sdes_admin;
 
 CREATE FUNCTION sdes.grant_access(bucket text, role text, privileges text[], force boolean DEFAULT false)
     RETURNS void
@@ -655,10 +668,9 @@ CREATE VIEW sdes.buckets AS
            b.created_at,
            b.created_by
     FROM sdes.bucket b
-    LEFT JOIN sdes.kek k ON k.bucket OPERATOR(pg_catalog.=) b.uuid
     LEFT JOIN sdes.dek d ON d.bucket OPERATOR(pg_catalog.=) b.uuid
-        AND d.kek OPERATOR(pg_catalog.=) k.id
         AND d.state OPERATOR(pg_catalog.=) 'active' AND d.purpose OPERATOR(pg_catalog.=) 'data'
+    LEFT JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek
     WHERE NOT b.system;
 COMMENT ON VIEW sdes.buckets IS 'the buckets of this database';
 GRANT SELECT ON sdes.buckets TO PUBLIC;
@@ -676,7 +688,11 @@ CREATE VIEW sdes.keys AS
            k.mechanism AS wrapped_by,
            k.token_label AS token,
            d.created_at,
-           d.created_by
+           d.created_by,
+           d.decrypt_only_at,
+           d.retired_at,
+           d.destroyed_at,
+           d.reason
     FROM sdes.dek d
     JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) d.bucket
     JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek;

@@ -20,10 +20,13 @@
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 SDES_SQL_FUNCTION(sdes_create_bucket);
 SDES_SQL_FUNCTION(sdes_retry_pin);
+
+#define DEFAULT_PERIOD_DAYS 90 /* of the system bucket's keys */
 
 /* RFC 4122, section 4.4: version 4, variant 1. */
 static void
@@ -35,7 +38,8 @@ make_uuid(uint8 *uuid)
 }
 
 static void
-make_bucket(const char *name, const SdesKeySpec *spec, SdesBucketRow *bucket)
+make_bucket(const char *name, const SdesKeySpec *spec, const Interval *period,
+            SdesBucketRow *bucket)
 {
 	SdesKeySpec search = {spec->kind, SDES_MODE_CACHED, SDES_PURPOSE_SEARCH};
 	SdesKekRow kek = {0};
@@ -45,12 +49,13 @@ make_bucket(const char *name, const SdesKeySpec *spec, SdesBucketRow *bucket)
 	strlcpy(bucket->name, name, sizeof(bucket->name));
 	bucket->hash = sdes_bucket_hash(name);
 	bucket->system = spec->purpose == SDES_PURPOSE_LITERAL;
+	bucket->rotation_period = *period;
 	sdes_store_insert_bucket(bucket);
 	sdes_keyring_make_kek(bucket, spec, &kek);
-	sdes_keyring_make_dek(&kek, spec);
+	sdes_keyring_make_dek(&kek, spec, 1);
 	/* One search key for all buckets, so that their values can be joined. */
 	if (bucket->system)
-		sdes_keyring_make_dek(&kek, &search);
+		sdes_keyring_make_dek(&kek, &search, 1);
 }
 
 static uint8
@@ -132,6 +137,18 @@ check_name(const char *name)
 }
 
 static void
+check_period(const Interval *period)
+{
+	static const Interval zero = {0};
+
+	if (DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(period),
+	                                      IntervalPGetDatum(&zero))) <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("rotation_period must be longer than nothing"),
+		                errhint("90 days is the default.")));
+}
+
+static void
 check_free(const char *name)
 {
 	SdesBucketRow other;
@@ -152,14 +169,17 @@ check_free(const char *name)
 Datum
 sdes_create_bucket(PG_FUNCTION_ARGS)
 {
-	static const char *const arguments[] = {"name", "kek", "mode"};
+	static const char *const arguments[] = {"name", "kek", "mode", "rotation_period"};
+	static const Interval default_period = {.day = DEFAULT_PERIOD_DAYS};
 	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
 	const char *name;
 	SdesKeySpec spec;
 	SdesKeySpec literals;
 	SdesBucketRow bucket;
+	const Interval *period;
 
 	sdes_refuse_nulls(fcinfo, arguments);
+	period = PG_GETARG_INTERVAL_P(3);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	spec = parse_spec(text_to_cstring(PG_GETARG_TEXT_PP(1)),
 	                  text_to_cstring(PG_GETARG_TEXT_PP(2)));
@@ -170,12 +190,13 @@ sdes_create_bucket(PG_FUNCTION_ARGS)
 	sdes_require_preload();
 	sdes_policy_require_member("sdes_admin", "create encryption buckets");
 	check_name(name);
+	check_period(period);
 	/* Two sessions that create buckets take turns; readers are not held up. */
 	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
 	check_free(name);
 	if (!sdes_store_bucket_by_name(SDES_SYSTEM_BUCKET, &bucket))
-		make_bucket(SDES_SYSTEM_BUCKET, &literals, &bucket);
-	make_bucket(name, &spec, &bucket);
+		make_bucket(SDES_SYSTEM_BUCKET, &literals, &default_period, &bucket);
+	make_bucket(name, &spec, period, &bucket);
 	memcpy(uuid->data, bucket.uuid, SDES_UUID_SIZE);
 	PG_RETURN_UUID_P(uuid);
 }

@@ -113,8 +113,9 @@ extern const char *sdes_kek_kind_name(uint8 kind);
 extern void sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec *spec,
                                   SdesKekRow *kek);
 
-/* Has the HSM draw and wrap a DEK, version 1, and inserts its row. */
-extern void sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec);
+/* Has the HSM draw and wrap a DEK of that version, active at once, and inserts its row. */
+extern void sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec,
+                                  uint32 version);
 
 /* Unwraps the key of a row anew and checks it; for sdes.health(). */
 extern SdesStatus sdes_keyring_round_trip(const SdesDekRow *row, char *detail, size_t size);

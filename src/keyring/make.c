@@ -71,7 +71,7 @@ sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec *spec, Sdes
 }
 
 void
-sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec)
+sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec, uint32 version)
 {
 	SdesRequest request = {.op = SDES_OP_DEK_CREATE};
 	SdesDekBinding *binding = &request.binding;
@@ -80,7 +80,7 @@ sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec)
 
 	sdes_check(sdes_random(binding->key_id, SDES_KEY_ID_SIZE));
 	memcpy(binding->bucket, kek->bucket, SDES_UUID_SIZE);
-	binding->version = 1;
+	binding->version = version;
 	binding->purpose = spec->purpose;
 	binding->mode = spec->mode;
 	memcpy(binding->kek_id, kek->id, SDES_KEK_ID_SIZE);

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 typedef struct Row
@@ -65,7 +66,7 @@ scan(Lookup *lookup, RowTaker take, void *to)
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), row.values, row.nulls);
 		for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
-			if (row.nulls[i])
+			if (row.nulls[i] && TupleDescAttr(RelationGetDescr(rel), i)->attnotnull)
 				malformed(lookup->table);
 		more = take(&row, to);
 	}
@@ -104,6 +105,8 @@ read_bucket(const Row *row, SdesBucketRow *out)
 	copy_text(row->values[SDES_BUCKET_NAME - 1], out->name, sizeof(out->name));
 	out->hash = DatumGetInt32(row->values[SDES_BUCKET_HASH - 1]);
 	out->system = DatumGetBool(row->values[SDES_BUCKET_SYSTEM - 1]);
+	out->rotation_period = *DatumGetIntervalP(row->values[SDES_BUCKET_PERIOD - 1]);
+	out->rotation_paused = DatumGetBool(row->values[SDES_BUCKET_PAUSED - 1]);
 }
 
 typedef struct OneRow
@@ -235,6 +238,7 @@ read_dek(const Row *row, SdesDekRow *out)
 	copy_bytea(SDES_TABLE_DEK, row->values[SDES_DEK_COMMITMENT - 1], out->commitment,
 	           SDES_COMMITMENT_SIZE);
 	out->state = (SdesKeyState) state;
+	out->created_at = DatumGetTimestampTz(row->values[SDES_DEK_CREATED_AT - 1]);
 	out->wrapped_size = VARSIZE_ANY_EXHDR(wrapped);
 	out->wrapped = palloc(out->wrapped_size + 1);
 	memcpy(out->wrapped, VARDATA_ANY(wrapped), out->wrapped_size);

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "envelope/dek.h"
+#include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
 #define SDES_SYSTEM_BUCKET "#system"
@@ -45,7 +46,7 @@ typedef enum SdesKeyState
 {
 	SDES_KEY_ACTIVE,       /* seals and opens */
 	SDES_KEY_DECRYPT_ONLY, /* opens only */
-	SDES_KEY_RETIRED,      /* neither; nothing is sealed under it any more */
+	SDES_KEY_RETIRED,      /* opens for re-encryption only */
 	SDES_KEY_DESTROYED     /* its blob is gone */
 } SdesKeyState;
 
@@ -55,6 +56,8 @@ typedef struct SdesBucketRow
 	char name[SDES_NAME_MAX + 1];
 	int32 hash; /* 26 bits of the name, what a type modifier holds */
 	bool system;
+	Interval rotation_period;
+	bool rotation_paused;
 } SdesBucketRow;
 
 typedef struct SdesKekRow
@@ -73,7 +76,8 @@ typedef struct SdesDekRow
 	SdesKeyState state;
 	uint8 commitment[SDES_COMMITMENT_SIZE];
 	size_t wrapped_size;
-	uint8 *wrapped; /* palloc'd by readers */
+	uint8 *wrapped;         /* palloc'd by readers */
+	TimestampTz created_at; /* not for writers */
 } SdesDekRow;
 
 typedef struct SdesAccessRow
@@ -134,6 +138,16 @@ extern List *sdes_store_access(void);
 extern void sdes_store_insert_bucket(const SdesBucketRow *row);
 extern void sdes_store_insert_kek(const SdesKekRow *row);
 extern void sdes_store_insert_dek(const SdesDekRow *row);
+
+/*
+ * Moves a key on to a later state, as of now. A reason, if given, stays with it. A
+ * destroyed key's row loses its blob.
+ */
+extern void sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state,
+                                     const char *reason);
+
+/* How a bucket rotates: what of *row says so replaces what its row says. */
+extern void sdes_store_set_rotation(const SdesBucketRow *row);
 
 /* Replaces a grant that is there already. */
 extern void sdes_store_put_access(const SdesAccessRow *row);

@@ -15,9 +15,11 @@
 #define SDES_BUCKET_NAME       2
 #define SDES_BUCKET_HASH       3
 #define SDES_BUCKET_SYSTEM     4
-#define SDES_BUCKET_CREATED_AT 5
-#define SDES_BUCKET_CREATED_BY 6
-#define SDES_BUCKET_NCOLUMNS   6
+#define SDES_BUCKET_PERIOD     5
+#define SDES_BUCKET_PAUSED     6
+#define SDES_BUCKET_CREATED_AT 7
+#define SDES_BUCKET_CREATED_BY 8
+#define SDES_BUCKET_NCOLUMNS   8
 
 #define SDES_KEK_ID           1
 #define SDES_KEK_BUCKET       2
@@ -28,18 +30,22 @@
 #define SDES_KEK_CREATED_AT   7
 #define SDES_KEK_NCOLUMNS     7
 
-#define SDES_DEK_KEY_ID     1
-#define SDES_DEK_BUCKET     2
-#define SDES_DEK_VERSION    3
-#define SDES_DEK_PURPOSE    4
-#define SDES_DEK_MODE       5
-#define SDES_DEK_STATE      6
-#define SDES_DEK_KEK        7
-#define SDES_DEK_WRAPPED    8
-#define SDES_DEK_COMMITMENT 9
-#define SDES_DEK_CREATED_AT 10
-#define SDES_DEK_CREATED_BY 11
-#define SDES_DEK_NCOLUMNS   11
+#define SDES_DEK_KEY_ID          1
+#define SDES_DEK_BUCKET          2
+#define SDES_DEK_VERSION         3
+#define SDES_DEK_PURPOSE         4
+#define SDES_DEK_MODE            5
+#define SDES_DEK_STATE           6
+#define SDES_DEK_KEK             7
+#define SDES_DEK_WRAPPED         8
+#define SDES_DEK_COMMITMENT      9
+#define SDES_DEK_CREATED_AT      10
+#define SDES_DEK_CREATED_BY      11
+#define SDES_DEK_DECRYPT_ONLY_AT 12
+#define SDES_DEK_RETIRED_AT      13
+#define SDES_DEK_DESTROYED_AT    14
+#define SDES_DEK_REASON          15
+#define SDES_DEK_NCOLUMNS        15
 
 #define SDES_ACCESS_BUCKET     1
 #define SDES_ACCESS_ROLE       2
@@ -51,7 +57,7 @@
 #define SDES_ACCESS_FORCED     8
 #define SDES_ACCESS_NCOLUMNS   8
 
-#define SDES_MAX_COLUMNS 11
+#define SDES_MAX_COLUMNS 15
 
 /* Names of purposes, modes and states in rows; -1 for an unknown name. */
 extern int sdes_purpose_by_name(const char *name);

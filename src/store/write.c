@@ -55,12 +55,18 @@ now_datum(void)
 	return TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 }
 
+/* Columns that may be null are null in a new row. */
 static void
 insert_row(SdesTable table, Datum *values)
 {
 	Relation rel = table_open(sdes_table_oid(table), RowExclusiveLock);
-	bool nulls[SDES_MAX_COLUMNS] = {false};
-	HeapTuple tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+	TupleDesc desc = RelationGetDescr(rel);
+	bool nulls[SDES_MAX_COLUMNS];
+	HeapTuple tuple;
+
+	for (int i = 0; i < desc->natts; i++)
+		nulls[i] = !TupleDescAttr(desc, i)->attnotnull;
+	tuple = heap_form_tuple(desc, values, nulls);
 
 	CatalogTupleInsert(rel, tuple);
 	CacheInvalidateRelcache(rel);
@@ -77,6 +83,8 @@ sdes_store_insert_bucket(const SdesBucketRow *row)
 	values[SDES_BUCKET_NAME - 1] = CStringGetTextDatum(row->name);
 	values[SDES_BUCKET_HASH - 1] = Int32GetDatum(row->hash);
 	values[SDES_BUCKET_SYSTEM - 1] = BoolGetDatum(row->system);
+	values[SDES_BUCKET_PERIOD - 1] = IntervalPGetDatum(&row->rotation_period);
+	values[SDES_BUCKET_PAUSED - 1] = BoolGetDatum(row->rotation_paused);
 	values[SDES_BUCKET_CREATED_AT - 1] = now_datum();
 	values[SDES_BUCKET_CREATED_BY - 1] = current_user_datum();
 	insert_row(SDES_TABLE_BUCKET, values);
@@ -161,4 +169,84 @@ sdes_store_put_access(const SdesAccessRow *row)
 	values[SDES_ACCESS_GRANTED_BY - 1] = current_user_datum();
 	values[SDES_ACCESS_FORCED - 1] = BoolGetDatum(row->forced);
 	insert_row(SDES_TABLE_ACCESS, values);
+}
+
+/* What of a row is to be replaced. */
+typedef struct Change
+{
+	Datum values[SDES_MAX_COLUMNS];
+	bool nulls[SDES_MAX_COLUMNS];
+	bool replaced[SDES_MAX_COLUMNS];
+} Change;
+
+static void
+set(Change *change, int column, Datum value)
+{
+	change->values[column - 1] = value;
+	change->replaced[column - 1] = true;
+}
+
+/* Changes the one row that an index finds; an error when there is none. */
+static void
+change_row(SdesTable table, const char *index, ScanKey key, Change *change)
+{
+	Relation rel = table_open(sdes_table_oid(table), RowExclusiveLock);
+	SysScanDesc scan = systable_beginscan(rel, sdes_index_oid(index), true, NULL, 1, key);
+	HeapTuple tuple = systable_getnext(scan);
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "row of index \"%s\" is gone", index);
+	tuple = heap_modify_tuple(tuple, RelationGetDescr(rel), change->values, change->nulls,
+	                          change->replaced);
+	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
+	systable_endscan(scan);
+	CacheInvalidateRelcache(rel);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+static int
+date_column(SdesKeyState state)
+{
+	switch (state)
+	{
+		case SDES_KEY_DECRYPT_ONLY:
+			return SDES_DEK_DECRYPT_ONLY_AT;
+		case SDES_KEY_RETIRED:
+			return SDES_DEK_RETIRED_AT;
+		case SDES_KEY_DESTROYED:
+			return SDES_DEK_DESTROYED_AT;
+		default:
+			elog(ERROR, "a key does not become active again");
+	}
+}
+
+void
+sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state, const char *reason)
+{
+	Change change = {0};
+	ScanKeyData key;
+
+	set(&change, SDES_DEK_STATE, CStringGetTextDatum(sdes_state_name(state)));
+	set(&change, date_column(state), now_datum());
+	if (reason != NULL)
+		set(&change, SDES_DEK_REASON, CStringGetTextDatum(reason));
+	if (state == SDES_KEY_DESTROYED)
+		set(&change, SDES_DEK_WRAPPED, bytea_datum((const uint8 *) "", 0));
+	ScanKeyInit(&key, SDES_DEK_KEY_ID, BTEqualStrategyNumber, F_BYTEAEQ,
+	            bytea_datum(key_id, SDES_KEY_ID_SIZE));
+	change_row(SDES_TABLE_DEK, "dek_pkey", &key, &change);
+}
+
+void
+sdes_store_set_rotation(const SdesBucketRow *row)
+{
+	Change change = {0};
+	ScanKeyData key;
+
+	set(&change, SDES_BUCKET_PERIOD, IntervalPGetDatum(&row->rotation_period));
+	set(&change, SDES_BUCKET_PAUSED, BoolGetDatum(row->rotation_paused));
+	ScanKeyInit(&key, SDES_BUCKET_UUID, BTEqualStrategyNumber, F_UUID_EQ,
+	            uuid_datum(row->uuid));
+	change_row(SDES_TABLE_BUCKET, "bucket_pkey", &key, &change);
 }
