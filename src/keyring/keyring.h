@@ -58,6 +58,12 @@ extern const SdesKey *sdes_keyring_active(const uint8 *bucket, SdesDekPurpose pu
 extern const SdesKey *sdes_keyring_by_id(const uint8 *key_id);
 
 /*
+ * The same for re-encryption, which opens what is under a retired key, too. What it
+ * opens must not leave the server's memory.
+ */
+extern const SdesKey *sdes_keyring_for_renewal(const uint8 *key_id);
+
+/*
  * The same for a restore: NULL when the id is unknown or the key cannot be had
  * now.
  */
