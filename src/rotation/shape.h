@@ -21,6 +21,9 @@ typedef struct SdesShape SdesShape;
  */
 extern SdesShape *sdes_shape_of(Oid type, int32 typmod, List **buckets);
 
+/* Whether the datum is the value, so that its beginning can be looked at alone. */
+extern bool sdes_shape_is_value(const SdesShape *shape);
+
 /*
  * Called for each value, whole (not toasted). Returns the value, or another one to
  * stand in its place.
