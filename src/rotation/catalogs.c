@@ -113,12 +113,11 @@ static Datum
 visit_array(Walk *walk, Datum datum, bool renew)
 {
 	ArrayType *array = DatumGetArrayTypeP(datum);
-	List *buckets = NIL;
 	SdesShape *shape = NULL;
 
 	/* A column's value or a sample of many, of whatever type. */
 	if (ARR_ELEMTYPE(array) >= FirstNormalObjectId)
-		shape = sdes_shape_of(get_array_type(ARR_ELEMTYPE(array)), -1, &buckets);
+		shape = sdes_shape_of_elements(ARR_ELEMTYPE(array));
 	if (shape == NULL)
 		return datum;
 	if (renew)

@@ -129,6 +129,14 @@ sdes_shape_of(Oid type, int32 typmod, List **buckets)
 	return shape_of_value(base, typmod, buckets);
 }
 
+SdesShape *
+sdes_shape_of_elements(Oid type)
+{
+	List *buckets = NIL;
+
+	return shape_of_part(SHAPE_ARRAY, InvalidOid, type, -1, &buckets);
+}
+
 bool
 sdes_shape_is_value(const SdesShape *shape)
 {

@@ -35,6 +35,7 @@ work(void)
 {
 	SdesRotationNext next = SDES_ROTATION_IDLE;
 
+	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(get_extension_oid("sdes", true)))
@@ -48,6 +49,7 @@ work(void)
 static void
 note_failure(const char *message)
 {
+	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(get_extension_oid("sdes", true)))
