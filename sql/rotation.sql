@@ -38,9 +38,9 @@ CREATE TABLE rot (
     CHECK (length(mail::text) < 100)
 );
 CREATE TABLE rot_child (mail sdes.enc_text('rotating', 'searchable') REFERENCES rot (mail) ON UPDATE CASCADE);
-CREATE TABLE rot_parts (k int, mail sdes.enc_text('rotating', 'searchable')) PARTITION BY HASH (mail);
-CREATE TABLE rot_parts_0 PARTITION OF rot_parts FOR VALUES WITH (MODULUS 2, REMAINDER 0);
-CREATE TABLE rot_parts_1 PARTITION OF rot_parts FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE TABLE rot_parts (k int, mail sdes.enc_text('rotating', 'searchable')) PARTITION BY RANGE (k);
+CREATE TABLE rot_parts_0 PARTITION OF rot_parts FOR VALUES FROM (0) TO (30);
+CREATE TABLE rot_parts_1 PARTITION OF rot_parts FOR VALUES FROM (30) TO (100);
 CREATE TABLE rot_parent (mail sdes.enc_text('rotating'));
 CREATE TABLE rot_heir (more sdes.enc_text('rotating')) INHERITS (rot_parent);
 INSERT INTO rot (id, mail, lower_mail, long, list, pair, pairs, card, other, plain)
