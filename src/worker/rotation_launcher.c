@@ -44,6 +44,7 @@ typedef struct Database
 {
 	Oid oid;
 	TimestampTz due;
+	bool called;                    /* since the last worker was started */
 	bool seen;                      /* in the last list of databases */
 	BackgroundWorkerHandle *worker; /* NULL: none is running */
 } Database;
@@ -142,6 +143,7 @@ start_worker(Database *database)
 	if (!RegisterDynamicBackgroundWorker(&worker, &database->worker))
 		database->worker = NULL;
 	database->due = after_ms(REVISIT_MS);
+	database->called = false;
 	MemoryContextSwitchTo(old);
 }
 
@@ -171,9 +173,10 @@ is_busy(Database *database)
 		return true;
 	pfree(database->worker);
 	database->worker = NULL;
+	database->due = after_ms(pause_after(sdes_rotation_reported(database->oid)));
 	/* A call may have come while it was at work. */
-	if (calls_seen == sdes_rotation_calls())
-		database->due = after_ms(pause_after(sdes_rotation_reported(database->oid)));
+	if (database->called)
+		database->due = GetCurrentTimestamp();
 	return false;
 }
 
@@ -209,7 +212,12 @@ hear_calls(void)
 	if (calls == calls_seen)
 		return;
 	foreach (cell, databases)
-		((Database *) lfirst(cell))->due = GetCurrentTimestamp();
+	{
+		Database *database = lfirst(cell);
+
+		database->called = true;
+		database->due = GetCurrentTimestamp();
+	}
 	calls_seen = calls;
 }
 
