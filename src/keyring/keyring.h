@@ -117,6 +117,14 @@ extern void sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec
 extern void sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec,
                                   uint32 version);
 
+/*
+ * The successor of a bucket's active key of that purpose: active when the transaction
+ * commits, the present one opens values only from then on. In mode hsm it has a KEK of
+ * its own. Returns its version. Takes turns with all who make keys, until the
+ * transaction ends. An error where there is none to succeed.
+ */
+extern uint32 sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose);
+
 /* Unwraps the key of a row anew and checks it; for sdes.health(). */
 extern SdesStatus sdes_keyring_round_trip(const SdesDekRow *row, char *detail, size_t size);
 
