@@ -647,6 +647,13 @@ COMMENT ON FUNCTION sdes.retry_pin() IS
 REVOKE EXECUTE ON FUNCTION sdes.retry_pin() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.retry_pin() TO sdes_admin;
 
+CREATE FUNCTION sdes.revoke_key(bucket text, version integer, reason text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_revoke_key';
+COMMENT ON FUNCTION sdes.revoke_key(text, integer, text) IS
+    'has no client open values under a key version any more, from the commit on; they are readable again once they are re-encrypted';
+REVOKE EXECUTE ON FUNCTION sdes.revoke_key(text, integer, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.revoke_key(text, integer, text) TO sdes_admin;
+
 CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, OUT hint text)
     RETURNS SETOF record
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 13 AS 'MODULE_PATHNAME', 'sdes_health';

@@ -78,6 +78,8 @@ typedef struct SdesDekRow
 	size_t wrapped_size;
 	uint8 *wrapped;         /* palloc'd by readers */
 	TimestampTz created_at; /* not for writers */
+	TimestampTz retired_at; /* 0: never; not for writers */
+	char *reason;           /* of a revocation, palloc'd; NULL: none; not for writers */
 } SdesDekRow;
 
 typedef struct SdesAccessRow

@@ -1,0 +1,94 @@
+-- States of keys: revocation.
+CREATE ROLE regress_states_admin NOLOGIN;
+CREATE ROLE regress_states_user NOLOGIN;
+GRANT sdes_admin TO regress_states_admin;
+SELECT sdes.create_bucket('states') IS NOT NULL AS created;
+SELECT sdes.grant_access('states', current_user, '{encrypt,search,decrypt}');
+SELECT sdes.grant_access('states', 'regress_states_user', '{encrypt,decrypt}');
+CREATE TABLE st (id int, v sdes.enc_text('states', 'searchable'));
+GRANT ALL ON st TO regress_states_user;
+INSERT INTO st VALUES (1, 'one'), (2, 'two');
+
+-- what is asked for
+SELECT sdes.revoke_key('states', 1, NULL);
+SELECT sdes.revoke_key('states', NULL, 'leaked');
+SELECT sdes.revoke_key('states', 1, '');
+SELECT sdes.revoke_key('states', 1, E' \n');
+SELECT sdes.revoke_key('none', 1, 'leaked');
+SELECT sdes.revoke_key('states', 2, 'leaked');
+SELECT sdes.revoke_key('states', -1, 'leaked');
+SELECT sdes.revoke_key('#system', 1, 'leaked');
+SET ROLE regress_states_user;
+SELECT sdes.revoke_key('states', 1, 'leaked');
+RESET ROLE;
+BEGIN TRANSACTION READ ONLY;
+SELECT sdes.revoke_key('states', 1, 'leaked');
+ROLLBACK;
+
+-- rolled back, it never was
+BEGIN;
+SELECT sdes.revoke_key('states', 1, 'leaked');
+\set VERBOSITY terse
+SELECT v FROM st WHERE id = 1;
+\set VERBOSITY default
+ROLLBACK;
+SELECT v FROM st ORDER BY id;
+SELECT version, state, reason FROM sdes.keys WHERE bucket = 'states' ORDER BY version;
+
+-- of the active key: it gets a successor first
+SET ROLE regress_states_admin;
+SELECT sdes.revoke_key('states', 1, 'laptop stolen');
+RESET ROLE;
+SELECT version, state, reason, decrypt_only_at IS NOT NULL AS decrypt_only_at, retired_at IS NOT NULL AS retired_at
+FROM sdes.keys WHERE bucket = 'states' ORDER BY version;
+-- new values are under it; who opens an old one is told why that does not work
+INSERT INTO st VALUES (3, 'three');
+SELECT v FROM st WHERE id = 3;
+CREATE FUNCTION try_states(text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    result text; detail text; hint text;
+BEGIN
+    EXECUTE $1 INTO result;
+    RETURN result;
+EXCEPTION WHEN object_not_in_prerequisite_state THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    RETURN format('%s, %s: %s | %s | %s', SQLSTATE, current_user, SQLERRM,
+        regexp_replace(detail, 'Since .*, because', 'Since then, because'), hint);
+END
+$$;
+SELECT try_states('SELECT v::text FROM st WHERE id = 1');
+SELECT try_states('SELECT sdes.reveal(v) FROM st WHERE id = 2');
+SELECT try_states('SELECT v::text FROM st ORDER BY v LIMIT 1');
+SELECT try_states($$UPDATE st SET v = v::text || '!' WHERE id = 1 RETURNING id::text$$);
+SET ROLE regress_states_user;
+SELECT try_states('SELECT v::text FROM st WHERE id = 1');
+RESET ROLE;
+-- tokens compare as before, and rows move as they are
+SELECT id FROM st WHERE v = 'two';
+UPDATE st SET id = 20 WHERE v = 'two';
+CREATE TABLE st2 AS SELECT * FROM st WHERE id = 20;
+SELECT a.id FROM st a JOIN st2 b ON a.v = b.v;
+-- once is enough
+SELECT sdes.revoke_key('states', 1, 'again');
+-- a version that is not active any more
+SELECT sdes.revoke_key('states', 2, 'also');
+SELECT sdes.revoke_key('states', 2, 'also');
+INSERT INTO st VALUES (5, 'five');
+SELECT v FROM st WHERE id = 5;
+SELECT try_states('SELECT v::text FROM st WHERE id = 3');
+SELECT version, state, reason FROM sdes.keys WHERE bucket = 'states' ORDER BY version;
+
+-- in mode hsm
+SELECT sdes.create_bucket('states_hsm', mode => 'hsm') IS NOT NULL AS created;
+SELECT sdes.grant_access('states_hsm', current_user, '{encrypt,decrypt}');
+CREATE TABLE sth (id int, v sdes.enc_text('states_hsm'));
+INSERT INTO sth VALUES (1, 'one');
+SELECT sdes.revoke_key('states_hsm', 1, 'HSM replaced');
+INSERT INTO sth VALUES (2, 'two');
+SELECT v FROM sth WHERE id = 2;
+SELECT try_states('SELECT v::text FROM sth WHERE id = 1');
+
+DROP TABLE st, st2, sth;
+DROP FUNCTION try_states(text);
+DELETE FROM sdes.access WHERE role LIKE 'regress\_states%';
+DROP ROLE regress_states_admin, regress_states_user;
