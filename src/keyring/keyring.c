@@ -484,6 +484,18 @@ report_revoked(const SdesDekRow *row)
 	                SDES_KEEP_OUT_OF_LOG));
 }
 
+static KeyEntry *
+known(const uint8 *key_id)
+{
+	KeyEntry *entry;
+
+	ready();
+	entry = entry_of(key_id);
+	if (entry == NULL)
+		report_unknown(key_id);
+	return entry;
+}
+
 /* Of a key in a state that opens nothing. */
 static void
 report_closed(const KeyEntry *entry)
@@ -505,13 +517,19 @@ report_closed(const KeyEntry *entry)
 const SdesKey *
 sdes_keyring_by_id(const uint8 *key_id)
 {
-	KeyEntry *entry;
+	KeyEntry *entry = known(key_id);
 
-	ready();
-	entry = entry_of(key_id);
-	if (entry == NULL)
-		report_unknown(key_id);
 	if (!opens_values(entry))
+		report_closed(entry);
+	return opened(entry);
+}
+
+const SdesKey *
+sdes_keyring_for_renewal(const uint8 *key_id)
+{
+	KeyEntry *entry = known(key_id);
+
+	if (entry->key.state == SDES_KEY_DESTROYED)
 		report_closed(entry);
 	return opened(entry);
 }

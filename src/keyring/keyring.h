@@ -15,9 +15,8 @@
  * are taken in at the next call without a lock. sdes_keyring_prepare() comes first.
  *
  * A row's change is noticed at the next use through relcache invalidation, in a
- * statement under way as well. A key
- * that is gone from the HSM is noticed when the cached one gets stale
- * (sdes.key_cache_ttl).
+ * statement under way as well. A key that is gone from the HSM is noticed when the
+ * cached one gets stale (sdes.key_cache_ttl).
  */
 #ifndef SDES_KEYRING_H
 #define SDES_KEYRING_H
@@ -57,6 +56,12 @@ extern const SdesKey *sdes_keyring_active(const uint8 *bucket, SdesDekPurpose pu
  * unknown here, the key is retired or it cannot be had.
  */
 extern const SdesKey *sdes_keyring_by_id(const uint8 *key_id);
+
+/*
+ * The same for re-encryption, which opens what is under a retired key, too. What it
+ * opens must not leave the server's memory.
+ */
+extern const SdesKey *sdes_keyring_for_renewal(const uint8 *key_id);
 
 /*
  * The same for a restore: NULL when the id is unknown, the key opens nothing any more or
