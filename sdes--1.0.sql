@@ -172,11 +172,24 @@ COMMENT ON COLUMN sdes.access.granted_at IS 'when it was granted';
 COMMENT ON COLUMN sdes.access.granted_by IS 'the role that granted it';
 COMMENT ON COLUMN sdes.access.forced IS 'granted with force, although card numbers could be guessed with it';
 
-GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.access TO PUBLIC;
+-- Its rows are changed in place, whatever becomes of the transaction; messages comes
+-- first so that C finds it. No cache hangs on them, so they have no trigger.
+CREATE TABLE sdes.usage (
+    messages bigint NOT NULL CONSTRAINT usage_messages_check
+        CHECK (messages OPERATOR(pg_catalog.>=) 0),
+    key_id bytea NOT NULL CONSTRAINT usage_pkey PRIMARY KEY
+        CONSTRAINT usage_key_id_check CHECK (pg_catalog.octet_length(key_id) OPERATOR(pg_catalog.=) 8)
+);
+COMMENT ON TABLE sdes.usage IS 'how many values data encryption keys may have sealed';
+COMMENT ON COLUMN sdes.usage.messages IS 'reserved in blocks, before they are sealed: an upper bound';
+COMMENT ON COLUMN sdes.usage.key_id IS 'the key''s id in sdes.dek';
+
+GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.usage, sdes.access TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('sdes.bucket', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.kek', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.dek', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.usage', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.access', '');
 
 -- Rows that a restore, a replica or a superuser changes must be noticed by
@@ -700,6 +713,7 @@ CREATE VIEW sdes.keys AS
            k.kind AS kek_kind,
            k.mechanism AS wrapped_by,
            k.token_label AS token,
+           u.messages,
            d.created_at,
            d.created_by,
            d.decrypt_only_at,
@@ -709,6 +723,8 @@ CREATE VIEW sdes.keys AS
            d.reason
     FROM sdes.dek d
     JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) d.bucket
-    JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek;
+    JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek
+    LEFT JOIN sdes.usage u ON u.key_id OPERATOR(pg_catalog.=) d.key_id;
+COMMENT ON COLUMN sdes.keys.messages IS 'how many values it may have sealed, an upper bound';
 COMMENT ON VIEW sdes.keys IS 'the data encryption keys of this database, without key material';
 GRANT SELECT ON sdes.keys TO PUBLIC;

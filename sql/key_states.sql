@@ -88,7 +88,64 @@ INSERT INTO sth VALUES (2, 'two');
 SELECT v FROM sth WHERE id = 2;
 SELECT try_states('SELECT v::text FROM sth WHERE id = 1');
 
-DROP TABLE st, st2, sth;
+-- usage: what is sealed is counted before, in blocks of 2^20, up to 2^31
+SELECT bucket, purpose, version, messages FROM sdes.keys WHERE bucket LIKE 'states%' ORDER BY bucket, version;
+CREATE FUNCTION set_usage(text, bigint) RETURNS void LANGUAGE sql AS $$
+    UPDATE sdes.usage SET messages = $2
+    WHERE encode(key_id, 'hex') = (SELECT key_id FROM sdes.keys WHERE bucket = $1 AND state = 'active')
+$$;
+CREATE FUNCTION usage_of(text) RETURNS bigint LANGUAGE sql STABLE AS
+    $$ SELECT messages FROM sdes.keys WHERE bucket = $1 AND state = 'active' $$;
+-- the last block
+SELECT sdes.create_bucket('states_last') IS NOT NULL AS created;
+SELECT sdes.grant_access('states_last', current_user, '{encrypt,decrypt}');
+CREATE TABLE stl (v sdes.enc_text('states_last'));
+SELECT set_usage('states_last', 2147483648 - 1048576);
+INSERT INTO stl VALUES ('one');
+SELECT v, usage_of('states_last') FROM stl;
+-- less than a block is none
+SELECT sdes.create_bucket('states_over') IS NOT NULL AS created;
+SELECT sdes.grant_access('states_over', current_user, '{encrypt,decrypt}');
+CREATE TABLE sto (v sdes.enc_text('states_over'));
+SELECT set_usage('states_over', 2147483648 - 1);
+INSERT INTO sto VALUES ('one');
+SELECT usage_of('states_over');
+\set VERBOSITY sqlstate
+INSERT INTO sto VALUES ('one');
+\set VERBOSITY default
+-- a number that cannot be
+\set VERBOSITY sqlstate
+SELECT set_usage('states_over', -1);
+\set VERBOSITY default
+SELECT set_usage('states_over', 9223372036854775807);
+INSERT INTO sto VALUES ('one');
+SELECT usage_of('states_over');
+-- what was revoked has a successor that counts from zero
+SELECT sdes.revoke_key('states_over', 1, 'used up');
+INSERT INTO sto VALUES ('two');
+SELECT v, usage_of('states_over') FROM sto;
+-- a row that is missing, as while a dump is restored
+SELECT sdes.create_bucket('states_lost') IS NOT NULL AS created;
+SELECT sdes.grant_access('states_lost', current_user, '{encrypt,decrypt}');
+CREATE TABLE stm (v sdes.enc_text('states_lost'));
+CREATE TABLE kept AS SELECT * FROM sdes.usage
+    WHERE encode(key_id, 'hex') = (SELECT key_id FROM sdes.keys WHERE bucket = 'states_lost');
+DELETE FROM sdes.usage WHERE key_id = (SELECT key_id FROM kept);
+INSERT INTO stm VALUES ('one'), ('two');
+SELECT "check", ok, detail FROM sdes.health() WHERE NOT ok;
+INSERT INTO sdes.usage SELECT * FROM kept;
+SELECT usage_of('states_lost');
+INSERT INTO stm VALUES ('three');
+SELECT v, usage_of('states_lost') FROM stm;
+SELECT "check", ok, detail FROM sdes.health() WHERE NOT ok;
+-- who may read it, and who may not write it
+SET ROLE regress_states_user;
+SELECT count(*) > 0 AS readable FROM sdes.usage;
+UPDATE sdes.usage SET messages = 0;
+RESET ROLE;
+
+DROP TABLE st, st2, sth, stl, sto, stm, kept;
+DROP FUNCTION set_usage(text, bigint), usage_of(text);
 DROP FUNCTION try_states(text);
 DELETE FROM sdes.access WHERE role LIKE 'regress\_states%';
 DROP ROLE regress_states_admin, regress_states_user;

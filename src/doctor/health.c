@@ -368,7 +368,8 @@ check_rows(Health *health)
 		SdesDekRow *dek = lfirst(cell);
 
 		strays += !has_bucket(buckets, dek->binding.bucket) ||
-		          !is_known(keks, dek->binding.kek_id);
+		          !is_known(keks, dek->binding.kek_id) ||
+		          sdes_store_reserved(dek->binding.key_id) < 0;
 	}
 	foreach (cell, sdes_store_access())
 		strays += !has_bucket(buckets, ((SdesAccessRow *) lfirst(cell))->bucket);
@@ -376,7 +377,9 @@ check_rows(Health *health)
 	    strays == 0
 	        ? "buckets, keys and grants fit together"
 	        : psprintf("%d row(s) refer to a bucket or key that is not there", strays),
-	    "Rows of sdes.bucket, sdes.kek, sdes.dek or sdes.access were lost. Restore them.");
+	    "Rows of sdes.bucket, sdes.kek, sdes.dek, sdes.usage or sdes.access were lost. "
+	    "Restore "
+	    "them.");
 }
 
 /* What memberships have added up to; grants themselves are judged when they are made. */

@@ -17,6 +17,7 @@
 #include "keyring/buckets.h"
 #include "keyring/fetch.h"
 #include "keyring/freshness.h"
+#include "keyring/usage.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
@@ -184,6 +185,7 @@ sdes_keyring_init(void)
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
 	RegisterXactCallback(sweep_at_end, NULL);
 	sdes_buckets_init();
+	sdes_usage_init();
 }
 
 static bool
