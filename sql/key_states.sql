@@ -9,6 +9,9 @@ CREATE TABLE st (id int, v sdes.enc_text('states', 'searchable'));
 GRANT ALL ON st TO regress_states_user;
 INSERT INTO st VALUES (1, 'one'), (2, 'two');
 
+-- re-encryption would bring values under a key that was revoked back
+SELECT sdes.pause_rotation('states');
+
 -- what is asked for
 SELECT sdes.revoke_key('states', 1, NULL);
 SELECT sdes.revoke_key('states', NULL, 'leaked');
@@ -83,6 +86,7 @@ SELECT sdes.create_bucket('states_hsm', mode => 'hsm') IS NOT NULL AS created;
 SELECT sdes.grant_access('states_hsm', current_user, '{encrypt,decrypt}');
 CREATE TABLE sth (id int, v sdes.enc_text('states_hsm'));
 INSERT INTO sth VALUES (1, 'one');
+SELECT sdes.pause_rotation('states_hsm');
 SELECT sdes.revoke_key('states_hsm', 1, 'HSM replaced');
 INSERT INTO sth VALUES (2, 'two');
 SELECT v FROM sth WHERE id = 2;
@@ -143,6 +147,20 @@ SET ROLE regress_states_user;
 SELECT count(*) > 0 AS readable FROM sdes.usage;
 UPDATE sdes.usage SET messages = 0;
 RESET ROLE;
+
+-- re-encryption brings the values back
+SELECT sdes.resume_rotation('states'), sdes.resume_rotation('states_hsm');
+DO $$
+BEGIN
+    FOR i IN 1 .. 200 LOOP
+        EXIT WHEN NOT EXISTS (SELECT FROM sdes.keys WHERE bucket IN ('states', 'states_hsm') AND state = 'retired' AND emptied_at IS NULL);
+        COMMIT;
+        PERFORM pg_sleep(0.1);
+    END LOOP;
+END
+$$;
+SELECT id, v FROM st ORDER BY id;
+SELECT id, v FROM sth ORDER BY id;
 
 DROP TABLE st, st2, sth, stl, sto, stm, kept;
 DROP FUNCTION set_usage(text, bigint), usage_of(text);

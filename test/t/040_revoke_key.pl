@@ -34,6 +34,7 @@ my $node = new_cluster('revoke', hsm => $hsm, init => { allows_streaming => 1 },
 $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION sdes;
 SELECT sdes.create_bucket('pii');
+SELECT sdes.pause_rotation('pii'); -- which would bring the values back
 CREATE ROLE shop LOGIN;
 SELECT sdes.grant_access('pii', 'shop', '{encrypt,decrypt}');
 GRANT CREATE ON SCHEMA public TO shop;

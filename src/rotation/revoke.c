@@ -8,10 +8,12 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
+#include "rotation/rotation.h"
+
 #include "keyring/keyring.h"
 #include "miscadmin.h"
 #include "policy/policy.h"
+#include "rotation/internal.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
@@ -27,20 +29,17 @@ is_blank(const char *text)
 	return text[strspn(text, " \t\r\n")] == '\0';
 }
 
+/* Literals are in statements under way, tokens in indexes: nothing would work. */
 static void
-find_bucket(const char *name, SdesBucketRow *bucket)
+refuse_system_bucket(const SdesBucketRow *bucket)
 {
-	if (!sdes_store_bucket_by_name(name, bucket))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-		                errmsg("bucket \"%s\" does not exist", name),
-		                errhint("See SELECT name FROM sdes.buckets.")));
-	/* What is sealed under them are views, defaults and plans, which nothing re-encrypts. */
 	if (bucket->system)
 		ereport(ERROR,
 		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 		         errmsg("keys of the system bucket cannot be revoked"),
 		         errdetail("Constants in views and plans are sealed under them, and search "
-		                   "tokens in indexes are made with them.")));
+		                   "tokens in indexes are made with them."),
+		         errhint("Rotate it: SELECT sdes.rotate_bucket('%s').", bucket->name)));
 }
 
 static const SdesDekRow *
@@ -70,7 +69,7 @@ revoke_version(const SdesBucketRow *bucket, const SdesDekRow *row, const char *r
 	{
 		case SDES_KEY_ACTIVE:
 			/* New values need a key. */
-			sdes_keyring_new_version(bucket, SDES_PURPOSE_DATA);
+			sdes_rotation_make_version(bucket, SDES_PURPOSE_DATA);
 			break;
 		case SDES_KEY_DECRYPT_ONLY:
 			break;
@@ -82,6 +81,10 @@ revoke_version(const SdesBucketRow *bucket, const SdesDekRow *row, const char *r
 			                       sdes_state_name(row->state))));
 	}
 	sdes_store_set_dek_state(row->binding.key_id, SDES_KEY_RETIRED, reason);
+	/* Only re-encryption can bring its values back. */
+	if (row->pinned)
+		sdes_store_set_dek_pinned(row->binding.key_id, false);
+	sdes_rotation_wake();
 }
 
 Datum
@@ -103,7 +106,8 @@ sdes_revoke_key(PG_FUNCTION_ARGS)
 		                errhint("Whoever meets a value under the key is told it.")));
 	/* Who makes or revokes keys takes turns; a row is read after its last change. */
 	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
-	find_bucket(text_to_cstring(PG_GETARG_TEXT_PP(0)), &bucket);
+	sdes_require_bucket(text_to_cstring(PG_GETARG_TEXT_PP(0)), &bucket);
+	refuse_system_bucket(&bucket);
 	revoke_version(&bucket, find_version(&bucket, PG_GETARG_INT32(1)), reason);
 	PG_RETURN_VOID();
 }
