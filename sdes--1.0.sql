@@ -764,7 +764,7 @@ GRANT EXECUTE ON FUNCTION sdes.revoke_key(text, integer, text) TO sdes_admin;
 
 CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, OUT hint text)
     RETURNS SETOF record
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 13 AS 'MODULE_PATHNAME', 'sdes_health';
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 14 AS 'MODULE_PATHNAME', 'sdes_health';
 COMMENT ON FUNCTION sdes.health() IS 'checks everything encryption depends on, and says what to do';
 REVOKE EXECUTE ON FUNCTION sdes.health() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.health() TO sdes_admin, sdes_officer, sdes_auditor, pg_monitor;

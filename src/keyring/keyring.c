@@ -368,6 +368,8 @@ obtain(const uint8 *key_id, SdesPatience patience, SdesLinkFailure *failure)
 	entry->expired = false;
 	entry->failed_at = 0;
 	sdes_freshness_start(&entry->freshness);
+	if (entry->key.mode == SDES_MODE_CACHED)
+		sdes_agentlink_key_fetched();
 	sdes_expiry_set(sdes_freshness_left_ms(&entry->freshness));
 	return SDES_OK;
 }
