@@ -172,6 +172,18 @@ COMMENT ON COLUMN sdes.access.granted_at IS 'when it was granted';
 COMMENT ON COLUMN sdes.access.granted_by IS 'the role that granted it';
 COMMENT ON COLUMN sdes.access.forced IS 'granted with force, although card numbers could be guessed with it';
 
+-- Its rows are changed in place, whatever becomes of the transaction; messages comes
+-- first so that C finds it. No cache hangs on them, so they have no trigger.
+CREATE TABLE sdes.usage (
+    messages bigint NOT NULL CONSTRAINT usage_messages_check
+        CHECK (messages OPERATOR(pg_catalog.>=) 0),
+    key_id bytea NOT NULL CONSTRAINT usage_pkey PRIMARY KEY
+        CONSTRAINT usage_key_id_check CHECK (pg_catalog.octet_length(key_id) OPERATOR(pg_catalog.=) 8)
+);
+COMMENT ON TABLE sdes.usage IS 'how many values data encryption keys may have sealed';
+COMMENT ON COLUMN sdes.usage.messages IS 'reserved in blocks, before they are sealed: an upper bound';
+COMMENT ON COLUMN sdes.usage.key_id IS 'the key''s id in sdes.dek';
+
 -- How far re-encryption has come. Nothing here is needed to go on: what is left to do
 -- follows from the states of keys. So dumps leave it out.
 CREATE TABLE sdes.rotation (
@@ -210,11 +222,12 @@ COMMENT ON COLUMN sdes.rotation.retry_at IS 'not before this time';
 COMMENT ON COLUMN sdes.rotation.error IS 'why the last try failed';
 COMMENT ON COLUMN sdes.rotation.updated_at IS 'time of the last batch';
 
-GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.access, sdes.rotation TO PUBLIC;
+GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.usage, sdes.access, sdes.rotation TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('sdes.bucket', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.kek', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.dek', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.usage', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.access', '');
 
 -- Rows that a restore, a replica or a superuser changes must be noticed by
@@ -742,9 +755,16 @@ COMMENT ON FUNCTION sdes.retry_pin() IS
 REVOKE EXECUTE ON FUNCTION sdes.retry_pin() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.retry_pin() TO sdes_admin;
 
+CREATE FUNCTION sdes.revoke_key(bucket text, version integer, reason text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_revoke_key';
+COMMENT ON FUNCTION sdes.revoke_key(text, integer, text) IS
+    'has no client open values under a key version any more, from the commit on; they are readable again once they are re-encrypted';
+REVOKE EXECUTE ON FUNCTION sdes.revoke_key(text, integer, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.revoke_key(text, integer, text) TO sdes_admin;
+
 CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, OUT hint text)
     RETURNS SETOF record
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 13 AS 'MODULE_PATHNAME', 'sdes_health';
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 14 AS 'MODULE_PATHNAME', 'sdes_health';
 COMMENT ON FUNCTION sdes.health() IS 'checks everything encryption depends on, and says what to do';
 REVOKE EXECUTE ON FUNCTION sdes.health() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.health() TO sdes_admin, sdes_officer, sdes_auditor, pg_monitor;
@@ -782,6 +802,7 @@ CREATE VIEW sdes.keys AS
            k.kind AS kek_kind,
            k.mechanism AS wrapped_by,
            k.token_label AS token,
+           u.messages,
            d.created_at,
            d.created_by,
            d.decrypt_only_at,
@@ -791,7 +812,9 @@ CREATE VIEW sdes.keys AS
            d.reason
     FROM sdes.dek d
     JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) d.bucket
-    JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek;
+    JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek
+    LEFT JOIN sdes.usage u ON u.key_id OPERATOR(pg_catalog.=) d.key_id;
+COMMENT ON COLUMN sdes.keys.messages IS 'how many values it may have sealed, an upper bound';
 COMMENT ON VIEW sdes.keys IS 'the data encryption keys of this database, without key material';
 GRANT SELECT ON sdes.keys TO PUBLIC;
 

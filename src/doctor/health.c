@@ -19,6 +19,7 @@
 #include "sdes_guc.h"
 #include "store/store.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 SDES_SQL_FUNCTION(sdes_health);
 
@@ -172,6 +173,55 @@ check_hsm(Health *health)
 		    sdes_status_hint(SDES_ERR_HSM));
 	else
 		add(health, "hsm", true, psprintf("in service for %u s", info->seconds), NULL);
+}
+
+/* Seconds in a unit that people think in, rounded down. */
+static const char *
+for_people(int64 seconds)
+{
+	if (seconds < 2 * SECS_PER_MINUTE)
+		return psprintf("%d s", (int) seconds);
+	if (seconds < 2 * SECS_PER_HOUR)
+		return psprintf("%d min", (int) (seconds / SECS_PER_MINUTE));
+	return psprintf("%d h", (int) (seconds / SECS_PER_HOUR));
+}
+
+/* Seconds until the key that any session fetched last expires, 0 if it has. */
+static int64
+last_expiry(void)
+{
+	int64 age = GetCurrentTimestamp() - sdes_agentlink_last_fetch();
+
+	return Max(sdes_key_cache_max_age * USECS_PER_SEC - age, 0) / USECS_PER_SEC;
+}
+
+/*
+ * How long sessions get along without the HSM. A key that is in use was fetched anew in
+ * the last sdes.key_cache_ttl before the HSM went away, which was after the last fetch of
+ * all: so of those keys none expires earlier than that much before the last.
+ */
+static void
+check_cache(Health *health)
+{
+	bool away = !health->logged_in || health->info.failures > 0;
+	int64 last = away ? last_expiry() : sdes_key_cache_max_age;
+	int64 first = Max(last - sdes_key_cache_ttl, 0);
+	const char *detail;
+
+	if (!away)
+		detail = psprintf("without the HSM, sessions would go on for %s to %s",
+		                  for_people(first), for_people(last));
+	else if (first > 0)
+		detail = psprintf("sessions go on with the keys they have for another %s to %s",
+		                  for_people(first), for_people(last));
+	else if (last > 0)
+		detail = psprintf("the keys that sessions have are expiring, the last one in %s",
+		                  for_people(last));
+	else
+		detail = "no session has a key";
+	add(health, "cache", !away || first > 0, detail,
+	    "Bring the HSM back, see the rows above. Keys that have not expired yet live on if "
+	    "sdes.key_cache_max_age is raised in postgresql.conf, and the server reloaded.");
 }
 
 static const char *
@@ -368,7 +418,8 @@ check_rows(Health *health)
 		SdesDekRow *dek = lfirst(cell);
 
 		strays += !has_bucket(buckets, dek->binding.bucket) ||
-		          !is_known(keks, dek->binding.kek_id);
+		          !is_known(keks, dek->binding.kek_id) ||
+		          sdes_store_reserved(dek->binding.key_id) < 0;
 	}
 	foreach (cell, sdes_store_access())
 		strays += !has_bucket(buckets, ((SdesAccessRow *) lfirst(cell))->bucket);
@@ -376,7 +427,9 @@ check_rows(Health *health)
 	    strays == 0
 	        ? "buckets, keys and grants fit together"
 	        : psprintf("%d row(s) refer to a bucket or key that is not there", strays),
-	    "Rows of sdes.bucket, sdes.kek, sdes.dek or sdes.access were lost. Restore them.");
+	    "Rows of sdes.bucket, sdes.kek, sdes.dek, sdes.usage or sdes.access were lost. "
+	    "Restore "
+	    "them.");
 }
 
 /* What memberships have added up to; grants themselves are judged when they are made. */
@@ -424,6 +477,7 @@ sdes_health(PG_FUNCTION_ARGS)
 	check_stage(&health, "token", token, SDES_ERR_HSM_TOKEN, SDES_ERR_HSM_TOKEN);
 	check_login(&health);
 	check_hsm(&health);
+	check_cache(&health);
 	check_rows(&health);
 	check_grants(&health);
 	check_keks(&health);

@@ -14,9 +14,9 @@
  * what is known and at hand is given, changes of rows
  * are taken in at the next call without a lock. sdes_keyring_prepare() comes first.
  *
- * A row's change is noticed at the next use through relcache invalidation. A key
- * that is gone from the HSM is noticed when the cached one gets stale
- * (sdes.key_cache_ttl).
+ * A row's change is noticed at the next use through relcache invalidation, in a
+ * statement under way as well. A key that is gone from the HSM is noticed when the
+ * cached one gets stale (sdes.key_cache_ttl).
  */
 #ifndef SDES_KEYRING_H
 #define SDES_KEYRING_H
@@ -64,8 +64,8 @@ extern const SdesKey *sdes_keyring_by_id(const uint8 *key_id);
 extern const SdesKey *sdes_keyring_for_renewal(const uint8 *key_id);
 
 /*
- * The same for a restore: NULL when the id is unknown or the key cannot be had
- * now.
+ * The same for a restore: NULL when the id is unknown, the key opens nothing any more or
+ * cannot be had now.
  */
 extern const SdesKey *sdes_keyring_try(const uint8 *key_id);
 

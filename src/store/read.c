@@ -266,6 +266,12 @@ read_dek(const Row *row, SdesDekRow *out)
 	if (out->closed_at == 0)
 		out->closed_at = date_of(row, SDES_DEK_RETIRED_AT);
 	out->created_at = DatumGetTimestampTz(row->values[SDES_DEK_CREATED_AT - 1]);
+	out->retired_at = row->nulls[SDES_DEK_RETIRED_AT - 1]
+	                      ? 0
+	                      : DatumGetTimestampTz(row->values[SDES_DEK_RETIRED_AT - 1]);
+	out->reason = row->nulls[SDES_DEK_REASON - 1]
+	                  ? NULL
+	                  : TextDatumGetCString(row->values[SDES_DEK_REASON - 1]);
 	out->wrapped_size = VARSIZE_ANY_EXHDR(wrapped);
 	out->wrapped = palloc(out->wrapped_size + 1);
 	memcpy(out->wrapped, VARDATA_ANY(wrapped), out->wrapped_size);

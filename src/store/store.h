@@ -29,10 +29,11 @@ typedef enum SdesTable
 	SDES_TABLE_BUCKET,
 	SDES_TABLE_KEK,
 	SDES_TABLE_DEK,
-	SDES_TABLE_ACCESS
+	SDES_TABLE_ACCESS,
+	SDES_TABLE_USAGE
 } SdesTable;
 
-#define SDES_NTABLES (SDES_TABLE_ACCESS + 1)
+#define SDES_NTABLES (SDES_TABLE_USAGE + 1)
 
 /* The encrypted types; what else is to know of them is in types/types.h. */
 typedef enum SdesEncType
@@ -82,6 +83,8 @@ typedef struct SdesDekRow
 
 	/* Not for writers. */
 	TimestampTz created_at;
+	TimestampTz retired_at; /* 0: never */
+	char *reason;           /* of a revocation, palloc'd; NULL: none */
 	TimestampTz closed_at;  /* since when it seals nothing; 0: it does */
 	bool emptied;           /* re-encryption found no value under it any more */
 	XLogRecPtr emptied_lsn; /* where the WAL was then */
@@ -148,6 +151,7 @@ extern List *sdes_store_access(void);
 
 extern void sdes_store_insert_bucket(const SdesBucketRow *row);
 extern void sdes_store_insert_kek(const SdesKekRow *row);
+/* With its row of sdes.usage, of which no message is reserved. */
 extern void sdes_store_insert_dek(const SdesDekRow *row);
 
 /*
@@ -171,6 +175,24 @@ extern void sdes_store_put_access(const SdesAccessRow *row);
 /* Returns false when there was no such grant. */
 extern bool sdes_store_delete_access(const uint8 *bucket, const char *role,
                                      const char *privilege);
+
+typedef enum SdesReservation
+{
+	SDES_RESERVED,
+	SDES_USED_UP,   /* it would be more than the limit, which the row now says */
+	SDES_UNRESERVED /* there is no row of that key */
+} SdesReservation;
+
+/*
+ * Adds to the messages of a key, up to a limit: on disk when this returns, seen by
+ * everybody, and there to stay whatever becomes of the transaction. Takes no
+ * transaction id; also for parallel workers and transactions that only read, but not
+ * during recovery.
+ */
+extern SdesReservation sdes_store_reserve(const uint8 *key_id, int64 messages, int64 limit);
+
+/* What was reserved of a key so far; -1 when there is no row of it. */
+extern int64 sdes_store_reserved(const uint8 *key_id);
 
 extern const char *sdes_purpose_name(SdesDekPurpose purpose);
 extern const char *sdes_mode_name(SdesDekMode mode);

@@ -107,6 +107,16 @@ sdes_store_insert_kek(const SdesKekRow *row)
 	insert_row(SDES_TABLE_KEK, values);
 }
 
+static void
+insert_usage(const uint8 *key_id)
+{
+	Datum values[SDES_USAGE_NCOLUMNS];
+
+	values[SDES_USAGE_MESSAGES - 1] = Int64GetDatum(0);
+	values[SDES_USAGE_KEY_ID - 1] = bytea_datum(key_id, SDES_KEY_ID_SIZE);
+	insert_row(SDES_TABLE_USAGE, values);
+}
+
 void
 sdes_store_insert_dek(const SdesDekRow *row)
 {
@@ -126,6 +136,7 @@ sdes_store_insert_dek(const SdesDekRow *row)
 	values[SDES_DEK_CREATED_AT - 1] = now_datum();
 	values[SDES_DEK_CREATED_BY - 1] = current_user_datum();
 	insert_row(SDES_TABLE_DEK, values);
+	insert_usage(row->binding.key_id);
 }
 
 bool
