@@ -40,7 +40,7 @@ SHLIB_LINK = -lcrypto
 # "make installcheck" against a running server with a token; "make check" brings
 # its own. Scripts run in the order of their names, in one database.
 REGRESS        = install bucket enc_text enc_pan guard store access pan_grants search reveal reveal_forms reveal_nested \
-	reveal_json reveal_spool reveal_not input health hsm_mode hsm_batch rsa_kek
+	reveal_json reveal_spool reveal_not input health hsm_mode hsm_batch rsa_kek kek_life
 ISOLATION      = $(sort $(patsubst test/isolation/specs/%.spec,%,\
 	$(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation

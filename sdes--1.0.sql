@@ -91,7 +91,12 @@ CREATE TABLE sdes.kek (
     mechanism text NOT NULL,
     token_label text NOT NULL,
     token_serial text NOT NULL,
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    state text NOT NULL CONSTRAINT kek_state_check
+        CHECK (state OPERATOR(pg_catalog.=) ANY ('{active,retired,destroying,destroyed}'::text[])),
+    retired_at timestamptz,
+    destroying_at timestamptz,
+    destroyed_at timestamptz
 );
 COMMENT ON TABLE sdes.kek IS 'key encryption keys: which key in which HSM token; the keys never leave it';
 COMMENT ON COLUMN sdes.kek.id IS 'CKA_ID of the key object in the token';
@@ -101,6 +106,11 @@ COMMENT ON COLUMN sdes.kek.mechanism IS 'how it wraps, as proved by a round trip
 COMMENT ON COLUMN sdes.kek.token_label IS 'label of the token it was generated in';
 COMMENT ON COLUMN sdes.kek.token_serial IS 'serial number of that token';
 COMMENT ON COLUMN sdes.kek.created_at IS 'when it was generated';
+COMMENT ON COLUMN sdes.kek.state IS
+    'active, retired (wraps nothing in this database, opens backups), destroying (waits to be destroyed in the HSM) or destroyed';
+COMMENT ON COLUMN sdes.kek.retired_at IS 'since when it wraps nothing in this database any more';
+COMMENT ON COLUMN sdes.kek.destroying_at IS 'when its destruction was ordered';
+COMMENT ON COLUMN sdes.kek.destroyed_at IS 'when it was found to be gone from every token';
 
 CREATE TABLE sdes.dek (
     key_id bytea NOT NULL CONSTRAINT dek_pkey PRIMARY KEY
@@ -646,6 +656,32 @@ COMMENT ON FUNCTION sdes.revoke_access(text, text, text[]) IS
 REVOKE EXECUTE ON FUNCTION sdes.revoke_access(text, text, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.revoke_access(text, text, text[]) TO sdes_officer;
 
+-- The life of key encryption keys.
+
+CREATE FUNCTION sdes.rewrap_bucket(bucket text, kek text DEFAULT NULL, destroy_old boolean DEFAULT false)
+    RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_rewrap_bucket';
+COMMENT ON FUNCTION sdes.rewrap_bucket(text, text, boolean) IS
+    'makes a new key encryption key for a bucket (kek aes-256 or rsa-4096, else of the kind it has), wraps its data encryption keys under it and returns its id; destroy_old: the old one is destroyed in the HSM, else it is kept for backups';
+REVOKE EXECUTE ON FUNCTION sdes.rewrap_bucket(text, text, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.rewrap_bucket(text, text, boolean) TO sdes_admin;
+
+CREATE FUNCTION sdes.destroy_kek(kek_id text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_destroy_kek';
+COMMENT ON FUNCTION sdes.destroy_kek(text) IS
+    'has a key encryption key destroyed in the HSM that wraps nothing any more; sdes.destroy_keks() does it once this is committed';
+REVOKE EXECUTE ON FUNCTION sdes.destroy_kek(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.destroy_kek(text) TO sdes_admin;
+
+CREATE FUNCTION sdes.destroy_keks(OUT kek_id text, OUT bucket text, OUT token text, OUT destroyed boolean,
+                                  OUT detail text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_destroy_keks';
+COMMENT ON FUNCTION sdes.destroy_keks() IS
+    'destroys in the HSM the key encryption keys that are to be destroyed, and says of each whether that was done or what stands in the way';
+REVOKE EXECUTE ON FUNCTION sdes.destroy_keks() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.destroy_keks() TO sdes_admin;
+
 CREATE FUNCTION sdes.retry_pin() RETURNS void
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_retry_pin';
 COMMENT ON FUNCTION sdes.retry_pin() IS
@@ -655,7 +691,7 @@ GRANT EXECUTE ON FUNCTION sdes.retry_pin() TO sdes_admin;
 
 CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, OUT hint text)
     RETURNS SETOF record
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 13 AS 'MODULE_PATHNAME', 'sdes_health';
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 14 AS 'MODULE_PATHNAME', 'sdes_health';
 COMMENT ON FUNCTION sdes.health() IS 'checks everything encryption depends on, and says what to do';
 REVOKE EXECUTE ON FUNCTION sdes.health() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.health() TO sdes_admin, sdes_officer, sdes_auditor, pg_monitor;

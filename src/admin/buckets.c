@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "admin/admin.h"
 #include "agentlink/agentlink.h"
 #include "crypto/kdf.h"
 #include "keyring/keyring.h"
@@ -58,8 +59,8 @@ make_bucket(const char *name, const SdesKeySpec *spec, const Interval *period,
 		sdes_keyring_make_dek(&kek, &search, 1);
 }
 
-static uint8
-parse_kind(const char *kek)
+uint8
+sdes_parse_kek_kind(const char *kek)
 {
 	for (uint8 kind = SDES_KEK_AES_256; sdes_kek_kind_name(kind) != NULL; kind++)
 		if (strcmp(kek, sdes_kek_kind_name(kind)) == 0)
@@ -104,7 +105,7 @@ system_spec(const SdesKeySpec *first)
 static SdesKeySpec
 parse_spec(const char *kek, const char *mode)
 {
-	SdesKeySpec spec = {parse_kind(kek), parse_mode(mode), SDES_PURPOSE_DATA};
+	SdesKeySpec spec = {sdes_parse_kek_kind(kek), parse_mode(mode), SDES_PURPOSE_DATA};
 
 	if (spec.mode == SDES_MODE_HSM && spec.kind != SDES_KEK_AES_256)
 		ereport(ERROR,

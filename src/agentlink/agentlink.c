@@ -289,3 +289,16 @@ sdes_agentlink_ask(const SdesRequest *request)
 		sdes_report(ERROR, failure.status, failure.detail);
 	return reply;
 }
+
+int
+sdes_agentlink_count(void)
+{
+	return 1;
+}
+
+const SdesReply *
+sdes_agentlink_try_at(int link, const SdesRequest *request, SdesPatience patience,
+                      SdesLinkFailure *failure)
+{
+	return sdes_agentlink_try(request, patience, failure);
+}

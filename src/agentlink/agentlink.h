@@ -26,6 +26,9 @@
 #define SDES_STATE_DIRECTORY "sdes"
 #define SDES_OWN_SOCKET      "sdes/agent.sock"
 
+/* Tokens that a server can have, each with an agent of its own. */
+#define SDES_MAX_TOKENS 4
+
 /* Hooks for shared memory; called once, from _PG_init of a preloaded library. */
 extern void sdes_agentlink_init(void);
 
@@ -59,6 +62,14 @@ typedef enum SdesPatience
 /* The same, but returns NULL and fills *failure; it raises only for interrupts. */
 extern const SdesReply *sdes_agentlink_try(const SdesRequest *request,
                                            SdesPatience patience, SdesLinkFailure *failure);
+
+/* How many tokens, and agents, there are: links are numbered from 0 in failover order. */
+extern int sdes_agentlink_count(void);
+
+/* Asks one of them, and no other. */
+extern const SdesReply *sdes_agentlink_try_at(int link, const SdesRequest *request,
+                                              SdesPatience patience,
+                                              SdesLinkFailure *failure);
 
 /* Wipes the reply and hangs up. Must be called once the reply was used. */
 extern void sdes_agentlink_finish(void);

@@ -12,6 +12,7 @@
 
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
+#include "keyring/destroy.h"
 #include "keyring/keyring.h"
 #include "policy/pan_grants.h"
 #include "sdes_compat.h"
@@ -236,6 +237,8 @@ check_keks(Health *health)
 		SdesRequest request = {.op = SDES_OP_KEK_CHECK};
 		SdesLinkFailure failure = {SDES_OK};
 
+		if (kek->state >= SDES_KEK_DESTROYING)
+			continue;
 		memcpy(request.kek_id, kek->id, SDES_KEK_ID_SIZE);
 		if (sdes_agentlink_try(&request, false, &failure) != NULL)
 			sdes_agentlink_finish();
@@ -282,7 +285,26 @@ is_known(const List *keks, const uint8 *id)
 	return false;
 }
 
-/* Keys in the token that carry this database's label but that no row knows. */
+/* Whether a key may be in a token, by its row. */
+static bool
+may_be_there(const List *keks, const uint8 *id)
+{
+	ListCell *cell;
+
+	foreach (cell, keks)
+	{
+		const SdesKekRow *kek = lfirst(cell);
+
+		if (memcmp(kek->id, id, SDES_KEK_ID_SIZE) == 0)
+			return kek->state != SDES_KEK_DESTROYED;
+	}
+	return false;
+}
+
+/*
+ * Keys in the token that carry this database's label but that no row knows, or whose
+ * row says that they are destroyed.
+ */
 static void
 check_orphans(Health *health)
 {
@@ -319,7 +341,7 @@ check_orphans(Health *health)
 		listed = reply->nkeks;
 		for (int i = 0; i < listed; i++)
 		{
-			if (is_known(keks, reply->keks[i]))
+			if (may_be_there(keks, reply->keks[i]))
 				continue;
 			if (orphans++ > 0)
 				appendStringInfoString(&ids, ", ");
@@ -339,6 +361,20 @@ check_orphans(Health *health)
 	    "about to be removed. A copy of this database (restored, cloned) has keys of the "
 	    "same "
 	    "label: never delete one whose id stands in sdes.kek of any copy.");
+}
+
+/* What was ordered to be destroyed and is in a token yet, as far as is known. */
+static void
+check_destruction(Health *health)
+{
+	int waiting = list_length(sdes_keyring_doomed_keks());
+
+	add(health, "destruction", waiting == 0,
+	    waiting == 0
+	        ? "no key encryption key waits to be destroyed"
+	        : psprintf("%d key encryption key(s) wait to be destroyed in the HSM", waiting),
+	    "SELECT * FROM sdes.destroy_keks() destroys them, and says of each that it cannot "
+	    "destroy what stands in the way.");
 }
 
 static bool
@@ -429,5 +465,6 @@ sdes_health(PG_FUNCTION_ARGS)
 	check_keks(&health);
 	check_deks(&health);
 	check_orphans(&health);
+	check_destruction(&health);
 	return (Datum) 0;
 }

@@ -39,25 +39,32 @@ expand(SdesBytes dek, const SdesDekRow *row, SdesFetched *out)
 	return sdes_dek_open(dek, &row->binding, row->commitment, &out->aead);
 }
 
+const SdesReply *
+sdes_fetch_raw(const SdesDekRow *row, SdesPatience patience, SdesLinkFailure *failure)
+{
+	SdesRequest request;
+	const SdesReply *reply;
+
+	make_request(row, &request);
+	reply = sdes_agentlink_try(&request, patience, failure);
+	/* What does not unwrap is not what was wrapped for this row. */
+	if (reply == NULL && failure->status == SDES_ERR_TAG)
+		failure->status = SDES_ERR_COMMITMENT;
+	return reply;
+}
+
 SdesStatus
 sdes_fetch_key(const SdesDekRow *row, SdesPatience patience, SdesFetched *out,
                SdesLinkFailure *failure)
 {
-	SdesRequest request;
 	const SdesReply *reply;
 	SdesStatus status;
 
 	out->aead = NULL;
 	out->mac = NULL;
-	make_request(row, &request);
-	reply = sdes_agentlink_try(&request, patience, failure);
+	reply = sdes_fetch_raw(row, patience, failure);
 	if (reply == NULL)
-	{
-		/* What does not unwrap is not what was wrapped for this row. */
-		if (failure->status == SDES_ERR_TAG)
-			failure->status = SDES_ERR_COMMITMENT;
 		return failure->status;
-	}
 	if (row->binding.mode == SDES_MODE_HSM)
 	{
 		status = sdes_dek_check(reply->dek, &row->binding, row->commitment);

@@ -23,6 +23,13 @@ typedef struct SdesFetched
 extern SdesStatus sdes_fetch_key(const SdesDekRow *row, SdesPatience patience,
                                  SdesFetched *out, SdesLinkFailure *failure);
 
+/*
+ * Has the agent unwrap a row's key. The reply holds it, unchecked, until
+ * sdes_agentlink_finish(); NULL when it cannot be had.
+ */
+extern const SdesReply *sdes_fetch_raw(const SdesDekRow *row, SdesPatience patience,
+                                       SdesLinkFailure *failure);
+
 /* Wipes and frees the keys. */
 extern void sdes_fetched_free(SdesFetched *fetched);
 

@@ -23,6 +23,7 @@
 
 #include "postgres.h"
 
+#include "agentlink/agentlink.h"
 #include "store/store.h"
 
 typedef struct SdesKey
@@ -130,6 +131,39 @@ extern void sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec
  * transaction ends. An error where there is none to succeed.
  */
 extern uint32 sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose);
+
+/* ---- new KEKs for keys that there are ---- */
+
+/* A KEK and the link to the token it is in. */
+typedef struct SdesPlace
+{
+	int link;
+	SdesKekRow kek;
+} SdesPlace;
+
+/* Rows of a bucket's keys that are not destroyed. */
+extern List *sdes_keyring_living_deks(const uint8 *bucket);
+
+/*
+ * Wraps the key of a row under n KEKs: wrapped[i] becomes the row as it is under
+ * places[i], or failures[i] why it could not be. An error when the key cannot be
+ * unwrapped, or is not what its row commits to.
+ */
+extern void sdes_keyring_wrap_again(const SdesDekRow *row, const SdesPlace *places, int n,
+                                    SdesDekRow *wrapped, SdesLinkFailure *failures);
+
+/*
+ * Makes a KEK for a bucket, *kek, and wraps all its keys under it. What becomes of the
+ * KEKs it had is for keyring/destroy.h.
+ */
+extern void sdes_keyring_rewrap(const SdesBucketRow *bucket, const SdesKeySpec *spec,
+                                SdesKekRow *kek);
+
+/* Of a KEK's row: SdesKekKind. */
+extern uint8 sdes_kek_kind(const SdesKekRow *kek);
+
+/* The row of a KEK; an error if there is none. */
+extern const SdesKekRow *sdes_keyring_kek(const uint8 *id);
 
 /* Unwraps the key of a row anew and checks it; for sdes.health(). */
 extern SdesStatus sdes_keyring_round_trip(const SdesDekRow *row, char *detail, size_t size);

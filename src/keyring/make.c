@@ -96,8 +96,8 @@ sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec, uint32 ver
 	sdes_store_insert_dek(&row);
 }
 
-static const SdesKekRow *
-kek_of(const uint8 *id)
+const SdesKekRow *
+sdes_keyring_kek(const uint8 *id)
 {
 	ListCell *cell;
 
@@ -113,8 +113,8 @@ kek_of(const uint8 *id)
 	                errhint("See SELECT * FROM sdes.health().")));
 }
 
-static uint8
-kind_of(const SdesKekRow *kek)
+uint8
+sdes_kek_kind(const SdesKekRow *kek)
 {
 	uint8 kind = SDES_KEK_AES_256;
 
@@ -159,8 +159,8 @@ sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("bucket \"%s\" has no active encryption key", bucket->name),
 		                errhint("See SELECT * FROM sdes.keys.")));
-	kek = *kek_of(active->binding.kek_id);
-	spec = (SdesKeySpec){kind_of(&kek), active->binding.mode, purpose};
+	kek = *sdes_keyring_kek(active->binding.kek_id);
+	spec = (SdesKeySpec){sdes_kek_kind(&kek), active->binding.mode, purpose};
 	if (spec.mode == SDES_MODE_HSM)
 		sdes_keyring_make_kek(bucket, &spec, &kek);
 	sdes_keyring_make_dek(&kek, &spec, latest + 1);

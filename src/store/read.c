@@ -195,6 +195,8 @@ static bool
 append_kek(const Row *row, void *to)
 {
 	SdesKekRow *kek = palloc0(sizeof(SdesKekRow));
+	int state =
+	    sdes_kek_state_by_name(TextDatumGetCString(row->values[SDES_KEK_STATE - 1]));
 
 	copy_bytea(SDES_TABLE_KEK, row->values[SDES_KEK_ID - 1], kek->id, SDES_KEK_ID_SIZE);
 	copy_uuid(row->values[SDES_KEK_BUCKET - 1], kek->bucket);
@@ -202,6 +204,10 @@ append_kek(const Row *row, void *to)
 	kek->mechanism = TextDatumGetCString(row->values[SDES_KEK_MECHANISM - 1]);
 	kek->token_label = TextDatumGetCString(row->values[SDES_KEK_TOKEN_LABEL - 1]);
 	kek->token_serial = TextDatumGetCString(row->values[SDES_KEK_TOKEN_SERIAL - 1]);
+	if (state < 0)
+		malformed(SDES_TABLE_KEK);
+	kek->state = (SdesKekState) state;
+	kek->xmin = row->xmin;
 	*(List **) to = lappend(*(List **) to, kek);
 	return true;
 }

@@ -51,6 +51,13 @@ static const char *const state_names[] = {
     [SDES_KEY_DESTROYED] = "destroyed",
 };
 
+static const char *const kek_state_names[] = {
+    [SDES_KEK_ACTIVE] = "active",
+    [SDES_KEK_RETIRED] = "retired",
+    [SDES_KEK_DESTROYING] = "destroying",
+    [SDES_KEK_DESTROYED] = "destroyed",
+};
+
 /*
  * Only a superuser can create the extension, and its schema with it. One of
  * that name that somebody else made could hold a forged sdes.reveal(), which
@@ -180,6 +187,12 @@ sdes_state_by_name(const char *name)
 	return index_of(name, state_names, lengthof(state_names));
 }
 
+int
+sdes_kek_state_by_name(const char *name)
+{
+	return index_of(name, kek_state_names, lengthof(kek_state_names));
+}
+
 const char *
 sdes_purpose_name(SdesDekPurpose purpose)
 {
@@ -196,4 +209,10 @@ const char *
 sdes_state_name(SdesKeyState state)
 {
 	return state_names[state];
+}
+
+const char *
+sdes_kek_state_name(SdesKekState state)
+{
+	return kek_state_names[state];
 }

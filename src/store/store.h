@@ -51,6 +51,14 @@ typedef enum SdesKeyState
 	SDES_KEY_DESTROYED     /* its blob is gone */
 } SdesKeyState;
 
+typedef enum SdesKekState
+{
+	SDES_KEK_ACTIVE,     /* wraps keys */
+	SDES_KEK_RETIRED,    /* wraps none that a row has; kept for backups */
+	SDES_KEK_DESTROYING, /* is to be destroyed in the HSM */
+	SDES_KEK_DESTROYED   /* is in no token any more */
+} SdesKekState;
+
 typedef struct SdesBucketRow
 {
 	uint8 uuid[SDES_UUID_SIZE];
@@ -69,6 +77,8 @@ typedef struct SdesKekRow
 	const char *mechanism; /* what wraps DEKs under it */
 	const char *token_label;
 	const char *token_serial;
+	SdesKekState state; /* not for writers: a new one is active */
+	TransactionId xmin; /* that wrote this row; not for writers */
 } SdesKekRow;
 
 typedef struct SdesDekRow
@@ -159,6 +169,12 @@ extern void sdes_store_set_dek_emptied(const uint8 *key_id);
 /* Whether re-encryption leaves the values under a key where they are. */
 extern void sdes_store_set_dek_pinned(const uint8 *key_id, bool pinned);
 
+/* Replaces what wraps a key: its row's kek_id, wrapped and commitment. */
+extern void sdes_store_set_dek_wrap(const SdesDekRow *row);
+
+/* Moves a KEK on to a later state, as of now. */
+extern void sdes_store_set_kek_state(const uint8 *id, SdesKekState state);
+
 /* How a bucket rotates: what of *row says so replaces what its row says. */
 extern void sdes_store_set_rotation(const SdesBucketRow *row);
 
@@ -171,5 +187,6 @@ extern bool sdes_store_delete_access(const uint8 *bucket, const char *role,
 extern const char *sdes_purpose_name(SdesDekPurpose purpose);
 extern const char *sdes_mode_name(SdesDekMode mode);
 extern const char *sdes_state_name(SdesKeyState state);
+extern const char *sdes_kek_state_name(SdesKekState state);
 
 #endif

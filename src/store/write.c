@@ -104,6 +104,7 @@ sdes_store_insert_kek(const SdesKekRow *row)
 	values[SDES_KEK_TOKEN_LABEL - 1] = CStringGetTextDatum(row->token_label);
 	values[SDES_KEK_TOKEN_SERIAL - 1] = CStringGetTextDatum(row->token_serial);
 	values[SDES_KEK_CREATED_AT - 1] = now_datum();
+	values[SDES_KEK_STATE - 1] = CStringGetTextDatum(sdes_kek_state_name(SDES_KEK_ACTIVE));
 	insert_row(SDES_TABLE_KEK, values);
 }
 
@@ -265,6 +266,46 @@ sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state, const char *re
 	if (state == SDES_KEY_DESTROYED)
 		set(&change, SDES_DEK_WRAPPED, bytea_datum((const uint8 *) "", 0));
 	change_dek(key_id, &change);
+}
+
+void
+sdes_store_set_dek_wrap(const SdesDekRow *row)
+{
+	Change change = {0};
+
+	set(&change, SDES_DEK_KEK, bytea_datum(row->binding.kek_id, SDES_KEK_ID_SIZE));
+	set(&change, SDES_DEK_WRAPPED, bytea_datum(row->wrapped, row->wrapped_size));
+	set(&change, SDES_DEK_COMMITMENT, bytea_datum(row->commitment, SDES_COMMITMENT_SIZE));
+	change_dek(row->binding.key_id, &change);
+}
+
+static int
+kek_date_column(SdesKekState state)
+{
+	switch (state)
+	{
+		case SDES_KEK_RETIRED:
+			return SDES_KEK_RETIRED_AT;
+		case SDES_KEK_DESTROYING:
+			return SDES_KEK_DESTROYING_AT;
+		case SDES_KEK_DESTROYED:
+			return SDES_KEK_DESTROYED_AT;
+		default:
+			elog(ERROR, "a key encryption key does not become active again");
+	}
+}
+
+void
+sdes_store_set_kek_state(const uint8 *id, SdesKekState state)
+{
+	Change change = {0};
+	ScanKeyData key;
+
+	set(&change, SDES_KEK_STATE, CStringGetTextDatum(sdes_kek_state_name(state)));
+	set(&change, kek_date_column(state), now_datum());
+	ScanKeyInit(&key, SDES_KEK_ID, BTEqualStrategyNumber, F_BYTEAEQ,
+	            bytea_datum(id, SDES_KEK_ID_SIZE));
+	change_row(SDES_TABLE_KEK, "kek_pkey", &key, &change);
 }
 
 void
