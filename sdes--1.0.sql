@@ -682,6 +682,14 @@ COMMENT ON FUNCTION sdes.destroy_keks() IS
 REVOKE EXECUTE ON FUNCTION sdes.destroy_keks() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.destroy_keks() TO sdes_admin;
 
+CREATE FUNCTION sdes.shred_bucket(name text, confirm text, OUT what text, OUT place text, OUT detail text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_shred_bucket';
+COMMENT ON FUNCTION sdes.shred_bucket(text, text) IS
+    'destroys all keys of a bucket, so that nobody can read its values again, and lists what still opens some; confirm is its name once more';
+REVOKE EXECUTE ON FUNCTION sdes.shred_bucket(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.shred_bucket(text, text) TO sdes_admin;
+
 CREATE FUNCTION sdes.retry_pin() RETURNS void
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_retry_pin';
 COMMENT ON FUNCTION sdes.retry_pin() IS
@@ -741,3 +749,51 @@ CREATE VIEW sdes.keys AS
     JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek;
 COMMENT ON VIEW sdes.keys IS 'the data encryption keys of this database, without key material';
 GRANT SELECT ON sdes.keys TO PUBLIC;
+
+-- Every algorithm and key in use (PCI DSS 4.0, 12.3.3): when it was made, how long it
+-- may be used, and whether a quantum computer would break it. A key is as good as
+-- what wraps it.
+CREATE VIEW sdes.crypto_inventory AS
+    SELECT 'key encryption key'::text AS what,
+           b.name AS bucket,
+           pg_catalog.encode(k.id, 'hex') AS id,
+           pg_catalog.upper(pg_catalog.split_part(k.kind, '-', 1)) AS algorithm,
+           pg_catalog.split_part(k.kind, '-', 2)::integer AS bits,
+           k.mechanism,
+           k.created_at,
+           pg_catalog.now() OPERATOR(pg_catalog.-) k.created_at AS age,
+           k.state,
+           NULL::timestamptz AS expires_at,
+           k.kind OPERATOR(pg_catalog.=) 'aes-256' AS quantum_safe,
+           pg_catalog.format('HSM token %s, serial %s', k.token_label, k.token_serial) AS location
+    FROM sdes.kek k
+    LEFT JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) k.bucket
+    WHERE k.state OPERATOR(pg_catalog.<>) 'destroyed'
+    UNION ALL
+    SELECT CASE d.purpose WHEN 'data' THEN 'data encryption key' WHEN 'literal' THEN 'literal key'
+                          WHEN 'search' THEN 'search key' ELSE d.purpose OPERATOR(pg_catalog.||) ' key' END,
+           b.name,
+           pg_catalog.encode(d.key_id, 'hex'),
+           CASE WHEN d.purpose OPERATOR(pg_catalog.=) 'search' THEN 'HMAC-SHA-256' ELSE 'AES' END,
+           256,
+           CASE WHEN d.purpose OPERATOR(pg_catalog.=) 'search' THEN 'search tokens of 128 bits, key by HKDF-SHA-256'
+                WHEN d.mode OPERATOR(pg_catalog.=) 'hsm' THEN 'proof of its row; the key encryption key seals values by AES-GCM'
+                ELSE 'AES-GCM, 96-bit random nonce, 128-bit tag, key by HKDF-SHA-256' END,
+           d.created_at,
+           pg_catalog.now() OPERATOR(pg_catalog.-) d.created_at,
+           d.state,
+           CASE WHEN d.state OPERATOR(pg_catalog.=) 'active' THEN d.created_at OPERATOR(pg_catalog.+) b.rotation_period END,
+           k.kind OPERATOR(pg_catalog.=) 'aes-256',
+           pg_catalog.format('sdes.dek, wrapped by %s', k.mechanism)
+    FROM sdes.dek d
+    LEFT JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) d.bucket
+    LEFT JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek
+    WHERE d.state OPERATOR(pg_catalog.<>) 'destroyed'
+    UNION ALL
+    SELECT 'channel to the key agent', NULL, NULL, 'none', 256,
+           'Unix socket, unencrypted; peer known by its user and, of the server''s own agent, a secret drawn at each start',
+           NULL, NULL, 'active', NULL, true,
+           'within this host';
+COMMENT ON VIEW sdes.crypto_inventory IS
+    'the algorithms and keys in use, their age, when they expire, and whether a quantum computer would break them';
+GRANT SELECT ON sdes.crypto_inventory TO PUBLIC;

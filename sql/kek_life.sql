@@ -124,6 +124,42 @@ SELECT * FROM sdes.destroy_keks();
 ROLLBACK;
 SELECT "check", ok FROM sdes.health() WHERE "check" IN ('kek', 'dek', 'rows', 'orphans', 'destruction') ORDER BY 1;
 
+-- What is in use.
+SELECT what, bucket, algorithm, bits, mechanism, age >= '0' AS aged, state, expires_at - created_at AS period, quantum_safe,
+       location ~ '^HSM token .+, serial .+' AS in_hsm
+FROM sdes.crypto_inventory WHERE bucket IN ('life', 'life_hsm') OR bucket IS NULL ORDER BY 1, 2, created_at;
+SELECT what, algorithm, mechanism FROM sdes.crypto_inventory WHERE bucket = '#system' AND what LIKE 'search%';
+BEGIN;
+SELECT sdes.rewrap_bucket('life', 'rsa-4096') <> '' AS done;
+SELECT what, algorithm, bits, state, quantum_safe FROM sdes.crypto_inventory WHERE bucket = 'life' ORDER BY 1, created_at;
+ROLLBACK;
+
+-- The end.
+SELECT sdes.shred_bucket('life', 'lif');
+SELECT sdes.shred_bucket('#system', '#system');
+SELECT sdes.shred_bucket('life', NULL);
+SELECT sdes.shred_bucket('no_such', 'no_such');
+SET ROLE regress_writer;
+SELECT sdes.shred_bucket('life', 'life');
+RESET ROLE;
+SET ROLE regress_dba;
+SELECT what, place = token_label AS place, detail FROM sdes.shred_bucket('life', 'life')
+LEFT JOIN (SELECT DISTINCT token_label FROM sdes.kek) AS k ON true;
+SELECT what, detail FROM sdes.shred_bucket('life_hsm', 'life_hsm');
+RESET ROLE;
+SELECT k.bucket, k.version, k.state, k.reason, octet_length(wrapped) FROM sdes.keys AS k
+JOIN sdes.dek AS d ON encode(d.key_id, 'hex') = k.key_id WHERE k.bucket LIKE 'life%' ORDER BY 1;
+SELECT DISTINCT name, state FROM keks WHERE name LIKE 'life%' ORDER BY 1, 2;
+\connect - regress_writer
+SELECT v FROM lives WHERE id = 1;
+INSERT INTO lives VALUES (5, 'too late');
+SELECT count(*) FROM lives;
+\connect - postgres
+CALL settle();
+SELECT bucket, bool_and(destroyed) AS destroyed, string_agg(detail, ',') AS detail FROM sdes.destroy_keks() GROUP BY 1 ORDER BY 1;
+SELECT DISTINCT name, state FROM keks WHERE name LIKE 'life%' ORDER BY 1, 2;
+SELECT "check", ok FROM sdes.health() WHERE "check" IN ('kek', 'dek', 'rows', 'orphans', 'destruction') ORDER BY 1;
+
 DROP VIEW keks;
 DROP PROCEDURE settle();
 DROP TABLE lives, before;

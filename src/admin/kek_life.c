@@ -22,9 +22,8 @@ SDES_SQL_FUNCTION(sdes_rewrap_bucket);
 SDES_SQL_FUNCTION(sdes_destroy_kek);
 SDES_SQL_FUNCTION(sdes_destroy_keks);
 
-/* What all of them ask for; a command is "sdes.rewrap_bucket()". */
-static void
-require(const char *command, const char *action)
+void
+sdes_admin_require(const char *command, const char *action)
 {
 	PreventCommandIfReadOnly(command);
 	PreventCommandDuringRecovery(command);
@@ -32,14 +31,14 @@ require(const char *command, const char *action)
 	sdes_policy_require_member("sdes_admin", action);
 }
 
-static void
-take_turns(void)
+void
+sdes_admin_take_turns(void)
 {
 	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
 }
 
-static void
-find_bucket(const char *name, SdesBucketRow *bucket)
+void
+sdes_admin_find_bucket(const char *name, SdesBucketRow *bucket)
 {
 	if (!sdes_store_bucket_by_name(name, bucket))
 		ereport(ERROR,
@@ -109,9 +108,9 @@ sdes_rewrap_bucket(PG_FUNCTION_ARGS)
 		                       PG_ARGISNULL(0) ? "bucket" : "destroy_old")));
 	if (!PG_ARGISNULL(1))
 		spec.kind = sdes_parse_kek_kind(text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	require("sdes.rewrap_bucket()", "wrap encryption keys anew");
-	take_turns();
-	find_bucket(text_to_cstring(PG_GETARG_TEXT_PP(0)), &bucket);
+	sdes_admin_require("sdes.rewrap_bucket()", "wrap encryption keys anew");
+	sdes_admin_take_turns();
+	sdes_admin_find_bucket(text_to_cstring(PG_GETARG_TEXT_PP(0)), &bucket);
 	if (PG_ARGISNULL(1))
 		spec.kind = present_kind(&bucket);
 	else
@@ -150,8 +149,8 @@ sdes_destroy_kek(PG_FUNCTION_ARGS)
 	const SdesKekRow *kek;
 
 	sdes_refuse_nulls(fcinfo, arguments);
-	require("sdes.destroy_kek()", "destroy key encryption keys");
-	take_turns();
+	sdes_admin_require("sdes.destroy_kek()", "destroy key encryption keys");
+	sdes_admin_take_turns();
 	kek = parse_kek(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	if (sdes_keyring_kek_in_use(kek->id))
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
@@ -188,11 +187,11 @@ sdes_destroy_keks(PG_FUNCTION_ARGS)
 {
 	ListCell *cell;
 
-	require("sdes.destroy_keks()", "destroy key encryption keys");
+	sdes_admin_require("sdes.destroy_keks()", "destroy key encryption keys");
 	InitMaterializedSRF(fcinfo, 0);
 	if (sdes_keyring_doomed_keks() == NIL)
 		return (Datum) 0;
-	take_turns();
+	sdes_admin_take_turns();
 	foreach (cell, sdes_keyring_destroy_keks())
 		put_fate((ReturnSetInfo *) fcinfo->resultinfo, lfirst(cell));
 	return (Datum) 0;
