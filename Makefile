@@ -20,7 +20,7 @@ SDES_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sdes.con
 # The rooms of the house, see src/README.md. What both the server's module and
 # the agent need is compiled once (as position-independent code).
 BELOW_WATERLINE := $(sort $(wildcard src/crypto/*.c src/envelope/*.c)) \
-	$(addprefix src/agent/,protocol.c config.c backoff.c)
+	$(addprefix src/agent/,protocol.c config.c token_list.c backoff.c)
 MODULE_SOURCES := $(BELOW_WATERLINE) src/agent/client.c \
 	$(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,\
 		pan agentlink store keyring policy value types search redact reveal admin doctor worker))) \

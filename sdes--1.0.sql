@@ -160,6 +160,24 @@ COMMENT ON COLUMN sdes.dek.retired_at IS 'since when no client''s statement open
 COMMENT ON COLUMN sdes.dek.destroyed_at IS 'since when its blob is gone from this row';
 COMMENT ON COLUMN sdes.dek.reason IS 'why it was revoked';
 
+CREATE TABLE sdes.dek_copy (
+    key_id bytea NOT NULL
+        CONSTRAINT dek_copy_key_id_check CHECK (pg_catalog.octet_length(key_id) OPERATOR(pg_catalog.=) 8),
+    kek bytea NOT NULL,
+    wrapped bytea NOT NULL CONSTRAINT dek_copy_wrapped_check
+        CHECK (pg_catalog.octet_length(wrapped) OPERATOR(pg_catalog.<=) 1024),
+    commitment bytea NOT NULL CONSTRAINT dek_copy_commitment_check
+        CHECK (pg_catalog.octet_length(commitment) OPERATOR(pg_catalog.=) 32),
+    created_at timestamptz NOT NULL,
+    CONSTRAINT dek_copy_pkey PRIMARY KEY (key_id, kek)
+);
+COMMENT ON TABLE sdes.dek_copy IS 'data encryption keys, wrapped by the HSM tokens that take over when the first one fails';
+COMMENT ON COLUMN sdes.dek_copy.key_id IS 'which key of sdes.dek';
+COMMENT ON COLUMN sdes.dek_copy.kek IS 'the key encryption key, of another token, that wraps it';
+COMMENT ON COLUMN sdes.dek_copy.wrapped IS 'the key, wrapped';
+COMMENT ON COLUMN sdes.dek_copy.commitment IS 'HKDF output over the key, what its row in sdes.dek says of it, and this kek';
+COMMENT ON COLUMN sdes.dek_copy.created_at IS 'when it was made';
+
 CREATE TABLE sdes.access (
     bucket uuid NOT NULL,
     role text COLLATE "C" NOT NULL,
@@ -182,11 +200,12 @@ COMMENT ON COLUMN sdes.access.granted_at IS 'when it was granted';
 COMMENT ON COLUMN sdes.access.granted_by IS 'the role that granted it';
 COMMENT ON COLUMN sdes.access.forced IS 'granted with force, although card numbers could be guessed with it';
 
-GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.access TO PUBLIC;
+GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.dek_copy, sdes.access TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('sdes.bucket', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.kek', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.dek', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.dek_copy', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.access', '');
 
 -- Rows that a restore, a replica or a superuser changes must be noticed by
@@ -202,15 +221,19 @@ CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.k
     FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
 CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.dek
     FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
+CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.dek_copy
+    FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
 CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.access
     FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
 COMMENT ON TRIGGER invalidate ON sdes.bucket IS 'keeps caches right';
 COMMENT ON TRIGGER invalidate ON sdes.kek IS 'keeps caches right';
 COMMENT ON TRIGGER invalidate ON sdes.dek IS 'keeps caches right';
+COMMENT ON TRIGGER invalidate ON sdes.dek_copy IS 'keeps caches right';
 COMMENT ON TRIGGER invalidate ON sdes.access IS 'keeps caches right';
 ALTER TABLE sdes.bucket ENABLE ALWAYS TRIGGER invalidate;
 ALTER TABLE sdes.kek ENABLE ALWAYS TRIGGER invalidate;
 ALTER TABLE sdes.dek ENABLE ALWAYS TRIGGER invalidate;
+ALTER TABLE sdes.dek_copy ENABLE ALWAYS TRIGGER invalidate;
 ALTER TABLE sdes.access ENABLE ALWAYS TRIGGER invalidate;
 
 -- ---------------------------------------------------------------------------
@@ -690,6 +713,14 @@ COMMENT ON FUNCTION sdes.shred_bucket(text, text) IS
 REVOKE EXECUTE ON FUNCTION sdes.shred_bucket(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.shred_bucket(text, text) TO sdes_admin;
 
+CREATE FUNCTION sdes.sync_tokens(OUT token text, OUT bucket text, OUT keys integer, OUT detail text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_sync_tokens';
+COMMENT ON FUNCTION sdes.sync_tokens() IS
+    'wraps in every HSM token the data encryption keys that it lacks, and tells how many it wrapped or what stands in the way';
+REVOKE EXECUTE ON FUNCTION sdes.sync_tokens() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.sync_tokens() TO sdes_admin;
+
 CREATE FUNCTION sdes.retry_pin() RETURNS void
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_retry_pin';
 COMMENT ON FUNCTION sdes.retry_pin() IS
@@ -783,7 +814,9 @@ CREATE VIEW sdes.crypto_inventory AS
            pg_catalog.now() OPERATOR(pg_catalog.-) d.created_at,
            d.state,
            CASE WHEN d.state OPERATOR(pg_catalog.=) 'active' THEN d.created_at OPERATOR(pg_catalog.+) b.rotation_period END,
-           k.kind OPERATOR(pg_catalog.=) 'aes-256',
+           k.kind OPERATOR(pg_catalog.=) 'aes-256' AND NOT EXISTS (
+               SELECT FROM sdes.dek_copy c JOIN sdes.kek ck ON ck.id OPERATOR(pg_catalog.=) c.kek
+               WHERE c.key_id OPERATOR(pg_catalog.=) d.key_id AND ck.kind OPERATOR(pg_catalog.<>) 'aes-256'),
            pg_catalog.format('sdes.dek, wrapped by %s', k.mechanism)
     FROM sdes.dek d
     LEFT JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) d.bucket

@@ -206,9 +206,21 @@ Datum
 sdes_retry_pin(PG_FUNCTION_ARGS)
 {
 	SdesRequest request = {.op = SDES_OP_PIN_RETRY};
+	SdesLinkFailure failure = {SDES_OK};
 
+	sdes_require_preload();
 	sdes_policy_require_member("sdes_admin", "have the PIN of the HSM token tried again");
-	sdes_agentlink_ask(&request);
-	sdes_agentlink_finish();
+	/* Each has a PIN of its own; one that cannot be asked keeps no other from it. */
+	for (int link = 0; link < sdes_agentlink_count(); link++)
+	{
+		SdesLinkFailure one;
+
+		if (sdes_agentlink_try_at(link, &request, SDES_PATIENT, &one) != NULL)
+			sdes_agentlink_finish();
+		else if (failure.status == SDES_OK)
+			failure = one;
+	}
+	if (failure.status != SDES_OK)
+		sdes_report(ERROR, failure.status, failure.detail);
 	PG_RETURN_VOID();
 }

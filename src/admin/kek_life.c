@@ -115,7 +115,7 @@ sdes_rewrap_bucket(PG_FUNCTION_ARGS)
 		spec.kind = present_kind(&bucket);
 	else
 		(void) present_kind(&bucket);
-	sdes_keyring_rewrap(&bucket, &spec, &kek);
+	sdes_keyring_rewrap(&bucket, &spec, PG_GETARG_BOOL(2), &kek);
 	sdes_keyring_retire_keks(bucket.uuid,
 	                         PG_GETARG_BOOL(2) ? SDES_KEK_DESTROYING : SDES_KEK_RETIRED);
 	PG_RETURN_TEXT_P(cstring_to_text(hex(kek.id)));

@@ -34,7 +34,7 @@ sdes_keyring_kek_in_use(const uint8 *kek_id)
 		    memcmp(row->binding.kek_id, kek_id, SDES_KEK_ID_SIZE) == 0)
 			return true;
 	}
-	return false;
+	return sdes_store_has_copy_under(kek_id);
 }
 
 void

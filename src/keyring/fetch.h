@@ -24,8 +24,9 @@ extern SdesStatus sdes_fetch_key(const SdesDekRow *row, SdesPatience patience,
                                  SdesFetched *out, SdesLinkFailure *failure);
 
 /*
- * Has the agent unwrap a row's key. The reply holds it, unchecked, until
- * sdes_agentlink_finish(); NULL when it cannot be had.
+ * Has an agent unwrap a row's key, or a copy of it in another token. The reply holds
+ * the key until sdes_agentlink_finish(), checked against the row that was unwrapped;
+ * NULL when it cannot be had.
  */
 extern const SdesReply *sdes_fetch_raw(const SdesDekRow *row, SdesPatience patience,
                                        SdesLinkFailure *failure);

@@ -114,13 +114,16 @@ typedef struct SdesKeySpec
 extern const char *sdes_kek_kind_name(uint8 kind);
 
 /*
- * Makes a KEK in the HSM for a bucket and inserts its row, which *kek becomes.
- * The KEK is destroyed again should the transaction abort.
+ * Makes a KEK for a bucket in the first HSM token that can be reached and inserts its
+ * row, which *kek becomes. The KEK is destroyed again should the transaction abort.
  */
 extern void sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec *spec,
                                   SdesKekRow *kek);
 
-/* Has the HSM draw and wrap a DEK of that version, active at once, and inserts its row. */
+/*
+ * Has the HSM draw a DEK of that version, active at once, and wrap it under the KEK;
+ * inserts its row, and in mode cached a copy for each other token that can be reached.
+ */
 extern void sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec,
                                   uint32 version);
 
@@ -146,18 +149,18 @@ extern List *sdes_keyring_living_deks(const uint8 *bucket);
 
 /*
  * Wraps the key of a row under n KEKs: wrapped[i] becomes the row as it is under
- * places[i], or failures[i] why it could not be. An error when the key cannot be
- * unwrapped, or is not what its row commits to.
+ * places[i], or failures[i] why it could not be.
  */
 extern void sdes_keyring_wrap_again(const SdesDekRow *row, const SdesPlace *places, int n,
                                     SdesDekRow *wrapped, SdesLinkFailure *failures);
 
 /*
- * Makes a KEK for a bucket, *kek, and wraps all its keys under it. What becomes of the
- * KEKs it had is for keyring/destroy.h.
+ * Makes a KEK for a bucket in each token that can be reached, *kek in the first of them,
+ * and wraps all its keys under them. A token out of reach keeps the copies it has,
+ * unless drop_all. What becomes of the KEKs there were is for keyring/destroy.h.
  */
 extern void sdes_keyring_rewrap(const SdesBucketRow *bucket, const SdesKeySpec *spec,
-                                SdesKekRow *kek);
+                                bool drop_all, SdesKekRow *kek);
 
 /* Of a KEK's row: SdesKekKind. */
 extern uint8 sdes_kek_kind(const SdesKekRow *kek);

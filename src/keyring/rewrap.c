@@ -11,24 +11,26 @@
 #include "keyring/keyring.h"
 
 #include "agentlink/agentlink.h"
+#include "keyring/copies.h"
 #include "keyring/fetch.h"
 #include "sdes_errors.h"
 
-/* Has the HSM unwrap a row's key, checks it, and puts it into *dek. */
-static void
-unwrap(const SdesDekRow *row, SdesSecret *dek)
+/* Has a token unwrap a row's key, checks it, and puts it into *dek. */
+static bool
+unwrap(const SdesDekRow *row, SdesSecret *dek, SdesLinkFailure *failure)
 {
-	SdesLinkFailure failure;
-	const SdesReply *reply = sdes_fetch_raw(row, SDES_PATIENT, &failure);
+	const SdesReply *reply = sdes_fetch_raw(row, SDES_PATIENT, failure);
 
 	if (reply == NULL)
-		sdes_report(ERROR, failure.status, failure.detail);
-	failure.status = sdes_secret_new(dek, SDES_DEK_SIZE);
-	if (failure.status == SDES_OK)
+		return false;
+	failure->status = sdes_secret_new(dek, SDES_DEK_SIZE);
+	if (failure->status == SDES_OK)
 		memcpy(dek->data, reply->dek.data, SDES_DEK_SIZE);
 	sdes_agentlink_finish();
-	sdes_check(failure.status);
-	sdes_check(sdes_dek_check(sdes_secret_bytes(dek), &row->binding, row->commitment));
+	if (failure->status == SDES_OK)
+		failure->status =
+		    sdes_dek_check(sdes_secret_bytes(dek), &row->binding, row->commitment);
+	return failure->status == SDES_OK;
 }
 
 /* *row becomes the row as it is under the KEK. */
@@ -41,6 +43,7 @@ wrap(const SdesSecret *dek, const SdesPlace *place, SdesDekRow *row,
 
 	memcpy(request.binding.kek_id, place->kek.id, SDES_KEK_ID_SIZE);
 	request.dek = sdes_secret_bytes(dek);
+	failure->status = SDES_OK;
 	reply = sdes_agentlink_try_at(place->link, &request, SDES_PATIENT, failure);
 	if (reply == NULL)
 		return;
@@ -57,12 +60,15 @@ static void
 wrap_all(const SdesDekRow *row, SdesSecret *dek, const SdesPlace *places, int n,
          SdesDekRow *wrapped, SdesLinkFailure *failures)
 {
-	unwrap(row, dek);
+	SdesLinkFailure failure;
+	bool unwrapped = unwrap(row, dek, &failure);
+
 	for (int i = 0; i < n; i++)
 	{
 		wrapped[i] = *row;
-		failures[i].status = SDES_OK;
-		wrap(dek, &places[i], &wrapped[i], &failures[i]);
+		failures[i] = failure;
+		if (unwrapped)
+			wrap(dek, &places[i], &wrapped[i], &failures[i]);
 	}
 }
 
@@ -102,23 +108,90 @@ sdes_keyring_living_deks(const uint8 *bucket)
 	return living;
 }
 
-void
-sdes_keyring_rewrap(const SdesBucketRow *bucket, const SdesKeySpec *spec, SdesKekRow *kek)
+static void
+warn(const SdesHsmToken *token, const SdesLinkFailure *failure)
 {
-	SdesPlace place;
+	ereport(
+	    WARNING,
+	    (errmsg("keys are not wrapped anew in HSM token \"%s\"", sdes_token_name(token)),
+	     errdetail_internal("%s%s%s", sdes_status_name(failure->status),
+	                        failure->detail[0] ? ": " : "", failure->detail),
+	     errhint("Once it can be reached, run SELECT * FROM sdes.sync_tokens().")));
+}
+
+/* A new KEK in each token that can have one now, and in one at the least. */
+static int
+make_keks(const SdesBucketRow *bucket, const SdesKeySpec *spec, const SdesHsmToken *tokens,
+          int n, SdesPlace *places)
+{
+	int made = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		SdesLinkFailure failure = tokens[i].failure;
+
+		places[made].link = tokens[i].link;
+		if ((n == 1 || tokens[i].ready) &&
+		    sdes_keyring_make_kek_at(tokens[i].link, bucket, spec, &places[made].kek,
+		                             &failure))
+			made++;
+		else if (made == 0 && i == n - 1)
+			sdes_report(ERROR, failure.status, failure.detail);
+		else
+			warn(&tokens[i], &failure);
+	}
+	return made;
+}
+
+/*
+ * Copies that were wrapped anew go, and so do all when nothing of the old is to open
+ * any more; else one in a token out of reach stays good.
+ */
+static void
+drop_copies(const SdesDekRow *row, const SdesPlace *places, int n, bool all)
+{
 	ListCell *cell;
 
-	sdes_keyring_make_kek(bucket, spec, &place.kek);
-	place.link = 0;
-	*kek = place.kek;
-	foreach (cell, sdes_keyring_living_deks(bucket->uuid))
+	foreach (cell, sdes_store_copies(row))
 	{
-		SdesDekRow wrapped;
-		SdesLinkFailure failure;
+		const SdesDekRow *copy = lfirst(cell);
+		const SdesKekRow *old = sdes_keyring_kek(copy->binding.kek_id);
+		bool again = all;
 
-		sdes_keyring_wrap_again(lfirst(cell), &place, 1, &wrapped, &failure);
-		if (failure.status != SDES_OK)
-			sdes_report(ERROR, failure.status, failure.detail);
-		sdes_store_set_dek_wrap(&wrapped);
+		for (int i = 0; i < n; i++)
+			again = again || (strcmp(old->token_label, places[i].kek.token_label) == 0 &&
+			                  strcmp(old->token_serial, places[i].kek.token_serial) == 0);
+		if (again)
+			sdes_store_delete_copies(row->binding.key_id, copy->binding.kek_id);
 	}
+}
+
+static void
+rewrap_key(const SdesDekRow *row, const SdesPlace *places, int n, bool drop_all)
+{
+	SdesDekRow wrapped[SDES_MAX_TOKENS];
+	SdesLinkFailure failures[SDES_MAX_TOKENS];
+
+	sdes_keyring_wrap_again(row, places, n, wrapped, failures);
+	for (int i = 0; i < n; i++)
+		if (failures[i].status != SDES_OK)
+			sdes_report(ERROR, failures[i].status, failures[i].detail);
+	drop_copies(row, places, n, drop_all);
+	sdes_store_set_dek_wrap(&wrapped[0]);
+	for (int i = 1; i < n; i++)
+		sdes_store_insert_copy(&wrapped[i]);
+}
+
+void
+sdes_keyring_rewrap(const SdesBucketRow *bucket, const SdesKeySpec *spec, bool drop_all,
+                    SdesKekRow *kek)
+{
+	SdesHsmToken tokens[SDES_MAX_TOKENS];
+	SdesPlace places[SDES_MAX_TOKENS];
+	int n = make_keks(bucket, spec, tokens, sdes_tokens_look(tokens), places);
+	ListCell *cell;
+
+	*kek = places[0].kek;
+	foreach (cell, sdes_keyring_living_deks(bucket->uuid))
+		rewrap_key(lfirst(cell), places, n, drop_all);
 }

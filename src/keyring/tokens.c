@@ -29,6 +29,8 @@ look(SdesHsmToken *token, SdesPatience patience)
 	strlcpy(token->serial, reply->info.token_serial, sizeof(token->serial));
 	if (reply->info.state == SDES_AGENT_FAILED)
 		fail(token, (SdesStatus) reply->info.status, reply->info.detail);
+	else if (sdes_agentlink_suspected(token->link, NULL))
+		fail(token, SDES_ERR_HSM_TIMEOUT, "");
 	sdes_agentlink_finish();
 }
 

@@ -29,10 +29,11 @@ typedef enum SdesTable
 	SDES_TABLE_BUCKET,
 	SDES_TABLE_KEK,
 	SDES_TABLE_DEK,
-	SDES_TABLE_ACCESS
+	SDES_TABLE_ACCESS,
+	SDES_TABLE_COPY
 } SdesTable;
 
-#define SDES_NTABLES (SDES_TABLE_ACCESS + 1)
+#define SDES_NTABLES (SDES_TABLE_COPY + 1)
 
 /* The encrypted types; what else is to know of them is in types/types.h. */
 typedef enum SdesEncType
@@ -171,6 +172,19 @@ extern void sdes_store_set_dek_pinned(const uint8 *key_id, bool pinned);
 
 /* Replaces what wraps a key: its row's kek_id, wrapped and commitment. */
 extern void sdes_store_set_dek_wrap(const SdesDekRow *row);
+
+/*
+ * Copies of keys, wrapped by other tokens' KEKs. A copy is its key's row with another
+ * kek_id, wrapped and commitment.
+ */
+extern List *sdes_store_copies(const SdesDekRow *row);
+extern void sdes_store_insert_copy(const SdesDekRow *copy);
+
+/* Deletes those of a key, or only the one under a KEK unless that is NULL. */
+extern void sdes_store_delete_copies(const uint8 *key_id, const uint8 *kek_id);
+
+/* Whether there is a copy under that KEK. */
+extern bool sdes_store_has_copy_under(const uint8 *kek_id);
 
 /* Moves a KEK on to a later state, as of now. */
 extern void sdes_store_set_kek_state(const uint8 *id, SdesKekState state);

@@ -54,6 +54,13 @@
 #define SDES_DEK_REASON          18
 #define SDES_DEK_NCOLUMNS        18
 
+#define SDES_COPY_KEY_ID     1
+#define SDES_COPY_KEK        2
+#define SDES_COPY_WRAPPED    3
+#define SDES_COPY_COMMITMENT 4
+#define SDES_COPY_CREATED_AT 5
+#define SDES_COPY_NCOLUMNS   5
+
 #define SDES_ACCESS_BUCKET     1
 #define SDES_ACCESS_ROLE       2
 #define SDES_ACCESS_PRIVILEGE  3

@@ -129,6 +129,42 @@ sdes_store_insert_dek(const SdesDekRow *row)
 	insert_row(SDES_TABLE_DEK, values);
 }
 
+void
+sdes_store_insert_copy(const SdesDekRow *copy)
+{
+	Datum values[SDES_COPY_NCOLUMNS];
+
+	values[SDES_COPY_KEY_ID - 1] = bytea_datum(copy->binding.key_id, SDES_KEY_ID_SIZE);
+	values[SDES_COPY_KEK - 1] = bytea_datum(copy->binding.kek_id, SDES_KEK_ID_SIZE);
+	values[SDES_COPY_WRAPPED - 1] = bytea_datum(copy->wrapped, copy->wrapped_size);
+	values[SDES_COPY_COMMITMENT - 1] = bytea_datum(copy->commitment, SDES_COMMITMENT_SIZE);
+	values[SDES_COPY_CREATED_AT - 1] = now_datum();
+	insert_row(SDES_TABLE_COPY, values);
+}
+
+void
+sdes_store_delete_copies(const uint8 *key_id, const uint8 *kek_id)
+{
+	Relation rel = table_open(sdes_table_oid(SDES_TABLE_COPY), RowExclusiveLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key[0], SDES_COPY_KEY_ID, BTEqualStrategyNumber, F_BYTEAEQ,
+	            bytea_datum(key_id, SDES_KEY_ID_SIZE));
+	if (kek_id != NULL)
+		ScanKeyInit(&key[1], SDES_COPY_KEK, BTEqualStrategyNumber, F_BYTEAEQ,
+		            bytea_datum(kek_id, SDES_KEK_ID_SIZE));
+	scan = systable_beginscan(rel, sdes_index_oid("dek_copy_pkey"), true, NULL,
+	                          kek_id == NULL ? 1 : 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		CatalogTupleDelete(rel, &tuple->t_self);
+	systable_endscan(scan);
+	CacheInvalidateRelcache(rel);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
 bool
 sdes_store_delete_access(const uint8 *bucket, const char *role, const char *privilege)
 {
@@ -266,6 +302,8 @@ sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state, const char *re
 	if (state == SDES_KEY_DESTROYED)
 		set(&change, SDES_DEK_WRAPPED, bytea_datum((const uint8 *) "", 0));
 	change_dek(key_id, &change);
+	if (state == SDES_KEY_DESTROYED)
+		sdes_store_delete_copies(key_id, NULL);
 }
 
 void
