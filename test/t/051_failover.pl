@@ -133,6 +133,7 @@ health_ok($node, 'all is well');
 # An agent that is stopped does not answer at all.
 my ($stopped) = health($node)->{agent}{detail} =~ /process (\d+)/;
 kill 'STOP', $stopped;
+is(process_state($stopped), 'T', "the first's agent is stopped");
 read_ok('an agent is stopped: the other one takes over', $SWITCH);
 read_ok('an agent is stopped: then at once', 1);
 ok(wait_for(sub { !grep { $_ == $stopped } agent_pids($node) }, 15), 'and it is replaced');
