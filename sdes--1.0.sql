@@ -120,7 +120,10 @@ CREATE TABLE sdes.dek (
         CHECK (pg_catalog.octet_length(commitment) OPERATOR(pg_catalog.=) 32),
     created_at timestamptz NOT NULL,
     created_by text NOT NULL,
+    pinned boolean NOT NULL,
     decrypt_only_at timestamptz,
+    emptied_at timestamptz,
+    emptied_lsn pg_lsn,
     retired_at timestamptz,
     destroyed_at timestamptz,
     reason text,
@@ -139,7 +142,10 @@ COMMENT ON COLUMN sdes.dek.wrapped IS 'the key, wrapped; in mode hsm it seals no
 COMMENT ON COLUMN sdes.dek.commitment IS 'HKDF output over the key and all that this row says of it';
 COMMENT ON COLUMN sdes.dek.created_at IS 'when it was made';
 COMMENT ON COLUMN sdes.dek.created_by IS 'the role that made it';
+COMMENT ON COLUMN sdes.dek.pinned IS 're-encryption leaves its values under it: its rotation was cancelled, or they come from another site';
 COMMENT ON COLUMN sdes.dek.decrypt_only_at IS 'since when nothing is sealed under it any more';
+COMMENT ON COLUMN sdes.dek.emptied_at IS 'when re-encryption found no value under it any more';
+COMMENT ON COLUMN sdes.dek.emptied_lsn IS 'position in the WAL at that time, which replicas have to reach before it can be destroyed';
 COMMENT ON COLUMN sdes.dek.retired_at IS 'since when no client''s statement opens a value under it';
 COMMENT ON COLUMN sdes.dek.destroyed_at IS 'since when its blob is gone from this row';
 COMMENT ON COLUMN sdes.dek.reason IS 'why it was revoked';
@@ -690,6 +696,7 @@ CREATE VIEW sdes.keys AS
            d.created_at,
            d.created_by,
            d.decrypt_only_at,
+           d.emptied_at,
            d.retired_at,
            d.destroyed_at,
            d.reason

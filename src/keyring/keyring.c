@@ -456,8 +456,8 @@ opened(KeyEntry *entry)
 	return &entry->key;
 }
 
-const SdesKey *
-sdes_keyring_by_id(const uint8 *key_id)
+static KeyEntry *
+known(const uint8 *key_id)
 {
 	KeyEntry *entry;
 
@@ -465,12 +465,36 @@ sdes_keyring_by_id(const uint8 *key_id)
 	entry = entry_of(key_id);
 	if (entry == NULL)
 		report_unknown(key_id);
+	return entry;
+}
+
+static void
+report_closed(const KeyEntry *entry)
+{
+	ereport(ERROR,
+	        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+	         errmsg("encryption key version %u is %s", entry->key.version,
+	                sdes_state_name(entry->key.state)),
+	         errhint("Values under it cannot be opened any more."), SDES_KEEP_OUT_OF_LOG));
+}
+
+const SdesKey *
+sdes_keyring_by_id(const uint8 *key_id)
+{
+	KeyEntry *entry = known(key_id);
+
 	if (!opens_values(entry))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		                errmsg("encryption key version %u is %s", entry->key.version,
-		                       sdes_state_name(entry->key.state)),
-		                errhint("Values under it cannot be opened any more."),
-		                SDES_KEEP_OUT_OF_LOG));
+		report_closed(entry);
+	return opened(entry);
+}
+
+const SdesKey *
+sdes_keyring_for_renewal(const uint8 *key_id)
+{
+	KeyEntry *entry = known(key_id);
+
+	if (entry->key.state == SDES_KEY_DESTROYED)
+		report_closed(entry);
 	return opened(entry);
 }
 

@@ -58,6 +58,12 @@ extern const SdesKey *sdes_keyring_active(const uint8 *bucket, SdesDekPurpose pu
 extern const SdesKey *sdes_keyring_by_id(const uint8 *key_id);
 
 /*
+ * The same for re-encryption, which opens what is under a retired key, too. What it
+ * opens must not leave the server's memory.
+ */
+extern const SdesKey *sdes_keyring_for_renewal(const uint8 *key_id);
+
+/*
  * The same for a restore: NULL when the id is unknown or the key cannot be had
  * now.
  */
@@ -116,6 +122,14 @@ extern void sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec
 /* Has the HSM draw and wrap a DEK of that version, active at once, and inserts its row. */
 extern void sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec,
                                   uint32 version);
+
+/*
+ * The successor of a bucket's active key of that purpose: active when the transaction
+ * commits, the present one opens values only from then on. In mode hsm it has a KEK of
+ * its own. Returns its version. Takes turns with all who make keys, until the
+ * transaction ends. An error where there is none to succeed.
+ */
+extern uint32 sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose);
 
 /* Unwraps the key of a row anew and checks it; for sdes.health(). */
 extern SdesStatus sdes_keyring_round_trip(const SdesDekRow *row, char *detail, size_t size);

@@ -16,6 +16,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
+#include "storage/lmgr.h"
 
 void
 sdes_keyring_label_prefix(char *out, size_t size)
@@ -93,4 +94,76 @@ sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec, uint32 ver
 	memcpy(row.wrapped, reply->wrapped, reply->wrapped_size);
 	sdes_agentlink_finish();
 	sdes_store_insert_dek(&row);
+}
+
+static const SdesKekRow *
+kek_of(const uint8 *id)
+{
+	ListCell *cell;
+
+	foreach (cell, sdes_store_keks())
+	{
+		const SdesKekRow *kek = lfirst(cell);
+
+		if (memcmp(kek->id, id, SDES_KEK_ID_SIZE) == 0)
+			return kek;
+	}
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+	                errmsg("the row of a key encryption key is missing in sdes.kek"),
+	                errhint("See SELECT * FROM sdes.health().")));
+}
+
+static uint8
+kind_of(const SdesKekRow *kek)
+{
+	uint8 kind = SDES_KEK_AES_256;
+
+	while (strcmp(kek->kind, sdes_kek_kind_name(kind)) != 0)
+		kind++;
+	return kind;
+}
+
+/* A bucket's keys of a purpose: the active one, NULL if there is none, and the latest. */
+static const SdesDekRow *
+versions(const uint8 *bucket, SdesDekPurpose purpose, uint32 *latest)
+{
+	const SdesDekRow *active = NULL;
+	ListCell *cell;
+
+	*latest = 0;
+	foreach (cell, sdes_store_deks())
+	{
+		const SdesDekRow *row = lfirst(cell);
+
+		if (memcmp(row->binding.bucket, bucket, SDES_UUID_SIZE) != 0 ||
+		    row->binding.purpose != purpose)
+			continue;
+		*latest = Max(*latest, row->binding.version);
+		if (row->state == SDES_KEY_ACTIVE)
+			active = row;
+	}
+	return active;
+}
+
+uint32
+sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
+{
+	const SdesDekRow *active;
+	SdesKekRow kek;
+	SdesKeySpec spec;
+	uint32 latest;
+
+	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
+	active = versions(bucket->uuid, purpose, &latest);
+	if (active == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("bucket \"%s\" has no active encryption key", bucket->name),
+		                errhint("See SELECT * FROM sdes.keys.")));
+	kek = *kek_of(active->binding.kek_id);
+	spec = (SdesKeySpec){kind_of(&kek), active->binding.mode, purpose};
+	if (spec.mode == SDES_MODE_HSM)
+		sdes_keyring_make_kek(bucket, &spec, &kek);
+	sdes_keyring_make_dek(&kek, &spec, latest + 1);
+	sdes_store_set_dek_state(active->binding.key_id, SDES_KEY_DECRYPT_ONLY, NULL);
+	return latest + 1;
 }

@@ -16,6 +16,7 @@
 #include "store/tables.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -24,6 +25,7 @@ typedef struct Row
 {
 	Datum values[SDES_MAX_COLUMNS];
 	bool nulls[SDES_MAX_COLUMNS];
+	TransactionId xmin;
 } Row;
 
 /* Takes a row; returns false to end the scan. */
@@ -68,6 +70,7 @@ scan(Lookup *lookup, RowTaker take, void *to)
 		for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
 			if (row.nulls[i] && TupleDescAttr(RelationGetDescr(rel), i)->attnotnull)
 				malformed(lookup->table);
+		row.xmin = HeapTupleHeaderGetXmin(tuple->t_data);
 		more = take(&row, to);
 	}
 	systable_endscan(sscan);
@@ -238,6 +241,12 @@ read_dek(const Row *row, SdesDekRow *out)
 	copy_bytea(SDES_TABLE_DEK, row->values[SDES_DEK_COMMITMENT - 1], out->commitment,
 	           SDES_COMMITMENT_SIZE);
 	out->state = (SdesKeyState) state;
+	out->pinned = DatumGetBool(row->values[SDES_DEK_PINNED - 1]);
+	out->emptied = !row->nulls[SDES_DEK_EMPTIED_AT - 1];
+	out->emptied_lsn = row->nulls[SDES_DEK_EMPTIED_LSN - 1]
+	                       ? InvalidXLogRecPtr
+	                       : DatumGetLSN(row->values[SDES_DEK_EMPTIED_LSN - 1]);
+	out->xmin = row->xmin;
 	out->created_at = DatumGetTimestampTz(row->values[SDES_DEK_CREATED_AT - 1]);
 	out->wrapped_size = VARSIZE_ANY_EXHDR(wrapped);
 	out->wrapped = palloc(out->wrapped_size + 1);

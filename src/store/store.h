@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "envelope/dek.h"
+#include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
@@ -76,8 +77,14 @@ typedef struct SdesDekRow
 	SdesKeyState state;
 	uint8 commitment[SDES_COMMITMENT_SIZE];
 	size_t wrapped_size;
-	uint8 *wrapped;         /* palloc'd by readers */
-	TimestampTz created_at; /* not for writers */
+	uint8 *wrapped; /* palloc'd by readers */
+	bool pinned;    /* re-encryption leaves its values under it */
+
+	/* Not for writers. */
+	TimestampTz created_at;
+	bool emptied;           /* re-encryption found no value under it any more */
+	XLogRecPtr emptied_lsn; /* where the WAL was then */
+	TransactionId xmin;     /* that wrote this row */
 } SdesDekRow;
 
 typedef struct SdesAccessRow
@@ -145,6 +152,12 @@ extern void sdes_store_insert_dek(const SdesDekRow *row);
  */
 extern void sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state,
                                      const char *reason);
+
+/* Says that no value was found under a key, as of now. */
+extern void sdes_store_set_dek_emptied(const uint8 *key_id);
+
+/* Whether re-encryption leaves the values under a key where they are. */
+extern void sdes_store_set_dek_pinned(const uint8 *key_id, bool pinned);
 
 /* How a bucket rotates: what of *row says so replaces what its row says. */
 extern void sdes_store_set_rotation(const SdesBucketRow *row);

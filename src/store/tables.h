@@ -41,11 +41,14 @@
 #define SDES_DEK_COMMITMENT      9
 #define SDES_DEK_CREATED_AT      10
 #define SDES_DEK_CREATED_BY      11
-#define SDES_DEK_DECRYPT_ONLY_AT 12
-#define SDES_DEK_RETIRED_AT      13
-#define SDES_DEK_DESTROYED_AT    14
-#define SDES_DEK_REASON          15
-#define SDES_DEK_NCOLUMNS        15
+#define SDES_DEK_PINNED          12
+#define SDES_DEK_DECRYPT_ONLY_AT 13
+#define SDES_DEK_EMPTIED_AT      14
+#define SDES_DEK_EMPTIED_LSN     15
+#define SDES_DEK_RETIRED_AT      16
+#define SDES_DEK_DESTROYED_AT    17
+#define SDES_DEK_REASON          18
+#define SDES_DEK_NCOLUMNS        18
 
 #define SDES_ACCESS_BUCKET     1
 #define SDES_ACCESS_ROLE       2
@@ -57,7 +60,7 @@
 #define SDES_ACCESS_FORCED     8
 #define SDES_ACCESS_NCOLUMNS   8
 
-#define SDES_MAX_COLUMNS 15
+#define SDES_MAX_COLUMNS 18
 
 /* Names of purposes, modes and states in rows; -1 for an unknown name. */
 extern int sdes_purpose_by_name(const char *name);

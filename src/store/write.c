@@ -14,12 +14,14 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/indexing.h"
 #include "miscadmin.h"
 #include "store/tables.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
+#include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -120,6 +122,7 @@ sdes_store_insert_dek(const SdesDekRow *row)
 	values[SDES_DEK_KEK - 1] = bytea_datum(row->binding.kek_id, SDES_KEK_ID_SIZE);
 	values[SDES_DEK_WRAPPED - 1] = bytea_datum(row->wrapped, row->wrapped_size);
 	values[SDES_DEK_COMMITMENT - 1] = bytea_datum(row->commitment, SDES_COMMITMENT_SIZE);
+	values[SDES_DEK_PINNED - 1] = BoolGetDatum(row->pinned);
 	values[SDES_DEK_CREATED_AT - 1] = now_datum();
 	values[SDES_DEK_CREATED_BY - 1] = current_user_datum();
 	insert_row(SDES_TABLE_DEK, values);
@@ -221,11 +224,39 @@ date_column(SdesKeyState state)
 	}
 }
 
+static void
+change_dek(const uint8 *key_id, Change *change)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, SDES_DEK_KEY_ID, BTEqualStrategyNumber, F_BYTEAEQ,
+	            bytea_datum(key_id, SDES_KEY_ID_SIZE));
+	change_row(SDES_TABLE_DEK, "dek_pkey", &key, change);
+}
+
+void
+sdes_store_set_dek_emptied(const uint8 *key_id)
+{
+	Change change = {0};
+
+	set(&change, SDES_DEK_EMPTIED_AT, now_datum());
+	set(&change, SDES_DEK_EMPTIED_LSN, LSNGetDatum(GetXLogInsertRecPtr()));
+	change_dek(key_id, &change);
+}
+
+void
+sdes_store_set_dek_pinned(const uint8 *key_id, bool pinned)
+{
+	Change change = {0};
+
+	set(&change, SDES_DEK_PINNED, BoolGetDatum(pinned));
+	change_dek(key_id, &change);
+}
+
 void
 sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state, const char *reason)
 {
 	Change change = {0};
-	ScanKeyData key;
 
 	set(&change, SDES_DEK_STATE, CStringGetTextDatum(sdes_state_name(state)));
 	set(&change, date_column(state), now_datum());
@@ -233,9 +264,7 @@ sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state, const char *re
 		set(&change, SDES_DEK_REASON, CStringGetTextDatum(reason));
 	if (state == SDES_KEY_DESTROYED)
 		set(&change, SDES_DEK_WRAPPED, bytea_datum((const uint8 *) "", 0));
-	ScanKeyInit(&key, SDES_DEK_KEY_ID, BTEqualStrategyNumber, F_BYTEAEQ,
-	            bytea_datum(key_id, SDES_KEY_ID_SIZE));
-	change_row(SDES_TABLE_DEK, "dek_pkey", &key, &change);
+	change_dek(key_id, &change);
 }
 
 void

@@ -153,6 +153,26 @@ extern char *sdes_value_armor(struct varlena *value, size_t *size);
 /* The envelope's bytes of a value: an error unless they are canonical. */
 extern SdesBytes sdes_value_envelope(struct varlena *value);
 
+/* ---- re-encryption (the room rotation/ builds on it) ---- */
+
+/* The key that a value is under; false for what is not an envelope. */
+extern bool sdes_value_key_id(struct varlena *value, uint8 *key_id);
+
+typedef struct SdesRenewing
+{
+	struct varlena *value; /* whole; borrowed */
+	const SdesType *type;
+	SdesStatus status;       /* other than SDES_OK for a value that is not authentic */
+	struct varlena *renewed; /* palloc'd; NULL unless it is SDES_OK */
+} SdesRenewing;
+
+/*
+ * Seals what each value, an envelope, holds anew, under the active key of its bucket, with the
+ * tokens that it carries. Asks nobody who the user is: nothing of it is shown. An
+ * error when a key cannot be had.
+ */
+extern void sdes_value_renew(SdesRenewing *items, int n);
+
 /* ---- tokens (the room search/ builds on these) ---- */
 
 /*

@@ -1,0 +1,157 @@
+/*
+ * renew.c
+ *		The same plaintext under the key of today.
+ *
+ * What is opened here exists between two ciphers and is wiped, whatever happens. It
+ * is not converted to the server's encoding: no text is ever made of it.
+ */
+#include "postgres.h"
+
+#include "sdes_errors.h"
+#include "value/internal.h"
+
+/* So many at a time: what lies open at once is bounded. */
+#define RENEWED_AT_ONCE 64
+
+typedef struct Renewal
+{
+	SdesRenewing *items;
+	int n;
+	SdesEnvelope envelopes[RENEWED_AT_ONCE];
+	SdesOpening openings[RENEWED_AT_ONCE];
+	SdesSealing sealings[RENEWED_AT_ONCE];
+	int places[RENEWED_AT_ONCE]; /* of a sealing's item */
+} Renewal;
+
+static SdesBytes
+bytes_of(const struct varlena *value)
+{
+	return sdes_bytes(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+static bool
+same_key(const uint8 *a, const uint8 *b)
+{
+	return memcmp(a, b, SDES_KEY_ID_SIZE) == 0;
+}
+
+/* Opens the first so many items, which are under one key. Sets the bucket's key. */
+static void
+open_run(Renewal *renewal, int first, int count, SdesKeyOwner *owner)
+{
+	const SdesKey *key = sdes_keyring_for_renewal(renewal->envelopes[first].key_id);
+
+	memcpy(owner->bucket, key->bucket, SDES_UUID_SIZE);
+	owner->purpose = key->purpose;
+	for (int i = first; i < first + count; i++)
+		renewal->openings[i] =
+		    sdes_value_opening(key, &renewal->envelopes[i], renewal->items[i].type);
+	sdes_cipher_open(key, &renewal->openings[first], count);
+}
+
+/* What is opened becomes what is to be sealed; the tokens stay. */
+static void
+prepare_sealing(const SdesEnvelope *envelope, const SdesOpening *opening,
+                const SdesKey *key, SdesSealing *out)
+{
+	memset(out, 0, sizeof(*out));
+	memcpy(out->spec.key_id, key->key_id, SDES_KEY_ID_SIZE);
+	out->spec.context = opening->context;
+	out->spec.bytes = (envelope->flags & SDES_ENVELOPE_BYTES) != 0;
+	out->spec.ntokens = envelope->ntokens;
+	memcpy(out->spec.tokens, envelope->tokens, sizeof(out->spec.tokens));
+	out->spec.nci = envelope->nci;
+	memcpy(out->spec.ci, envelope->ci, sizeof(out->spec.ci));
+	out->plaintext =
+	    sdes_bytes(VARDATA(opening->plain), VARSIZE(opening->plain) - VARHDRSZ);
+}
+
+static void
+seal_run(Renewal *renewal, int first, int count, const SdesKeyOwner *owner)
+{
+	const SdesKey *key = sdes_keyring_active(owner->bucket, owner->purpose);
+	int n = 0;
+
+	for (int i = first; i < first + count; i++)
+	{
+		renewal->items[i].status = renewal->openings[i].status;
+		if (renewal->openings[i].status != SDES_OK)
+			continue;
+		prepare_sealing(&renewal->envelopes[i], &renewal->openings[i], key,
+		                &renewal->sealings[n]);
+		renewal->places[n++] = i;
+	}
+	sdes_cipher_seal(key, renewal->sealings, n);
+	for (int i = 0; i < n; i++)
+		renewal->items[renewal->places[i]].renewed = renewal->sealings[i].value;
+}
+
+/* Items in a row that are under one key. */
+static int
+run_length(const Renewal *renewal, int first)
+{
+	int last = first + 1;
+
+	while (last < renewal->n &&
+	       same_key(renewal->envelopes[last].key_id, renewal->envelopes[first].key_id))
+		last++;
+	return last - first;
+}
+
+static void
+renew_runs(Renewal *renewal)
+{
+	for (int first = 0, count; first < renewal->n; first += count)
+	{
+		SdesKeyOwner owner;
+
+		count = run_length(renewal, first);
+		open_run(renewal, first, count, &owner);
+		seal_run(renewal, first, count, &owner);
+	}
+}
+
+static void
+renew_some(Renewal *renewal)
+{
+	memset(renewal->openings, 0, sizeof(renewal->openings));
+	for (int i = 0; i < renewal->n; i++)
+	{
+		renewal->items[i].renewed = NULL;
+		sdes_value_parse(renewal->items[i].value, &renewal->envelopes[i]);
+	}
+	PG_TRY();
+	{
+		renew_runs(renewal);
+	}
+	PG_FINALLY();
+	{
+		sdes_cipher_wipe(renewal->openings, renewal->n);
+	}
+	PG_END_TRY();
+}
+
+void
+sdes_value_renew(SdesRenewing *items, int n)
+{
+	Renewal *renewal = palloc(sizeof(Renewal));
+
+	for (int done = 0; done < n; done += renewal->n)
+	{
+		renewal->items = items + done;
+		renewal->n = Min(n - done, RENEWED_AT_ONCE);
+		renew_some(renewal);
+	}
+	pfree(renewal);
+}
+
+bool
+sdes_value_key_id(struct varlena *value, uint8 *key_id)
+{
+	SdesEnvelope envelope;
+
+	if (sdes_envelope_parse(bytes_of(value), &envelope) != SDES_OK)
+		return false;
+	memcpy(key_id, envelope.key_id, SDES_KEY_ID_SIZE);
+	return true;
+}
