@@ -12,12 +12,13 @@
 
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
+#include "keyring/instance.h"
 #include "keyring/keyring.h"
 #include "policy/pan_grants.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
-#include "store/store.h"
+#include "store/sites.h"
 #include "utils/builtins.h"
 
 SDES_SQL_FUNCTION(sdes_health);
@@ -282,6 +283,23 @@ is_known(const List *keks, const uint8 *id)
 	return false;
 }
 
+/* One of the two keys of this site. */
+static bool
+is_site_key(const List *sites, const uint8 *id)
+{
+	ListCell *cell;
+
+	foreach (cell, sites)
+	{
+		const SdesSiteRow *site = lfirst(cell);
+
+		if (site->own && (memcmp(site->signing_key, id, SDES_KEK_ID_SIZE) == 0 ||
+		                  memcmp(site->encryption_key, id, SDES_KEK_ID_SIZE) == 0))
+			return true;
+	}
+	return false;
+}
+
 /* Keys in the token that carry this database's label but that no row knows. */
 static void
 check_orphans(Health *health)
@@ -289,6 +307,7 @@ check_orphans(Health *health)
 	SdesRequest request = {.op = SDES_OP_KEK_LIST};
 	SdesLinkFailure failure;
 	List *keks = sdes_store_keks();
+	List *sites = sdes_store_sites();
 	StringInfoData ids;
 	int orphans = 0;
 	int listed;
@@ -319,7 +338,7 @@ check_orphans(Health *health)
 		listed = reply->nkeks;
 		for (int i = 0; i < listed; i++)
 		{
-			if (is_known(keks, reply->keks[i]))
+			if (is_known(keks, reply->keks[i]) || is_site_key(sites, reply->keks[i]))
 				continue;
 			if (orphans++ > 0)
 				appendStringInfoString(&ids, ", ");
@@ -379,6 +398,20 @@ check_rows(Health *health)
 	    "Rows of sdes.bucket, sdes.kek, sdes.dek or sdes.access were lost. Restore them.");
 }
 
+/* A copy of a database shares keys with the original, which neither may destroy. */
+static void
+check_owner(Health *health)
+{
+	bool owner = sdes_instance_is_owner();
+
+	add(health, "owner", owner,
+	    owner ? "this database owns its keys"
+	          : "this database is a copy of the one that owns its keys",
+	    "It was restored or made of a template. If the original is gone, or this copy "
+	    "shall "
+	    "have keys of its own: SELECT sdes.adopt_keys().");
+}
+
 /* What memberships have added up to; grants themselves are judged when they are made. */
 static void
 check_grants(Health *health)
@@ -426,6 +459,7 @@ sdes_health(PG_FUNCTION_ARGS)
 	check_hsm(&health);
 	check_rows(&health);
 	check_grants(&health);
+	check_owner(&health);
 	check_keks(&health);
 	check_deks(&health);
 	check_orphans(&health);

@@ -265,3 +265,71 @@ sdes_share_from_text(SdesBytes text, const uint8_t id[SDES_PARCEL_ID_SIZE], uint
 		sdes_wipe(share, SDES_PARCEL_KEY_SIZE);
 	return status;
 }
+
+/* ---- for whom ---- */
+
+/* Frozen, with the format of blobs in hsm/pkcs11_wrap.c. */
+static const char wrap_label[] = "sdes/v1/wrap";
+static const uint8_t blob_header[2] = {1, 5};
+
+void
+sdes_parcel_binding(const SdesParcel *parcel, const uint8_t kek_id[SDES_KEK_ID_SIZE],
+                    SdesDekBinding *out)
+{
+	memset(out, 0, sizeof(*out));
+	memcpy(out->key_id, parcel->id, SDES_KEY_ID_SIZE);
+	memcpy(out->bucket, parcel->id, SDES_UUID_SIZE);
+	out->version = 1;
+	out->purpose = SDES_PURPOSE_PARCEL;
+	out->mode = SDES_MODE_CACHED;
+	memcpy(out->kek_id, kek_id, SDES_KEK_ID_SIZE);
+}
+
+SdesStatus
+sdes_parcel_wrap(const SdesParcel *parcel, SdesBytes content_key, SdesPublicKey *key,
+                 const uint8_t kek_id[SDES_KEK_ID_SIZE], uint8_t *out, size_t *size)
+{
+	uint8_t aad[SDES_DEK_BINDING_SIZE];
+	SdesBytes info[2] = {sdes_bytes(wrap_label, sizeof(wrap_label) - 1),
+	                     SDES_BYTES_OF(aad)};
+	SdesDekBinding binding;
+	SdesSecret payload;
+	SdesStatus status;
+
+	if (content_key.size != SDES_PARCEL_KEY_SIZE)
+		return SDES_ERR_FORMAT;
+	status = sdes_secret_new(&payload, SDES_PARCEL_KEY_SIZE + SDES_DIGEST_SIZE);
+	if (status != SDES_OK)
+		return status;
+	sdes_parcel_binding(parcel, kek_id, &binding);
+	sdes_dek_binding_encode(&binding, aad);
+	memcpy(payload.data, content_key.data, content_key.size);
+	status = sdes_hkdf_sha256(content_key, sdes_bytes(NULL, 0), info, 2,
+	                          payload.data + SDES_PARCEL_KEY_SIZE, SDES_DIGEST_SIZE);
+	memcpy(out, blob_header, sizeof(blob_header));
+	if (status == SDES_OK)
+		status = sdes_public_key_encrypt(key, sdes_secret_bytes(&payload),
+		                                 out + sizeof(blob_header));
+	*size = sizeof(blob_header) + sdes_public_key_size(key);
+	sdes_secret_free(&payload);
+	return status;
+}
+
+SdesStatus
+sdes_parcel_wrap_share(const SdesParcel *parcel, uint8_t number,
+                       const uint8_t share[SDES_PARCEL_KEY_SIZE], SdesPublicKey *key,
+                       uint8_t *out, size_t *size)
+{
+	SdesSecret text;
+	SdesStatus status = sdes_secret_new(&text, SDES_SHARE_TEXT_MAX);
+
+	if (status != SDES_OK)
+		return status;
+	status = sdes_share_to_text(parcel->id, number, share, (char *) text.data);
+	if (status == SDES_OK)
+		status = sdes_public_key_encrypt(
+		    key, sdes_bytes(text.data, strlen((char *) text.data)), out);
+	*size = sdes_public_key_size(key);
+	sdes_secret_free(&text);
+	return status;
+}

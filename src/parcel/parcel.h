@@ -28,6 +28,12 @@
  *		2+	length and bytes of the signature of all that stands before, RSA-PKCS1-v1_5
  *			with SHA-256 (RFC 8017, section 8.2)
  *
+ * For a site the wrapped content key is a blob as of hsm/pkcs11_wrap.c, mechanism 5:
+ * 01 05 || RSAES-OAEP(content key || HKDF-SHA-256(content key, info = "sdes/v1/wrap" ||
+ * binding)), where the binding (envelope/dek.h) is the first 8 bytes of the parcel's id,
+ * the id, version 1, purpose 5, mode 1 and the id of the recipient's key. For an officer
+ * it is RSAES-OAEP(the text of his share).
+ *
  * Numbers are big-endian. The content key is 32 random bytes of one parcel. With
  * digest = SHA-256(manifest), the sealing key is HKDF-SHA-256(content key, info =
  * "sdes/v1/parcel-seal" || digest), the commitment the same with
@@ -148,6 +154,28 @@ extern SdesStatus sdes_parcel_seal(const SdesParcel *parcel, SdesBytes content_k
  */
 extern SdesStatus sdes_parcel_open(const SdesParcel *parcel, SdesBytes content_key,
                                    uint32_t at, SdesSecret *dek);
+
+#define SDES_PARCEL_WRAPPED_MAX (2 + SDES_RSA_SIZE_MAX)
+
+/* What a content key is bound to when it is wrapped for the key kek_id of a site. */
+extern void sdes_parcel_binding(const SdesParcel *parcel,
+                                const uint8_t kek_id[SDES_KEK_ID_SIZE],
+                                SdesDekBinding *out);
+
+/*
+ * Wraps the content key for a site, in the form that its agent unwraps as a DEK under
+ * that binding: what hsm/pkcs11_wrap.c makes by RSA-OAEP-SHA256. out holds
+ * SDES_PARCEL_WRAPPED_MAX bytes.
+ */
+extern SdesStatus sdes_parcel_wrap(const SdesParcel *parcel, SdesBytes content_key,
+                                   SdesPublicKey *key,
+                                   const uint8_t kek_id[SDES_KEK_ID_SIZE], uint8_t *out,
+                                   size_t *size);
+
+/* The same of an officer's share: its text, encrypted. */
+extern SdesStatus sdes_parcel_wrap_share(const SdesParcel *parcel, uint8_t number,
+                                         const uint8_t share[SDES_PARCEL_KEY_SIZE],
+                                         SdesPublicKey *key, uint8_t *out, size_t *size);
 
 /* SDES_ERR_TAG unless the content key is the one that the parcel commits to. */
 extern SdesStatus sdes_parcel_check_key(const SdesParcel *parcel, SdesBytes content_key);
