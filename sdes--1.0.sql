@@ -172,6 +172,44 @@ COMMENT ON COLUMN sdes.access.granted_at IS 'when it was granted';
 COMMENT ON COLUMN sdes.access.granted_by IS 'the role that granted it';
 COMMENT ON COLUMN sdes.access.forced IS 'granted with force, although card numbers could be guessed with it';
 
+-- How far re-encryption has come. Nothing here is needed to go on: what is left to do
+-- follows from the states of keys. So dumps leave it out.
+CREATE TABLE sdes.rotation (
+    relation oid NOT NULL CONSTRAINT rotation_pkey PRIMARY KEY,
+    buckets uuid[] NOT NULL,
+    phase text NOT NULL,
+    pass integer NOT NULL,
+    pass_started_at timestamptz NOT NULL,
+    started_at timestamptz NOT NULL,
+    next_block bigint NOT NULL,
+    blocks bigint NOT NULL,
+    found bigint NOT NULL,
+    skipped bigint NOT NULL,
+    rows_done bigint NOT NULL,
+    bytes_done bigint NOT NULL,
+    retries integer NOT NULL,
+    retry_at timestamptz NOT NULL,
+    error text,
+    updated_at timestamptz NOT NULL
+);
+COMMENT ON TABLE sdes.rotation IS 'how far re-encryption has come; see sdes.rotation_progress';
+COMMENT ON COLUMN sdes.rotation.relation IS 'the table, 0 for what concerns the whole database';
+COMMENT ON COLUMN sdes.rotation.buckets IS 'the buckets that its columns name';
+COMMENT ON COLUMN sdes.rotation.phase IS 'pending, re-encrypting, checking or done; of the whole database what it waits for';
+COMMENT ON COLUMN sdes.rotation.pass IS 'passes through the table, the one under way included, until one finds nothing to do';
+COMMENT ON COLUMN sdes.rotation.pass_started_at IS 'when the pass began: it sees to all keys that were succeeded before';
+COMMENT ON COLUMN sdes.rotation.started_at IS 'when the first pass began';
+COMMENT ON COLUMN sdes.rotation.next_block IS 'where the next batch begins, -1 between passes';
+COMMENT ON COLUMN sdes.rotation.blocks IS 'blocks that the table had at the last batch';
+COMMENT ON COLUMN sdes.rotation.found IS 'values under keys that are due, found in this pass';
+COMMENT ON COLUMN sdes.rotation.skipped IS 'rows left to the next pass since somebody had locked or changed them';
+COMMENT ON COLUMN sdes.rotation.rows_done IS 'rows re-encrypted since the first pass began';
+COMMENT ON COLUMN sdes.rotation.bytes_done IS 'bytes of those rows';
+COMMENT ON COLUMN sdes.rotation.retries IS 'tries in a row that failed or got no further';
+COMMENT ON COLUMN sdes.rotation.retry_at IS 'not before this time';
+COMMENT ON COLUMN sdes.rotation.error IS 'why the last try failed';
+COMMENT ON COLUMN sdes.rotation.updated_at IS 'time of the last batch';
+
 -- Exchange with other sites, and backups of keys: docs/exchange.md.
 
 CREATE TABLE sdes.site (
@@ -243,7 +281,7 @@ COMMENT ON COLUMN sdes.instance.database IS 'its OID there';
 COMMENT ON COLUMN sdes.instance.adopted_at IS 'since when it owns them';
 COMMENT ON COLUMN sdes.instance.adopted_by IS 'the role that said so';
 
-GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.access TO PUBLIC;
+GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.access, sdes.rotation TO PUBLIC;
 GRANT SELECT ON sdes.site, sdes.exported, sdes.imported, sdes.instance TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('sdes.bucket', '');
@@ -707,6 +745,57 @@ COMMENT ON FUNCTION sdes.create_bucket(text, text, text, interval) IS
 REVOKE EXECUTE ON FUNCTION sdes.create_bucket(text, text, text, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.create_bucket(text, text, text, interval) TO sdes_admin;
 
+CREATE FUNCTION sdes.rotate_bucket(name text) RETURNS integer
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_rotate_bucket';
+COMMENT ON FUNCTION sdes.rotate_bucket(text) IS
+    'makes a new version of a bucket''s data encryption key and returns its number; values under older versions are re-encrypted in the background';
+REVOKE EXECUTE ON FUNCTION sdes.rotate_bucket(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.rotate_bucket(text) TO sdes_admin;
+
+CREATE FUNCTION sdes.set_rotation_period(bucket text, period interval) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_set_rotation_period';
+COMMENT ON FUNCTION sdes.set_rotation_period(text, interval) IS
+    'sets the cryptoperiod of a bucket''s data encryption keys';
+REVOKE EXECUTE ON FUNCTION sdes.set_rotation_period(text, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.set_rotation_period(text, interval) TO sdes_admin;
+
+CREATE FUNCTION sdes.pause_rotation(bucket text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_pause_rotation';
+COMMENT ON FUNCTION sdes.pause_rotation(text) IS
+    'stops re-encryption of a bucket''s values, and rotation by schedule, until sdes.resume_rotation()';
+REVOKE EXECUTE ON FUNCTION sdes.pause_rotation(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.pause_rotation(text) TO sdes_admin;
+
+CREATE FUNCTION sdes.resume_rotation(bucket text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_resume_rotation';
+COMMENT ON FUNCTION sdes.resume_rotation(text) IS
+    'goes on with what was paused or cancelled, and looks again where nothing was left';
+REVOKE EXECUTE ON FUNCTION sdes.resume_rotation(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.resume_rotation(text) TO sdes_admin;
+
+CREATE FUNCTION sdes.cancel_rotation(bucket text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_cancel_rotation';
+COMMENT ON FUNCTION sdes.cancel_rotation(text) IS
+    'leaves values that are not re-encrypted yet under their keys; the newest key stays in use';
+REVOKE EXECUTE ON FUNCTION sdes.cancel_rotation(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.cancel_rotation(text) TO sdes_admin;
+
+CREATE FUNCTION sdes.inventory(bucket text, OUT version integer, OUT state text, OUT place text, OUT object text,
+                               OUT "values" bigint)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'sdes_inventory';
+COMMENT ON FUNCTION sdes.inventory(text) IS
+    'counts the values of a bucket by version of its key and by place: reads every table with encrypted columns';
+REVOKE EXECUTE ON FUNCTION sdes.inventory(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.inventory(text) TO sdes_admin, sdes_auditor;
+
+CREATE FUNCTION sdes.destroy_key(bucket text, version integer) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_destroy_key';
+COMMENT ON FUNCTION sdes.destroy_key(text, integer) IS
+    'takes the wrapped key of a version out of this database, once nothing is left under it';
+REVOKE EXECUTE ON FUNCTION sdes.destroy_key(text, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.destroy_key(text, integer) TO sdes_admin;
+
 CREATE FUNCTION sdes.grant_access(bucket text, role text, privileges text[], force boolean DEFAULT false)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_grant_access';
@@ -847,3 +936,51 @@ CREATE VIEW sdes.keys AS
     JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek;
 COMMENT ON VIEW sdes.keys IS 'the data encryption keys of this database, without key material';
 GRANT SELECT ON sdes.keys TO PUBLIC;
+
+CREATE VIEW sdes.rotation_progress AS
+    SELECT b.name AS bucket,
+           k.from_version,
+           k.to_version,
+           CASE WHEN r.relation OPERATOR(pg_catalog.<>) 0 THEN r.relation::regclass END AS relation,
+           CASE WHEN b.rotation_paused AND r.phase OPERATOR(pg_catalog.<>) 'done' THEN 'paused' ELSE r.phase END AS phase,
+           r.pass,
+           r.rows_done,
+           s.rows_left,
+           r.bytes_done,
+           s.bytes_left,
+           s.rows_per_second,
+           CASE WHEN s.rows_left OPERATOR(pg_catalog.=) 0 THEN interval '0'
+                WHEN s.rows_per_second OPERATOR(pg_catalog.>) 0
+                    THEN pg_catalog.make_interval(secs => pg_catalog.round((s.rows_left OPERATOR(pg_catalog./) s.rows_per_second)::numeric)::double precision)
+           END AS eta,
+           r.skipped AS rows_skipped,
+           r.retries,
+           r.error AS last_error,
+           r.updated_at
+    FROM sdes.rotation r
+    JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) ANY (r.buckets)
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.min(d.version) FILTER (WHERE d.state OPERATOR(pg_catalog.<>) 'active' AND d.emptied_at IS NULL
+                                                       AND NOT d.pinned) AS from_version,
+               pg_catalog.max(d.version) FILTER (WHERE d.state OPERATOR(pg_catalog.=) 'active') AS to_version
+        FROM sdes.dek d
+        WHERE d.bucket OPERATOR(pg_catalog.=) b.uuid AND d.purpose OPERATOR(pg_catalog.=) ANY ('{data,literal}'::text[])
+    ) k
+    LEFT JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.relation
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN r.phase OPERATOR(pg_catalog.=) 'done' THEN 0
+                    ELSE pg_catalog.round(greatest(c.reltuples, 0) OPERATOR(pg_catalog.*)
+                         (1 OPERATOR(pg_catalog.-) greatest(r.next_block, 0)::double precision OPERATOR(pg_catalog./) greatest(r.blocks, 1)))::bigint
+               END AS rows_left,
+               CASE WHEN r.phase OPERATOR(pg_catalog.=) 'done' THEN 0
+                    ELSE (r.blocks OPERATOR(pg_catalog.-) greatest(r.next_block, 0))
+                         OPERATOR(pg_catalog.*) pg_catalog.current_setting('block_size')::bigint
+               END AS bytes_left,
+               CASE WHEN r.updated_at OPERATOR(pg_catalog.>) r.started_at
+                    THEN pg_catalog.round((r.rows_done OPERATOR(pg_catalog./)
+                         EXTRACT(epoch FROM r.updated_at OPERATOR(pg_catalog.-) r.started_at))::numeric)::double precision
+               END AS rows_per_second
+    ) s;
+COMMENT ON VIEW sdes.rotation_progress IS
+    'how far the values of each bucket are re-encrypted, by table; eta at the present rate';
+GRANT SELECT ON sdes.rotation_progress TO PUBLIC;

@@ -20,7 +20,6 @@
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 SDES_SQL_FUNCTION(sdes_create_bucket);
@@ -142,18 +141,6 @@ check_name(const char *name)
 }
 
 static void
-check_period(const Interval *period)
-{
-	static const Interval zero = {0};
-
-	if (DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(period),
-	                                      IntervalPGetDatum(&zero))) <= 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		                errmsg("rotation_period must be longer than nothing"),
-		                errhint("90 days is the default.")));
-}
-
-static void
 check_free(const char *name)
 {
 	SdesBucketRow other;
@@ -195,7 +182,7 @@ sdes_create_bucket(PG_FUNCTION_ARGS)
 	sdes_require_preload();
 	sdes_policy_require_member("sdes_admin", "create encryption buckets");
 	check_name(name);
-	check_period(period);
+	sdes_check_rotation_period(period);
 	/* Two sessions that create buckets take turns; readers are not held up. */
 	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
 	check_free(name);

@@ -126,6 +126,9 @@ extern void sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec
 extern void sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec,
                                   uint32 version);
 
+/* An error for a cryptoperiod that is not longer than nothing. */
+extern void sdes_check_rotation_period(const Interval *period);
+
 /*
  * The successor of a bucket's active key of that purpose: active when the transaction
  * commits, the present one opens values only from then on. In mode hsm it has a KEK of

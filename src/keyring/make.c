@@ -18,6 +18,8 @@
 #include "miscadmin.h"
 #include "sdes_errors.h"
 #include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 void
 sdes_random_uuid(uint8 *uuid)
@@ -176,4 +178,16 @@ sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 	sdes_keyring_make_dek(&kek, &spec, latest + 1);
 	sdes_store_set_dek_state(active->binding.key_id, SDES_KEY_DECRYPT_ONLY, NULL);
 	return latest + 1;
+}
+
+void
+sdes_check_rotation_period(const Interval *period)
+{
+	static const Interval zero = {0};
+
+	if (DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(period),
+	                                      IntervalPGetDatum(&zero))) <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("rotation period must be longer than nothing"),
+		                errhint("90 days is the default.")));
 }

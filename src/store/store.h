@@ -86,6 +86,7 @@ typedef struct SdesDekRow
 
 	/* Not for writers. */
 	TimestampTz created_at;
+	TimestampTz closed_at;  /* since when it seals nothing; 0: it does */
 	bool emptied;           /* re-encryption found no value under it any more */
 	XLogRecPtr emptied_lsn; /* where the WAL was then */
 	TransactionId xmin;     /* that wrote this row */
@@ -140,6 +141,9 @@ extern bool sdes_store_bucket_by_hash(int32 hash, SdesBucketRow *out);
 extern bool sdes_store_bucket_by_uuid(const uint8 *uuid, SdesBucketRow *out);
 extern bool sdes_store_dek_by_id(const uint8 *key_id, SdesDekRow *out);
 
+/* The bucket of that name; an error when there is none. */
+extern void sdes_require_bucket(const char *name, SdesBucketRow *out);
+
 /* Lists of palloc'd rows. */
 extern List *sdes_store_buckets(void);
 extern List *sdes_store_keks(void);
@@ -157,8 +161,8 @@ extern void sdes_store_insert_dek(const SdesDekRow *row);
 extern void sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state,
                                      const char *reason);
 
-/* Says that no value was found under a key, as of now. */
-extern void sdes_store_set_dek_emptied(const uint8 *key_id);
+/* Says that no value was found under a key, as of now; or that this is not known. */
+extern void sdes_store_set_dek_emptied(const uint8 *key_id, bool emptied);
 
 /* Whether re-encryption leaves the values under a key where they are. */
 extern void sdes_store_set_dek_pinned(const uint8 *key_id, bool pinned);

@@ -235,10 +235,12 @@ change_dek(const uint8 *key_id, Change *change)
 }
 
 void
-sdes_store_set_dek_emptied(const uint8 *key_id)
+sdes_store_set_dek_emptied(const uint8 *key_id, bool emptied)
 {
 	Change change = {0};
 
+	change.nulls[SDES_DEK_EMPTIED_AT - 1] = !emptied;
+	change.nulls[SDES_DEK_EMPTIED_LSN - 1] = !emptied;
 	set(&change, SDES_DEK_EMPTIED_AT, now_datum());
 	set(&change, SDES_DEK_EMPTIED_LSN, LSNGetDatum(GetXLogInsertRecPtr()));
 	change_dek(key_id, &change);

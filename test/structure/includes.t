@@ -33,12 +33,13 @@ my %MAY = (
     'value' => [qw(policy keyring store agentlink envelope crypto top)],
     'types' => [qw(value policy store envelope pan crypto top)],
     'search' => [qw(types value policy keyring store envelope crypto top)],
+    'rotation' => [qw(types value policy keyring store agentlink envelope crypto top)],
     'redact' => [qw(top)],
     'reveal' => [qw(value types policy agentlink store top)],
     'doctor' => [ qw(value policy keyring store agentlink envelope crypto top), @AGENT_SHARED ],
     'admin' => [ qw(policy keyring store agentlink envelope crypto top) ],
     'exchange' => [ qw(policy keyring store agentlink parcel envelope crypto top) ],
-    'worker' => [ @AGENT_SHARED, qw(agentlink crypto top) ],
+    'worker' => [ @AGENT_SHARED, qw(rotation agentlink crypto top) ],
 );
 
 # Within the agent's room, what the server's side shares knows no other file.
