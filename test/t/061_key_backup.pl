@@ -11,8 +11,8 @@ use SdesTest;
 use Test::More;
 
 my $tmp = $PostgreSQL::Test::Utils::tmp_check;
-my $old = new_cluster('old', conf => "log_statement = 'all'\n");
-my $new = new_cluster('new', hsm => new_hsm('new', kind => 'nss'), conf => "log_statement = 'all'\n");
+my $old = new_cluster('backup_old', conf => "log_statement = 'all'\n");
+my $new = new_cluster('backup_new', hsm => new_hsm('backup_new', kind => 'nss'), conf => "log_statement = 'all'\n");
 
 sub value { my ($node, $sql, $db) = @_; return $node->safe_psql($db // 'postgres', $sql); }
 sub messages { my ($node, $sql, $db) = @_; my (undef, $out, $err) = $node->psql($db // 'postgres', $sql); return "$out\n$err"; }
