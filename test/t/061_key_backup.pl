@@ -67,10 +67,9 @@ is(value($old, "SELECT string_agg(DISTINCT recipient, ',' ORDER BY recipient), m
 sub share_of
 {
     my ($officer, $number, $hex, $node, $db) = @_;
-    my $share = value($node, "SELECT encode(share, 'hex') FROM sdes.backup_shares(decode('$hex', 'hex')) WHERE officer = '$officer'", $db);
-    open my $file, '>:raw', "$tmp/$officer.share" or die $!;
-    print $file pack 'H*', $share;
-    close $file;
+    $node->safe_psql($db, "SELECT encode(share, 'base64') FROM sdes.backup_shares(decode('$hex', 'hex')) WHERE officer = '$officer'"
+            . " \\g (format=unaligned tuples_only=on) $tmp/$officer.b64");
+    command("base64 -d $tmp/$officer.b64 >$tmp/$officer.share");
     return command("openssl pkeyutl -decrypt -inkey $tmp/$officer.key -in $tmp/$officer.share"
         . ' -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256');
 }
@@ -111,6 +110,12 @@ my $flipped = $backup;
 substr($flipped, 2 * 60, 1) =~ tr/0-9a-f/1-9a-f0/;
 like(messages($new, restore_of($flipped, @share{qw(Ada Grace)}), 'shop'), qr/not trusted|signature|no parcel/, 'a damaged backup');
 like(messages($new, "SELECT sdes.import_keys(decode('$backup', 'hex'))", 'shop'), qr/this is a backup of keys/, 'a backup is no export');
+
+# A row that says of a key what the backup does not say, and a key that somebody made up.
+value($new, "CREATE TABLE kept AS SELECT key_id, commitment FROM sdes.dek; UPDATE sdes.dek SET commitment = sha256('x') WHERE purpose = 'literal'", 'shop');
+like(messages($new, restore_of($backup, @share{qw(Mary Ada)}), 'shop'), qr/does not match its row/, 'a key that its row does not commit to');
+is(value($new, "SELECT count(*) FROM sdes.kek", 'shop'), 4, 'nothing came of it');
+value($new, 'UPDATE sdes.dek AS d SET commitment = k.commitment FROM kept AS k WHERE k.key_id = d.key_id; DROP TABLE kept', 'shop');
 
 my $said = messages($new, restore_of($backup, @share{qw(Mary Ada)}), 'shop');
 like($said, qr/^4$/m, 'two officers bring four keys back');
