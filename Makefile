@@ -41,7 +41,7 @@ SHLIB_LINK = -lcrypto
 # its own. Scripts run in the order of their names, in one database.
 REGRESS        = install bucket enc_text enc_pan guard store access pan_grants search reveal reveal_forms reveal_nested \
 	reveal_json reveal_spool reveal_not input health hsm_mode hsm_batch rsa_kek rotation \
-	key_states kek_life
+	key_states kek_life search_key
 ISOLATION      = $(sort $(patsubst test/isolation/specs/%.spec,%,\
 	$(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation

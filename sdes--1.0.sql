@@ -122,7 +122,7 @@ CREATE TABLE sdes.dek (
     mode text NOT NULL CONSTRAINT dek_mode_check
         CHECK (mode OPERATOR(pg_catalog.=) ANY ('{cached,hsm}'::text[])),
     state text NOT NULL CONSTRAINT dek_state_check
-        CHECK (state OPERATOR(pg_catalog.=) ANY ('{active,decrypt-only,retired,destroyed}'::text[])),
+        CHECK (state OPERATOR(pg_catalog.=) ANY ('{active,decrypt-only,retired,destroyed,incoming}'::text[])),
     kek bytea NOT NULL,
     wrapped bytea NOT NULL CONSTRAINT dek_wrapped_check
         CHECK (pg_catalog.octet_length(wrapped) OPERATOR(pg_catalog.<=) 1024),
@@ -146,7 +146,7 @@ COMMENT ON COLUMN sdes.dek.version IS 'counts the keys of a bucket and purpose';
 COMMENT ON COLUMN sdes.dek.purpose IS 'what it is for: data, literal, search or audit';
 COMMENT ON COLUMN sdes.dek.mode IS
     'cached: unwrapped and kept by each backend; hsm: values are sealed inside the HSM, under the key encryption key';
-COMMENT ON COLUMN sdes.dek.state IS 'active (seals and opens), decrypt-only, retired (opened by re-encryption only) or destroyed';
+COMMENT ON COLUMN sdes.dek.state IS 'active (seals and opens), decrypt-only, retired (opened by re-encryption only) or destroyed; incoming: a search key whose tokens are being added to values';
 COMMENT ON COLUMN sdes.dek.kek IS 'the key encryption key that wraps it';
 COMMENT ON COLUMN sdes.dek.wrapped IS 'the key, wrapped; in mode hsm it seals nothing and only proves this row';
 COMMENT ON COLUMN sdes.dek.commitment IS 'HKDF output over the key and all that this row says of it';
@@ -825,6 +825,20 @@ COMMENT ON FUNCTION sdes.cancel_rotation(text) IS
     'leaves values that are not re-encrypted yet under their keys; the newest key stays in use';
 REVOKE EXECUTE ON FUNCTION sdes.cancel_rotation(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.cancel_rotation(text) TO sdes_admin;
+
+CREATE FUNCTION sdes.rotate_search_key() RETURNS integer
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_rotate_search_key';
+COMMENT ON FUNCTION sdes.rotate_search_key() IS
+    'makes a new search key and returns its number; all values get a token of it in the background, until sdes.switch_search_key() can be called';
+REVOKE EXECUTE ON FUNCTION sdes.rotate_search_key() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.rotate_search_key() TO sdes_admin;
+
+CREATE FUNCTION sdes.switch_search_key() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_switch_search_key';
+COMMENT ON FUNCTION sdes.switch_search_key() IS
+    'has values compared by the new search key from now on: locks all tables with encrypted columns and rebuilds their indexes';
+REVOKE EXECUTE ON FUNCTION sdes.switch_search_key() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.switch_search_key() TO sdes_admin;
 
 CREATE FUNCTION sdes.inventory(bucket text, OUT version integer, OUT state text, OUT place text, OUT object text,
                                OUT "values" bigint)

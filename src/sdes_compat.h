@@ -89,6 +89,25 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	                                (indexes) == TU_Summarizing))
 #endif
 
+/* The includer needs catalog/index.h. */
+#if PG_VERSION_NUM < 170000
+#define SDES_REINDEX_INDEX(id, persistence)                                                \
+	do                                                                                     \
+	{                                                                                      \
+		ReindexParams params_ = {0};                                                       \
+                                                                                           \
+		reindex_index(id, false, persistence, &params_);                                   \
+	} while (0)
+#else
+#define SDES_REINDEX_INDEX(id, persistence)                                                \
+	do                                                                                     \
+	{                                                                                      \
+		ReindexParams params_ = {0};                                                       \
+                                                                                           \
+		reindex_index(NULL, id, false, persistence, &params_);                             \
+	} while (0)
+#endif
+
 #if PG_VERSION_NUM < 160000
 #define SDES_RESERVE_PREFIX(prefix) EmitWarningsOnPlaceholders(prefix)
 #else

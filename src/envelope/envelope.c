@@ -105,28 +105,46 @@ shortest_rest(uint8_t suite)
 	       (suite == SDES_SUITE_AES_256_GCM_HSM ? SDES_ENVELOPE_CHECK_SIZE : 0);
 }
 
+/* Everything before the ciphertext. */
+static SdesStatus
+parse_header(SdesReader *r, SdesEnvelope *out)
+{
+	SdesStatus status;
+
+	*out = (SdesEnvelope){0};
+	status = parse_kind(r, out);
+	if (status != SDES_OK)
+		return status;
+	sdes_read_into(r, out->key_id, SDES_KEY_ID_SIZE);
+	out->sealed.nonce = sdes_read_bytes(r, SDES_NONCE_SIZE).data;
+	out->ntokens = flags_ntokens(out->flags, SDES_ENVELOPE_TOKEN, SDES_ENVELOPE_TOKEN2);
+	read_tokens(r, out->tokens, out->ntokens);
+	out->nci = flags_ntokens(out->flags, SDES_ENVELOPE_CI, SDES_ENVELOPE_CI2);
+	read_tokens(r, out->ci, out->nci);
+	if (r->failed || !tokens_canonical(out->tokens, out->ntokens) ||
+	    !tokens_canonical(out->ci, out->nci))
+		return SDES_ERR_FORMAT;
+	return SDES_OK;
+}
+
+SdesStatus
+sdes_envelope_parse_header(SdesBytes bytes, SdesEnvelope *out)
+{
+	SdesReader r = sdes_reader(bytes);
+
+	return parse_header(&r, out);
+}
+
 SdesStatus
 sdes_envelope_parse(SdesBytes bytes, SdesEnvelope *out)
 {
 	SdesReader r = sdes_reader(bytes);
-	SdesStatus status;
+	SdesStatus status = parse_header(&r, out);
 
-	*out = (SdesEnvelope){0};
-	status = parse_kind(&r, out);
 	if (status != SDES_OK)
 		return status;
-
-	sdes_read_into(&r, out->key_id, SDES_KEY_ID_SIZE);
-	out->sealed.nonce = sdes_read_bytes(&r, SDES_NONCE_SIZE).data;
-	out->ntokens = flags_ntokens(out->flags, SDES_ENVELOPE_TOKEN, SDES_ENVELOPE_TOKEN2);
-	read_tokens(&r, out->tokens, out->ntokens);
-	out->nci = flags_ntokens(out->flags, SDES_ENVELOPE_CI, SDES_ENVELOPE_CI2);
-	read_tokens(&r, out->ci, out->nci);
-	if (r.failed || r.left < shortest_rest(out->suite) ||
-	    !tokens_canonical(out->tokens, out->ntokens) ||
-	    !tokens_canonical(out->ci, out->nci))
+	if (r.left < shortest_rest(out->suite))
 		return SDES_ERR_FORMAT;
-
 	out->header = sdes_bytes(bytes.data, bytes.size - r.left);
 	out->sealed.ciphertext = sdes_read_bytes(&r, r.left - SDES_AEAD_TAG_SIZE);
 	out->sealed.tag = sdes_read_bytes(&r, SDES_AEAD_TAG_SIZE).data;

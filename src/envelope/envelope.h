@@ -122,6 +122,12 @@ extern bool sdes_envelope_marked(SdesBytes bytes);
 /* SDES_ERR_FORMAT or SDES_ERR_SUITE for anything but a canonical envelope. */
 extern SdesStatus sdes_envelope_parse(SdesBytes bytes, SdesEnvelope *out);
 
+/*
+ * The same of the header alone: what follows it is not looked at, and may be missing.
+ * header and sealed are not set.
+ */
+extern SdesStatus sdes_envelope_parse_header(SdesBytes bytes, SdesEnvelope *out);
+
 /* Size of the envelope of a plaintext of that many bytes, with so many tokens in all. */
 extern size_t sdes_envelope_size(int ntokens, size_t plaintext_size);
 

@@ -43,6 +43,9 @@ typedef struct KeyEntry
 	TimestampTz needed_in; /* the last statement that it was made ready for */
 } KeyEntry;
 
+/* In place of a purpose: the incoming search key. */
+#define INCOMING_SEARCH ((SdesDekPurpose) (0x80 | SDES_PURPOSE_SEARCH))
+
 typedef struct ActiveSlot
 {
 	uint8 bucket[SDES_UUID_SIZE];
@@ -191,7 +194,9 @@ sdes_keyring_init(void)
 static bool
 opens_values(const KeyEntry *entry)
 {
-	return entry->key.state == SDES_KEY_ACTIVE || entry->key.state == SDES_KEY_DECRYPT_ONLY;
+	return entry->key.state == SDES_KEY_ACTIVE ||
+	       entry->key.state == SDES_KEY_DECRYPT_ONLY ||
+	       entry->key.state == SDES_KEY_INCOMING;
 }
 
 /*
@@ -249,11 +254,11 @@ note_active(const SdesDekRow *row)
 	KeyEntry *other;
 	bool found;
 
-	if (row->state != SDES_KEY_ACTIVE)
+	if (row->state != SDES_KEY_ACTIVE && row->state != SDES_KEY_INCOMING)
 		return;
 	memset(&slot, 0, sizeof(slot));
 	memcpy(slot.bucket, row->binding.bucket, SDES_UUID_SIZE);
-	slot.purpose = row->binding.purpose;
+	slot.purpose = row->state == SDES_KEY_INCOMING ? INCOMING_SEARCH : row->binding.purpose;
 	active = hash_search(actives, &slot, HASH_ENTER, &found);
 	other = found ? hash_search(keys, active->key_id, HASH_FIND, NULL) : NULL;
 	if (other == NULL || other->key.version < row->binding.version)
@@ -621,6 +626,43 @@ const SdesKey *
 sdes_keyring_search(void)
 {
 	return sdes_keyring_active(sdes_keyring_system_bucket()->uuid, SDES_PURPOSE_SEARCH);
+}
+
+const SdesKey *
+sdes_keyring_search_next(void)
+{
+	const uint8 *found = find_active(sdes_keyring_system_bucket()->uuid, INCOMING_SEARCH);
+	uint8 key_id[SDES_KEY_ID_SIZE];
+
+	if (found == NULL)
+		return NULL;
+	/* A copy: the entry may go while the key is fetched. */
+	memcpy(key_id, found, SDES_KEY_ID_SIZE);
+	return sdes_keyring_by_id(key_id);
+}
+
+static uint32
+version_in(const uint8 *bucket, SdesDekPurpose purpose)
+{
+	const uint8 *key_id = find_active(bucket, purpose);
+	const KeyEntry *entry = key_id ? hash_search(keys, key_id, HASH_FIND, NULL) : NULL;
+
+	return entry != NULL ? entry->key.version : 0;
+}
+
+SdesSearchKeys
+sdes_keyring_search_keys(void)
+{
+	SdesSearchKeys found = {0, 0};
+	const SdesBucketRow *system = sdes_keyring_find_system_bucket();
+	uint8 bucket[SDES_UUID_SIZE];
+
+	if (system == NULL)
+		return found;
+	memcpy(bucket, system->uuid, SDES_UUID_SIZE);
+	found.current = version_in(bucket, SDES_PURPOSE_SEARCH);
+	found.next = version_in(bucket, INCOMING_SEARCH);
+	return found;
 }
 
 /* Tries to have a key at hand; whether it is. */

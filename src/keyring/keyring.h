@@ -77,6 +77,25 @@ extern void sdes_keyring_unreachable(const uint8 *key_id);
 extern const SdesKey *sdes_keyring_search(void);
 
 /*
+ * The search key whose tokens values get besides, while one is to succeed the other;
+ * NULL when there is none.
+ */
+extern const SdesKey *sdes_keyring_search_next(void);
+
+/*
+ * Numbers of the two, as tokens carry them; 0 for one that there is not. Under a lock it
+ * is what was known when the table was locked: the one succeeds the other only while
+ * nobody else has any table with tokens locked.
+ */
+typedef struct SdesSearchKeys
+{
+	uint32 current;
+	uint32 next;
+} SdesSearchKeys;
+
+extern SdesSearchKeys sdes_keyring_search_keys(void);
+
+/*
  * Before a statement that compares under locks: reads what rows say and tries to have
  * the search key and the literal key at hand. What cannot be had is for the
  * comparison to report that needs it, but interrupts end it. likely: they will be
@@ -111,6 +130,7 @@ typedef struct SdesKeySpec
 	uint8 kind; /* SdesKekKind */
 	SdesDekMode mode;
 	SdesDekPurpose purpose;
+	SdesKeyState state; /* of the first moment; SDES_KEY_ACTIVE unless it is set */
 } SdesKeySpec;
 
 /* Of SdesKekKind; NULL for an unknown number. */
@@ -173,6 +193,9 @@ extern uint8 sdes_kek_kind(const SdesKekRow *kek);
 
 /* The row of a KEK; an error if there is none. */
 extern const SdesKekRow *sdes_keyring_kek(const uint8 *id);
+
+/* The same for the search key: the new one does not compare yet, but is incoming. */
+extern uint32 sdes_keyring_new_search_key(const SdesBucketRow *system);
 
 /* Unwraps the key of a row anew and checks it; for sdes.health(). */
 extern SdesStatus sdes_keyring_round_trip(const SdesDekRow *row, char *detail, size_t size);

@@ -159,7 +159,7 @@ sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec, uint32 ver
 {
 	SdesRequest request = {.op = SDES_OP_DEK_CREATE};
 	SdesDekBinding *binding = &request.binding;
-	SdesDekRow row = {.state = SDES_KEY_ACTIVE};
+	SdesDekRow row = {.state = spec->state};
 	SdesHsmToken tokens[SDES_MAX_TOKENS];
 	int n = sdes_tokens_look(tokens);
 	SdesPlace place;
@@ -234,6 +234,25 @@ versions(const uint8 *bucket, SdesDekPurpose purpose, uint32 *latest)
 	return active;
 }
 
+/* What a bucket's key of a purpose is like, by the active one. An error if there is none. */
+static const SdesDekRow *
+take_after(const SdesBucketRow *bucket, SdesDekPurpose purpose, SdesKekRow *kek,
+           SdesKeySpec *spec, uint32 *latest)
+{
+	const SdesDekRow *active;
+
+	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
+	active = versions(bucket->uuid, purpose, latest);
+	if (active == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		                errmsg("bucket \"%s\" has no active encryption key", bucket->name),
+		                errhint("See SELECT * FROM sdes.keys.")));
+	*kek = *sdes_keyring_kek(active->binding.kek_id);
+	*spec =
+	    (SdesKeySpec){sdes_kek_kind(kek), active->binding.mode, purpose, SDES_KEY_ACTIVE};
+	return active;
+}
+
 uint32
 sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 {
@@ -242,18 +261,28 @@ sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 	SdesKeySpec spec;
 	uint32 latest;
 
-	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
-	active = versions(bucket->uuid, purpose, &latest);
-	if (active == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		                errmsg("bucket \"%s\" has no active encryption key", bucket->name),
-		                errhint("See SELECT * FROM sdes.keys.")));
-	kek = *sdes_keyring_kek(active->binding.kek_id);
-	spec = (SdesKeySpec){sdes_kek_kind(&kek), active->binding.mode, purpose};
+	active = take_after(bucket, purpose, &kek, &spec, &latest);
 	if (spec.mode == SDES_MODE_HSM)
 		sdes_keyring_make_kek(bucket, &spec, &kek);
 	sdes_keyring_make_dek(&kek, &spec, latest + 1);
 	sdes_store_set_dek_state(active->binding.key_id, SDES_KEY_DECRYPT_ONLY, NULL);
+	return latest + 1;
+}
+
+uint32
+sdes_keyring_new_search_key(const SdesBucketRow *system)
+{
+	SdesKekRow kek;
+	SdesKeySpec spec;
+	uint32 latest;
+
+	take_after(system, SDES_PURPOSE_SEARCH, &kek, &spec, &latest);
+	if (latest >= PG_UINT16_MAX)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+		                errmsg("there are no more numbers for search keys"),
+		                errdetail("A search token carries its key's number in 16 bits.")));
+	spec.state = SDES_KEY_INCOMING;
+	sdes_keyring_make_dek(&kek, &spec, latest + 1);
 	return latest + 1;
 }
 

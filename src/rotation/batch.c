@@ -58,9 +58,7 @@ static struct varlena *
 count_visit(struct varlena *value, SdesEncType type, void *arg)
 {
 	Work *work = arg;
-	SdesTracked *key = sdes_tracked_count(work->set, value);
-
-	work->due += key != NULL && key->due;
+	work->due += sdes_tracked_count(work->set, value);
 	return value;
 }
 
@@ -68,7 +66,7 @@ count_visit(struct varlena *value, SdesEncType type, void *arg)
 static void
 count_start(Work *work, Datum datum)
 {
-	struct varlena *start = PG_DETOAST_DATUM_SLICE(datum, 0, SDES_KEY_ID_PREFIX);
+	struct varlena *start = PG_DETOAST_DATUM_SLICE(datum, 0, SDES_TOKENS_PREFIX);
 
 	count_visit(start, SDES_ENC_TEXT, work);
 }

@@ -14,6 +14,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "catalog/indexing.h"
+#include "catalog/partition.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
@@ -65,6 +66,7 @@ typedef struct Walk
 {
 	SdesTrackedSet *set;
 	bool renew;
+	bool forget; /* extended statistics under any key */
 	SdesPlaceTaker take;
 	void *arg;
 	MemoryContext scratch; /* reset for each row */
@@ -144,7 +146,7 @@ bytes_are_due(Walk *walk, Datum datum)
 		           SDES_KEY_ID_SIZE) == NULL)
 			continue;
 		key->found++;
-		due |= key->due;
+		due |= key->due || walk->forget;
 	}
 	return due;
 }
@@ -197,6 +199,15 @@ tell(Walk *walk, Relation catalog, Oid owner)
 	sdes_tracked_reset(walk->set);
 }
 
+/* The bounds of a partition are known to the table that it is a partition of, too. */
+static void
+tell_owner(Oid owner)
+{
+	CacheInvalidateRelcacheByRelid(owner);
+	if (get_rel_relispartition(owner))
+		CacheInvalidateRelcacheByRelid(get_partition_parent(owner, true));
+}
+
 static void
 visit_row(Walk *walk, Relation catalog, HeapTuple tuple)
 {
@@ -218,7 +229,7 @@ visit_row(Walk *walk, Relation catalog, HeapTuple tuple)
 	                          change.replaced);
 	CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
 	if (OidIsValid(owner))
-		CacheInvalidateRelcacheByRelid(owner);
+		tell_owner(owner);
 }
 
 static void
@@ -319,4 +330,12 @@ sdes_catalogs_renew(SdesTrackedSet *set)
 	Walk walk = {.set = set, .renew = true};
 
 	walk_catalogs(&walk);
+}
+
+void
+sdes_catalogs_forget_statistics(SdesTrackedSet *set)
+{
+	Walk walk = {.set = set, .renew = true, .forget = true};
+
+	visit_extended_statistics(&walk);
 }

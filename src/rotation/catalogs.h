@@ -26,4 +26,7 @@ extern void sdes_catalogs_count(SdesTrackedSet *set, SdesPlaceTaker take, void *
  */
 extern void sdes_catalogs_renew(SdesTrackedSet *set);
 
+/* Removes extended statistics that hold values, under whatever key; ANALYZE makes them. */
+extern void sdes_catalogs_forget_statistics(SdesTrackedSet *set);
+
 #endif

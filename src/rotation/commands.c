@@ -67,16 +67,7 @@ older_keys(const SdesBucketRow *bucket)
 	return found;
 }
 
-/*
- * Values under a key that was imported may go on arriving from its site; such a key has
- * a reason from its beginning, and only whoever resumes rotation by hand unpins it.
- */
-static bool
-is_imported(const SdesDekRow *row)
-{
-	return row->state == SDES_KEY_DECRYPT_ONLY && row->reason != NULL;
-}
-
+/* A key that was imported is unpinned only by whoever resumes rotation by hand. */
 static void
 set_pinned(const SdesBucketRow *bucket, bool pinned, bool imported)
 {
@@ -86,7 +77,7 @@ set_pinned(const SdesBucketRow *bucket, bool pinned, bool imported)
 	{
 		const SdesDekRow *row = lfirst(cell);
 
-		if (row->pinned != pinned && (imported || !is_imported(row)))
+		if (row->pinned != pinned && (imported || !sdes_dek_is_imported(row)))
 			sdes_store_set_dek_pinned(row->binding.key_id, pinned);
 	}
 }

@@ -4,10 +4,9 @@
  *
  * A tree is searched as the text it is stored as, so that whatever a release of
  * PostgreSQL puts into trees is gone through, and nothing but the bytes of a constant
- * changes: in "{CONST :consttype 16400 ... :constvalue 45 [ -76 0 ... ]}" those in the
- * brackets. Text of a user's in a tree has its braces escaped (outToken() of
- * PostgreSQL), so that it cannot look like a node. A value has the same length under
- * any key.
+ * changes: in "{CONST :consttype 16400 ... :constvalue 45 [ -76 0 ... ]}" the length and
+ * what is in the brackets. Text of a user's in a tree has its braces escaped (outToken()
+ * of PostgreSQL), so that it cannot look like a node.
  */
 #include "postgres.h"
 
@@ -89,6 +88,7 @@ next_constant(const char *from, Constant *out)
 static void
 write_value(StringInfo out, const struct varlena *value)
 {
+	appendStringInfo(out, "%u [ ", (unsigned int) VARSIZE_ANY(value));
 	for (Size i = 0; i < VARSIZE_ANY(value); i++)
 		appendStringInfo(out, "%d ", (int) ((const char *) value)[i]);
 }
@@ -131,8 +131,9 @@ sdes_nodes_visit(const char *tree, SdesTrackedSet *set, bool renew)
 		List *buckets = NIL;
 		SdesShape *shape = sdes_shape_of(constant.type, -1, &buckets);
 		struct varlena *renewed;
+		const char *value_at;
 
-		at = constant.bytes;
+		value_at = at = constant.bytes;
 		if (shape == NULL)
 			continue;
 		read_value(at, &constant);
@@ -140,9 +141,7 @@ sdes_nodes_visit(const char *tree, SdesTrackedSet *set, bool renew)
 		renewed = visit_constant(shape, constant.value, set, renew);
 		if (renewed == NULL)
 			continue;
-		if (VARSIZE_ANY(renewed) != VARSIZE_ANY(constant.value))
-			elog(ERROR, "constant changed its length");
-		appendBinaryStringInfo(&out, done, (int) (constant.bytes - done));
+		appendBinaryStringInfo(&out, done, (int) (value_at - done));
 		write_value(&out, renewed);
 		done = constant.end;
 		changed = true;

@@ -21,20 +21,12 @@ sdes_renewal_new(SdesTrackedSet *set)
 	return renewal;
 }
 
-static bool
-is_due(const SdesRenewal *renewal, struct varlena *value)
-{
-	const SdesTracked *key = sdes_tracked_of(renewal->set, value);
-
-	return key != NULL && key->due;
-}
-
 struct varlena *
 sdes_renewal_gather(struct varlena *value, SdesEncType type, void *arg)
 {
 	SdesRenewal *renewal = arg;
 
-	if (!is_due(renewal, value))
+	if (!sdes_tracked_is_due(renewal->set, value))
 		return value;
 	if (renewal->n == renewal->room)
 	{
@@ -53,7 +45,7 @@ sdes_renewal_replace(struct varlena *value, SdesEncType type, void *arg)
 	SdesRenewal *renewal = arg;
 	SdesRenewing *item;
 
-	if (!is_due(renewal, value))
+	if (!sdes_tracked_is_due(renewal->set, value))
 		return value;
 	item = &renewal->items[renewal->taken++];
 	if (item->status == SDES_OK)

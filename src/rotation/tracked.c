@@ -35,12 +35,43 @@ is_paused(const List *buckets, const uint8 *uuid)
 	return true; /* without a row nothing is known of it */
 }
 
+bool
+sdes_dek_is_imported(const SdesDekRow *row)
+{
+	return row->state == SDES_KEY_DECRYPT_ONLY && row->reason != NULL;
+}
+
 /* An emptied key stays due: a copy of a value may have been under way then. */
 static bool
 is_due(const SdesDekRow *row, const List *buckets)
 {
 	return (row->state == SDES_KEY_DECRYPT_ONLY || row->state == SDES_KEY_RETIRED) &&
 	       !row->pinned && !is_paused(buckets, row->binding.bucket);
+}
+
+static void
+read_search(const List *rows, SdesTrackedSearch *search)
+{
+	ListCell *cell;
+
+	foreach (cell, rows)
+	{
+		const SdesDekRow *row = lfirst(cell);
+
+		if (row->binding.purpose != SDES_PURPOSE_SEARCH)
+			continue;
+		if (row->state == SDES_KEY_ACTIVE)
+			search->keys.current = row->binding.version;
+		else if (row->state == SDES_KEY_INCOMING)
+		{
+			search->keys.next = row->binding.version;
+			search->incoming = *row;
+		}
+		else if (row->state == SDES_KEY_DECRYPT_ONLY && !row->pinned && !row->emptied)
+			search->leaving = *row;
+	}
+	search->moves = (search->incoming.wrapped_size > 0 && !search->incoming.emptied) ||
+	                search->leaving.wrapped_size > 0;
 }
 
 SdesTrackedSet *
@@ -52,14 +83,21 @@ sdes_tracked_read(void)
 	ListCell *cell;
 
 	set->keys = palloc0(Max(list_length(rows), 1) * sizeof(SdesTracked));
+	read_search(rows, &set->search);
 	foreach (cell, rows)
 	{
 		const SdesDekRow *row = lfirst(cell);
+		SdesTracked *key = &set->keys[set->n];
 
 		if (!seals_values(row))
 			continue;
-		set->keys[set->n].row = *row;
-		set->keys[set->n++].due = is_due(row, buckets);
+		key->row = *row;
+		key->due = is_due(row, buckets);
+		key->counts_tokens = set->search.moves && row->state != SDES_KEY_DESTROYED &&
+		                     !sdes_dek_is_imported(row);
+		key->moves_tokens =
+		    key->counts_tokens && !row->pinned && !is_paused(buckets, row->binding.bucket);
+		set->n++;
 	}
 	qsort(set->keys, set->n, sizeof(SdesTracked), by_key_id);
 	return set;
@@ -70,46 +108,67 @@ sdes_tracked_reset(SdesTrackedSet *set)
 {
 	for (int i = 0; i < set->n; i++)
 		set->keys[i].found = 0;
+	set->search.found = 0;
+	set->search.due = 0;
 	set->foreign = 0;
 	set->damaged = 0;
 }
 
-SdesTracked *
-sdes_tracked_of(const SdesTrackedSet *set, struct varlena *value)
+static SdesBytes
+bytes_of(const struct varlena *value)
+{
+	return sdes_bytes(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+static SdesTracked *
+key_of(const SdesTrackedSet *set, struct varlena *value)
 {
 	SdesTracked wanted;
 
-	if (!sdes_value_key_id(sdes_bytes(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)),
-	                       wanted.row.binding.key_id))
+	if (!sdes_value_key_id(bytes_of(value), wanted.row.binding.key_id))
 		return NULL;
 	return bsearch(&wanted, set->keys, set->n, sizeof(SdesTracked), by_key_id);
 }
 
-SdesTracked *
-sdes_tracked_count(SdesTrackedSet *set, struct varlena *value)
+static bool
+has_other_tokens(const SdesTrackedSet *set, const SdesTracked *key, struct varlena *value)
 {
-	SdesTracked *found = sdes_tracked_of(set, value);
-
-	if (found == NULL)
-		set->foreign++;
-	else
-		found->found++;
-	return found;
+	return key->counts_tokens &&
+	       !sdes_value_tokens_current(bytes_of(value), &set->search.keys);
 }
 
 bool
-sdes_tracked_any_due(const SdesTrackedSet *set)
+sdes_tracked_is_due(const SdesTrackedSet *set, struct varlena *value)
 {
-	for (int i = 0; i < set->n; i++)
-		if (set->keys[i].due)
-			return true;
-	return false;
+	const SdesTracked *key = key_of(set, value);
+
+	return key != NULL &&
+	       (key->due || (key->moves_tokens && has_other_tokens(set, key, value)));
+}
+
+bool
+sdes_tracked_count(SdesTrackedSet *set, struct varlena *value)
+{
+	SdesTracked *key = key_of(set, value);
+	bool other;
+
+	if (key == NULL)
+	{
+		set->foreign++;
+		return false;
+	}
+	key->found++;
+	other = has_other_tokens(set, key, value);
+	set->search.found += other;
+	other = other && key->moves_tokens;
+	set->search.due += other;
+	return key->due || other;
 }
 
 int64
 sdes_tracked_found_due(const SdesTrackedSet *set)
 {
-	int64 found = 0;
+	int64 found = set->search.due;
 
 	for (int i = 0; i < set->n; i++)
 		if (set->keys[i].due)

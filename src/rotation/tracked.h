@@ -18,30 +18,52 @@ typedef struct SdesTracked
 {
 	SdesDekRow row;
 	bool due;
-	int64 found; /* values under it, since the last sdes_tracked_reset() */
+	bool counts_tokens; /* its values are to have the tokens of this database's keys */
+	bool moves_tokens;  /* and are given them; not while its bucket is paused */
+	int64 found;        /* values under it, since the last sdes_tracked_reset() */
 } SdesTracked;
+
+/*
+ * While one search key succeeds another, every value gets the tokens that new ones get:
+ * first those of the incoming key besides, later none of the one that is leaving.
+ */
+typedef struct SdesTrackedSearch
+{
+	bool moves;          /* tokens are to be changed */
+	SdesSearchKeys keys; /* whose tokens values are to carry */
+	SdesDekRow incoming; /* wrapped_size 0: there is none */
+	SdesDekRow leaving;  /* the same */
+	int64 found;         /* values with other tokens, since the last reset */
+	int64 due;           /* of those, the ones that are to be sealed anew now */
+} SdesTrackedSearch;
 
 typedef struct SdesTrackedSet
 {
 	int n;
 	SdesTracked *keys; /* by key id */
-	int64 foreign;     /* values found under keys that no row knows, or that are none */
-	int64 damaged;     /* found to be not authentic */
+	SdesTrackedSearch search;
+	int64 foreign; /* values found under keys that no row knows, or that are none */
+	int64 damaged; /* found to be not authentic */
 } SdesTrackedSet;
+
+/*
+ * A key of another site. Values under it may go on arriving from there, with tokens of
+ * that site's search key; it has a reason from its beginning.
+ */
+extern bool sdes_dek_is_imported(const SdesDekRow *row);
 
 /* All keys of the purposes data and literal, in the current memory context. */
 extern SdesTrackedSet *sdes_tracked_read(void);
 
 extern void sdes_tracked_reset(SdesTrackedSet *set);
 
-/* The key of a value, or of its beginning (SDES_KEY_ID_PREFIX); NULL where there is none. */
-extern SdesTracked *sdes_tracked_of(const SdesTrackedSet *set, struct varlena *value);
+/* Whether a value, or its beginning (SDES_TOKENS_PREFIX), is to be sealed anew. */
+extern bool sdes_tracked_is_due(const SdesTrackedSet *set, struct varlena *value);
 
 /* The same, and counts it. */
-extern SdesTracked *sdes_tracked_count(SdesTrackedSet *set, struct varlena *value);
+extern bool sdes_tracked_count(SdesTrackedSet *set, struct varlena *value);
 
-/* Whether any key is due, and whether values under a due one were found. */
-extern bool sdes_tracked_any_due(const SdesTrackedSet *set);
+/* How many values were counted that are to be sealed anew. */
 extern int64 sdes_tracked_found_due(const SdesTrackedSet *set);
 
 #endif

@@ -105,27 +105,55 @@ typedef struct Todo
 } Todo;
 
 static void
+add_bucket(Todo *todo, Datum *uuids, const SdesBucketRow *bucket)
+{
+	pg_uuid_t *uuid;
+
+	if (list_member_int(todo->hashes, bucket->hash))
+		return;
+	uuid = palloc(sizeof(pg_uuid_t));
+	memcpy(uuid->data, bucket->uuid, SDES_UUID_SIZE);
+	uuids[todo->n++] = UUIDPGetDatum(uuid);
+	todo->hashes = lappend_int(todo->hashes, bucket->hash);
+}
+
+/* Tokens may be in values of any bucket. */
+static void
+add_search(const SdesTrackedSearch *search, const List *buckets, Todo *todo, Datum *uuids)
+{
+	ListCell *cell;
+
+	if (!search->moves)
+		return;
+	todo->since = Max(todo->since, search->incoming.created_at);
+	todo->since = Max(todo->since, search->leaving.closed_at);
+	foreach (cell, buckets)
+	{
+		const SdesBucketRow *bucket = lfirst(cell);
+
+		if (!bucket->rotation_paused)
+			add_bucket(todo, uuids, bucket);
+	}
+}
+
+static void
 read_todo(const SdesTrackedSet *set, Todo *todo)
 {
-	Datum *uuids = palloc(Max(set->n, 1) * sizeof(Datum));
+	List *buckets = sdes_store_buckets();
+	Datum *uuids = palloc(Max(list_length(buckets), 1) * sizeof(Datum));
 
 	memset(todo, 0, sizeof(*todo));
 	for (int i = 0; i < set->n; i++)
 	{
 		SdesBucketRow bucket;
-		pg_uuid_t *uuid;
 
 		if (!is_open(&set->keys[i]) ||
 		    !sdes_store_bucket_by_uuid(set->keys[i].row.binding.bucket, &bucket))
 			continue;
 		todo->since = Max(todo->since, set->keys[i].row.closed_at);
-		if (list_member_int(todo->hashes, bucket.hash))
-			continue;
-		uuid = palloc(sizeof(pg_uuid_t));
-		memcpy(uuid->data, bucket.uuid, SDES_UUID_SIZE);
-		uuids[todo->n++] = UUIDPGetDatum(uuid);
-		todo->hashes = lappend_int(todo->hashes, bucket.hash);
+		add_bucket(todo, uuids, &bucket);
 	}
+	add_search(&set->search, buckets, todo, uuids);
 	todo->uuids = PointerGetDatum(
 	    construct_array(uuids, todo->n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
@@ -208,19 +236,16 @@ work_on_relation(const SdesTask *task, SdesTrackedSet *set)
 		    psprintf(INT64_FORMAT " value(s) are not authentic", set->damaged));
 }
 
-/* What is left of keys when all relations are done. */
-typedef struct LastLook
-{
-	SdesTrackedSet *all; /* found anywhere, by key */
-} LastLook;
-
+/* What is left when all relations are done, of all places together. */
 static void
 take_place(const char *place, const char *object, const SdesTrackedSet *set, void *arg)
 {
-	LastLook *look = arg;
+	SdesTrackedSet *all = arg;
 
 	for (int i = 0; set != NULL && i < set->n; i++)
-		look->all->keys[i].found += set->keys[i].found;
+		all->keys[i].found += set->keys[i].found;
+	all->search.found += set != NULL ? set->search.found : 0;
+	all->search.due += set != NULL ? set->search.due : 0;
 }
 
 static void
@@ -237,42 +262,75 @@ restart_relations(void)
 	}
 }
 
-/* Whether a temporary table may hold values of that key's bucket. */
+/* Whether a temporary table may hold values of a bucket, or of any if that is NULL. */
 static bool
-in_temporary_table(const SdesTracked *key, const List *holders)
+in_temporary_table(const uint8 *uuid)
 {
-	SdesBucketRow bucket;
+	SdesBucketRow bucket = {0};
 	ListCell *cell;
 
-	if (!sdes_store_bucket_by_uuid(key->row.binding.bucket, &bucket))
+	if (uuid != NULL && !sdes_store_bucket_by_uuid(uuid, &bucket))
 		return false;
-	foreach (cell, holders)
+	foreach (cell, sdes_relations_list())
 	{
 		const SdesHolder *holder = lfirst(cell);
 
-		if (holder->temporary && (list_member_int(holder->buckets, bucket.hash) ||
-		                          list_member_int(holder->buckets, -1)))
+		if (holder->temporary &&
+		    (uuid == NULL || list_member_int(holder->buckets, bucket.hash) ||
+		     list_member_int(holder->buckets, -1)))
 			return true;
 	}
 	return false;
 }
 
+/* Why a key cannot be said to be empty yet; NULL when it can. */
 static const char *
-close_key(const SdesTracked *key, int64 found, const List *holders)
+still_waits(const SdesDekRow *row, const uint8 *bucket)
 {
-	const char *waits;
-
-	if (found > 0)
-		return "values that were copied meanwhile";
-	if (in_temporary_table(key, holders))
+	if (in_temporary_table(bucket))
 		return "a temporary table of another session that may hold values";
-	waits = sdes_horizon_transactions(&key->row);
-	if (waits != NULL)
-		return waits;
+	return sdes_horizon_transactions(row);
+}
+
+static void
+close_key(const SdesTracked *key)
+{
 	sdes_store_set_dek_emptied(key->row.binding.key_id, true);
 	if (key->row.state == SDES_KEY_DECRYPT_ONLY)
 		sdes_store_set_dek_state(key->row.binding.key_id, SDES_KEY_RETIRED, NULL);
-	return NULL;
+}
+
+/* All values have the tokens that they are to have. */
+static void
+close_search(const SdesTrackedSearch *search)
+{
+	if (search->leaving.wrapped_size > 0)
+	{
+		sdes_store_set_dek_emptied(search->leaving.binding.key_id, true);
+		sdes_store_set_dek_state(search->leaving.binding.key_id, SDES_KEY_RETIRED, NULL);
+	}
+	else
+		sdes_store_set_dek_emptied(search->incoming.binding.key_id, true);
+}
+
+static const SdesDekRow *
+moving_search_key(const SdesTrackedSearch *search)
+{
+	return search->leaving.wrapped_size > 0 ? &search->leaving : &search->incoming;
+}
+
+/* What any of the keys still waits for; NULL: nothing. */
+static const char *
+find_wait(const SdesTrackedSet *set)
+{
+	const char *waits = NULL;
+
+	for (int i = 0; i < set->n && waits == NULL; i++)
+		if (is_open(&set->keys[i]))
+			waits = still_waits(&set->keys[i].row, set->keys[i].row.binding.bucket);
+	if (waits == NULL && set->search.moves)
+		waits = still_waits(moving_search_key(&set->search), NULL);
+	return waits;
 }
 
 /*
@@ -282,33 +340,35 @@ close_key(const SdesTracked *key, int64 found, const List *holders)
 static SdesRotationNext
 look_last(SdesTrackedSet *set, const Todo *todo)
 {
-	LastLook look = {sdes_tracked_read()};
-	List *holders = sdes_relations_list();
-	const char *waits = NULL;
-	bool found = false;
+	const char *waits = find_wait(set);
+	SdesTrackedSet *all = sdes_tracked_read();
+	bool found;
 
-	for (int i = 0; i < set->n && waits == NULL; i++)
-		if (is_open(&set->keys[i]))
-			waits = sdes_horizon_transactions(&set->keys[i].row);
-	if (waits == NULL)
+	if (waits != NULL)
 	{
-		sdes_inventory_count(set, take_place, &look);
-		for (int i = 0; i < set->n; i++)
-		{
-			const char *why = NULL;
-
-			if (is_open(&set->keys[i]))
-				why = close_key(&set->keys[i], look.all->keys[i].found, holders);
-			waits = why != NULL ? why : waits;
-			found |= why != NULL && look.all->keys[i].found > 0;
-		}
+		sdes_progress_wait(todo->uuids, waits);
+		return SDES_ROTATION_WAIT;
 	}
+	sdes_inventory_count(set, take_place, all);
+	found = all->search.due > 0;
+	for (int i = 0; i < set->n; i++)
+	{
+		if (is_open(&set->keys[i]) && all->keys[i].found == 0)
+			close_key(&set->keys[i]);
+		found |= is_open(&set->keys[i]) && all->keys[i].found > 0;
+	}
+	if (set->search.moves && all->search.found == 0)
+		close_search(&set->search);
+	/* They were copied from elsewhere meanwhile. */
 	if (found)
 		restart_relations();
+	waits = all->search.found > all->search.due
+	            ? "values of a bucket whose rotation is paused or cancelled"
+	            : NULL;
 	sdes_progress_wait(todo->uuids, waits);
-	return found           ? SDES_ROTATION_MORE
-	       : waits != NULL ? SDES_ROTATION_WAIT
-	                       : SDES_ROTATION_IDLE;
+	if (found)
+		return SDES_ROTATION_MORE;
+	return waits != NULL ? SDES_ROTATION_WAIT : SDES_ROTATION_IDLE;
 }
 
 /* True when there is nothing left to do in the catalogs. */

@@ -20,6 +20,7 @@
 #include "policy/policy.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
+#include "utils/inval.h"
 
 /* One side of a comparison, with its token. */
 typedef struct Operand
@@ -60,10 +61,21 @@ forget_texts(XactEvent event, void *arg)
 	any_kept = false;
 }
 
+/* Tokens made before the search key was succeeded would not compare. */
+static Oid dek_table = InvalidOid;
+
+static void
+forget_texts_of_old_keys(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == dek_table)
+		forget_texts(XACT_EVENT_COMMIT, NULL);
+}
+
 void
 sdes_compare_init(void)
 {
 	RegisterXactCallback(forget_texts, NULL);
+	CacheRegisterRelcacheCallback(forget_texts_of_old_keys, (Datum) 0);
 }
 
 static SdesToken
@@ -84,6 +96,8 @@ token_of_plain(SdesPlain plain, const SdesType *type, SdesTokenKind kind)
 	memcpy(entry->text, plain.data, plain.size);
 	entry->type = type;
 	any_kept = true;
+	if (!OidIsValid(dek_table) && !sdes_must_not_wait())
+		dek_table = sdes_table_oid(SDES_TABLE_DEK);
 	return entry->token;
 }
 
@@ -188,12 +202,33 @@ compare_tokens(const SdesToken *left, const SdesToken *right)
 #define HEAD_SIZE                                                                          \
 	(SDES_ENVELOPE_HEADER_SIZE + SDES_ENVELOPE_MAX_TOKENS * SDES_ENVELOPE_TOKEN_FIELD)
 
+static void
+read_token(const uint8 *bytes, SdesToken *token)
+{
+	token->search_key = (uint16) (bytes[0] << 8 | bytes[1]);
+	memcpy(token->token, bytes + 2, SDES_TOKEN_SIZE);
+}
+
+/* Of two tokens, that of the search key in use counts; see sdes_value_probe(). */
+static void
+choose_token(const uint8 *bytes, SdesToken *token)
+{
+	SdesToken second;
+
+	read_token(bytes, token);
+	read_token(bytes + SDES_ENVELOPE_TOKEN_FIELD, &second);
+	if (second.search_key == sdes_keyring_search_keys().current)
+		*token = second;
+}
+
 /* The token in a value's header; false when that takes a closer look. */
 static bool
 peek(Datum argument, SdesTokenKind kind, SdesToken *token)
 {
 	struct varlena *value = (struct varlena *) DatumGetPointer(argument);
 	struct varlena *head = NULL;
+	uint8 one = kind == SDES_TOKEN_LOWER ? SDES_ENVELOPE_CI : SDES_ENVELOPE_TOKEN;
+	uint8 two = kind == SDES_TOKEN_LOWER ? SDES_ENVELOPE_CI2 : SDES_ENVELOPE_TOKEN2;
 	const uint8 *bytes;
 	size_t at = SDES_ENVELOPE_HEADER_SIZE;
 	bool found;
@@ -208,13 +243,13 @@ peek(Datum argument, SdesTokenKind kind, SdesToken *token)
 	    VARSIZE_ANY_EXHDR(value) >= at + SDES_ENVELOPE_TOKEN_FIELD &&
 	    bytes[0] == SDES_ENVELOPE_MARKER &&
 	    (bytes[1] == SDES_SUITE_AES_256_GCM || bytes[1] == SDES_SUITE_AES_256_GCM_HSM) &&
-	    (bytes[2] & (kind == SDES_TOKEN_LOWER ? SDES_ENVELOPE_CI : SDES_ENVELOPE_TOKEN)) !=
-	        0;
-	if (found)
-	{
-		token->search_key = (uint16) (bytes[at] << 8 | bytes[at + 1]);
-		memcpy(token->token, bytes + at + 2, SDES_TOKEN_SIZE);
-	}
+	    (bytes[2] & one) != 0;
+	if (found && (bytes[2] & two) != 0)
+		found = VARSIZE_ANY_EXHDR(value) >= at + 2 * SDES_ENVELOPE_TOKEN_FIELD;
+	if (found && (bytes[2] & two) != 0)
+		choose_token(bytes + at, token);
+	else if (found)
+		read_token(bytes + at, token);
 	if (head != NULL)
 		pfree(head);
 	return found;

@@ -46,10 +46,9 @@ static const char *const mode_names[] = {
 };
 
 static const char *const state_names[] = {
-    [SDES_KEY_ACTIVE] = "active",
-    [SDES_KEY_DECRYPT_ONLY] = "decrypt-only",
-    [SDES_KEY_RETIRED] = "retired",
-    [SDES_KEY_DESTROYED] = "destroyed",
+    [SDES_KEY_ACTIVE] = "active",     [SDES_KEY_DECRYPT_ONLY] = "decrypt-only",
+    [SDES_KEY_RETIRED] = "retired",   [SDES_KEY_DESTROYED] = "destroyed",
+    [SDES_KEY_INCOMING] = "incoming",
 };
 
 static const char *const kek_state_names[] = {

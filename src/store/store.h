@@ -54,7 +54,8 @@ typedef enum SdesKeyState
 	SDES_KEY_ACTIVE,       /* seals and opens */
 	SDES_KEY_DECRYPT_ONLY, /* opens only */
 	SDES_KEY_RETIRED,      /* opens for re-encryption only */
-	SDES_KEY_DESTROYED     /* its blob is gone */
+	SDES_KEY_DESTROYED,    /* its blob is gone */
+	SDES_KEY_INCOMING      /* a search key whose tokens are being added to values */
 } SdesKeyState;
 
 typedef enum SdesKekState

@@ -267,6 +267,8 @@ date_column(SdesKeyState state)
 			return SDES_DEK_RETIRED_AT;
 		case SDES_KEY_DESTROYED:
 			return SDES_DEK_DESTROYED_AT;
+		case SDES_KEY_ACTIVE:
+			return 0; /* an incoming search key's turn has come */
 		default:
 			elog(ERROR, "a key does not become active again");
 	}
@@ -309,7 +311,8 @@ sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state, const char *re
 	Change change = {0};
 
 	set(&change, SDES_DEK_STATE, CStringGetTextDatum(sdes_state_name(state)));
-	set(&change, date_column(state), now_datum());
+	if (date_column(state) != 0)
+		set(&change, date_column(state), now_datum());
 	if (reason != NULL)
 		set(&change, SDES_DEK_REASON, CStringGetTextDatum(reason));
 	if (state == SDES_KEY_DESTROYED)

@@ -62,6 +62,10 @@ extern void sdes_value_wipe(text *plain);
 extern void sdes_value_add_tokens(SdesBytes utf8, const SdesType *type, int32 typmod,
                                   SdesSealSpec *spec);
 
+/* The same for a value that is sealed anew: what it carries stays if it can. */
+extern void sdes_value_renew_tokens(const SdesEnvelope *envelope, SdesBytes utf8,
+                                    const SdesType *type, SdesSealSpec *spec);
+
 /*
  * The lower-cased form of a text in UTF-8, palloc'd; *size is its length. Bytes that
  * are not UTF-8 stay as they are.

@@ -49,27 +49,23 @@ open_run(Renewal *renewal, int first, int count, SdesKeyOwner *owner)
 	sdes_cipher_open(key, &renewal->openings[first], count);
 }
 
-/* What is opened becomes what is to be sealed; the tokens stay. */
+/* What is opened becomes what is to be sealed. */
 static void
 prepare_sealing(const SdesEnvelope *envelope, const SdesOpening *opening,
-                const SdesKey *key, SdesSealing *out)
+                const SdesType *type, SdesSealing *out)
 {
 	memset(out, 0, sizeof(*out));
-	memcpy(out->spec.key_id, key->key_id, SDES_KEY_ID_SIZE);
 	out->spec.context = opening->context;
 	out->spec.bytes = (envelope->flags & SDES_ENVELOPE_BYTES) != 0;
-	out->spec.ntokens = envelope->ntokens;
-	memcpy(out->spec.tokens, envelope->tokens, sizeof(out->spec.tokens));
-	out->spec.nci = envelope->nci;
-	memcpy(out->spec.ci, envelope->ci, sizeof(out->spec.ci));
 	out->plaintext =
 	    sdes_bytes(VARDATA(opening->plain), VARSIZE(opening->plain) - VARHDRSZ);
+	sdes_value_renew_tokens(envelope, out->plaintext, type, &out->spec);
 }
 
 static void
 seal_run(Renewal *renewal, int first, int count, const SdesKeyOwner *owner)
 {
-	const SdesKey *key = sdes_keyring_active(owner->bucket, owner->purpose);
+	const SdesKey *key;
 	int n = 0;
 
 	for (int i = first; i < first + count; i++)
@@ -77,10 +73,14 @@ seal_run(Renewal *renewal, int first, int count, const SdesKeyOwner *owner)
 		renewal->items[i]->status = renewal->openings[i].status;
 		if (renewal->openings[i].status != SDES_OK)
 			continue;
-		prepare_sealing(&renewal->envelopes[i], &renewal->openings[i], key,
-		                &renewal->sealings[n]);
+		prepare_sealing(&renewal->envelopes[i], &renewal->openings[i],
+		                renewal->items[i]->type, &renewal->sealings[n]);
 		renewal->places[n++] = i;
 	}
+	/* Only now: the search keys' fetch may move it. */
+	key = sdes_keyring_active(owner->bucket, owner->purpose);
+	for (int i = 0; i < n; i++)
+		memcpy(renewal->sealings[i].spec.key_id, key->key_id, SDES_KEY_ID_SIZE);
 	sdes_cipher_seal(key, renewal->sealings, n);
 	for (int i = 0; i < n; i++)
 		renewal->items[renewal->places[i]]->renewed = renewal->sealings[i].value;

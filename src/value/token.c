@@ -69,12 +69,10 @@ lower_token(const SdesKey *key, SdesBytes utf8, const SdesType *type)
 	return token;
 }
 
+/* Nothing is derived from the text before key is at hand: a fetch can fail. */
 static SdesToken
-token_of(SdesBytes utf8, const SdesType *type, SdesTokenKind kind)
+token_under(const SdesKey *key, SdesBytes utf8, const SdesType *type, SdesTokenKind kind)
 {
-	/* Before anything is derived from the text: a fetch can fail or be cancelled. */
-	const SdesKey *key = sdes_keyring_search();
-
 	switch (kind)
 	{
 		case SDES_TOKEN_LOWER:
@@ -86,14 +84,72 @@ token_of(SdesBytes utf8, const SdesType *type, SdesTokenKind kind)
 	}
 }
 
+static SdesToken
+token_of(SdesBytes utf8, const SdesType *type, SdesTokenKind kind)
+{
+	return token_under(sdes_keyring_search(), utf8, type, kind);
+}
+
+/*
+ * The tokens that a new value carries, of one kind: that of the search key, and while
+ * another is to succeed it, that key's.
+ */
+static int
+tokens_of(SdesBytes utf8, const SdesType *type, SdesTokenKind kind, SdesToken out[2])
+{
+	const SdesKey *next;
+
+	out[0] = token_of(utf8, type, kind);
+	next = sdes_keyring_search_next();
+	if (next == NULL)
+		return 1;
+	out[1] = token_under(next, utf8, type, kind);
+	return 2;
+}
+
 void
 sdes_value_add_tokens(SdesBytes utf8, const SdesType *type, int32 typmod,
                       SdesSealSpec *spec)
 {
 	if (typmod & SDES_SEARCHABLE)
-		spec->tokens[spec->ntokens++] = token_of(utf8, type, SDES_TOKEN_EXACT);
+		spec->ntokens = tokens_of(utf8, type, SDES_TOKEN_EXACT, spec->tokens);
 	if (typmod & SDES_SEARCHABLE_CI)
-		spec->ci[spec->nci++] = token_of(utf8, type, SDES_TOKEN_LOWER);
+		spec->nci = tokens_of(utf8, type, SDES_TOKEN_LOWER, spec->ci);
+}
+
+static bool
+tokens_are(const SdesToken *tokens, int n, const SdesSearchKeys *keys)
+{
+	if (n == 0)
+		return true;
+	return tokens[0].search_key == keys->current && n == (keys->next != 0 ? 2 : 1) &&
+	       (n == 1 || tokens[1].search_key == keys->next);
+}
+
+bool
+sdes_value_tokens_current(SdesBytes start, const SdesSearchKeys *keys)
+{
+	SdesEnvelope envelope;
+
+	return sdes_envelope_parse_header(start, &envelope) != SDES_OK ||
+	       (tokens_are(envelope.tokens, envelope.ntokens, keys) &&
+	        tokens_are(envelope.ci, envelope.nci, keys));
+}
+
+void
+sdes_value_renew_tokens(const SdesEnvelope *envelope, SdesBytes utf8, const SdesType *type,
+                        SdesSealSpec *spec)
+{
+	SdesSearchKeys keys = sdes_keyring_search_keys();
+
+	spec->ntokens = envelope->ntokens;
+	memcpy(spec->tokens, envelope->tokens, sizeof(spec->tokens));
+	spec->nci = envelope->nci;
+	memcpy(spec->ci, envelope->ci, sizeof(spec->ci));
+	if (!tokens_are(spec->tokens, spec->ntokens, &keys))
+		spec->ntokens = tokens_of(utf8, type, SDES_TOKEN_EXACT, spec->tokens);
+	if (!tokens_are(spec->ci, spec->nci, &keys))
+		spec->nci = tokens_of(utf8, type, SDES_TOKEN_LOWER, spec->ci);
 }
 
 SdesToken
@@ -110,15 +166,23 @@ sdes_token_of_text(SdesPlain plain, const SdesType *type, SdesTokenKind kind)
 	return token;
 }
 
-/* The token that a value carries; false if it has none of that kind. */
+/*
+ * The token that a value carries; false if it has none of that kind. Of two, that of the
+ * search key in use counts: all values of a table have it, whether they were sealed
+ * before or after the other was made.
+ */
 static bool
 own_token(const SdesEnvelope *envelope, SdesTokenKind kind, SdesToken *token)
 {
 	bool lower = kind == SDES_TOKEN_LOWER;
+	const SdesToken *tokens = lower ? envelope->ci : envelope->tokens;
+	int n = lower ? envelope->nci : envelope->ntokens;
 
-	if ((lower ? envelope->nci : envelope->ntokens) == 0)
+	if (n == 0)
 		return false;
-	*token = lower ? envelope->ci[0] : envelope->tokens[0];
+	*token = tokens[0];
+	if (n == 2 && tokens[1].search_key == sdes_keyring_search_keys().current)
+		*token = tokens[1];
 	return true;
 }
 

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "envelope/envelope.h"
+#include "keyring/keyring.h"
 #include "sdes_compat.h"
 #include "store/store.h"
 
@@ -155,14 +156,22 @@ extern SdesBytes sdes_value_envelope(struct varlena *value);
 
 /* ---- re-encryption (the room rotation/ builds on it) ---- */
 
-/* Bytes at the beginning of a value that tell its key. */
+/* Bytes at the beginning of a value that tell its key, and all tokens. */
 #define SDES_KEY_ID_PREFIX 11
+#define SDES_TOKENS_PREFIX                                                                 \
+	(SDES_ENVELOPE_HEADER_SIZE + SDES_ENVELOPE_MAX_TOKENS * SDES_ENVELOPE_TOKEN_FIELD)
 
 /*
  * The key that a value is under, by its first SDES_KEY_ID_PREFIX bytes or more; false
  * for what is not an envelope. No proof that the rest of it is one.
  */
 extern bool sdes_value_key_id(SdesBytes start, uint8 *key_id);
+
+/*
+ * Whether a value carries no tokens, or just those that a new one would get; true also
+ * for what is no envelope. Its first SDES_TOKENS_PREFIX bytes, or all, are enough.
+ */
+extern bool sdes_value_tokens_current(SdesBytes start, const SdesSearchKeys *keys);
 
 typedef struct SdesRenewing
 {
@@ -173,8 +182,8 @@ typedef struct SdesRenewing
 } SdesRenewing;
 
 /*
- * Seals what each value holds anew, under the active key of its bucket, with the
- * tokens that it carries. Asks nobody who the user is: nothing of it is shown. An
+ * Seals what each value holds anew, under the active key of its bucket, with tokens of
+ * the search keys in use where it carries any. Asks nobody who the user is: nothing of it is shown. An
  * error when a key cannot be had.
  */
 extern void sdes_value_renew(SdesRenewing *items, int n);
