@@ -31,10 +31,15 @@
 #include "sdes_guc.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
+#include "utils/resowner.h"
+
+#define TRY_TO_LOCK "500ms"
+#define TRIES       60
 
 SDES_SQL_FUNCTION(sdes_rotate_search_key);
 SDES_SQL_FUNCTION(sdes_switch_search_key);
@@ -144,24 +149,76 @@ active_search_key(void)
 	elog(ERROR, "there is no active search key");
 }
 
-/*
- * All tables with values, as long as the transaction lasts; and before these, as queries
- * do, those that are partitioned by them: they know the bounds in their order.
- */
-static List *
-lock_tables(const List *partitioned)
+static void
+lock_all(const List *partitioned, const List *holders)
 {
-	List *holders = sdes_relations_list();
 	ListCell *cell;
 
 	foreach (cell, partitioned)
-	{
 		LockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
-		CacheInvalidateRelcacheByRelid(lfirst_oid(cell));
-	}
 	foreach (cell, holders)
 		LockRelationOid(((SdesHolder *) lfirst(cell))->relid, AccessExclusiveLock);
-	return holders;
+}
+
+/* One try, in a subtransaction; false when others kept a table for too long. */
+static bool
+try_to_lock_all(const List *partitioned, const List *holders)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool locked = false;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		lock_all(partitioned, holders);
+		ReleaseCurrentSubTransaction();
+		locked = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			ReThrowError(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return locked;
+}
+
+/*
+ * Locks all tables with values, as long as the transaction lasts; and before these, as
+ * queries do, those that are partitioned by values, which know the bounds in their order.
+ * Each try is shorter than deadlock_timeout: in a deadlock with a client it is never the
+ * client that gets the error.
+ */
+static void
+lock_tables(const List *partitioned, const List *holders)
+{
+	int level = NewGUCNestLevel();
+	bool locked = false;
+	ListCell *cell;
+
+	(void) set_config_option("lock_timeout", TRY_TO_LOCK, PGC_USERSET, PGC_S_SESSION,
+	                         GUC_ACTION_SAVE, true, 0, false);
+	for (int i = 0; i < TRIES && !locked; i++)
+		locked = try_to_lock_all(partitioned, holders);
+	AtEOXact_GUC(false, level);
+	if (!locked)
+		ereport(ERROR,
+		        (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+		         errmsg("tables with encrypted columns could not all be locked"),
+		         errdetail("Others kept one of them locked in each of %d tries.", TRIES),
+		         errhint("Try again when no long transaction uses them.")));
+	foreach (cell, partitioned)
+		CacheInvalidateRelcacheByRelid(lfirst_oid(cell));
 }
 
 /*
@@ -226,7 +283,8 @@ sdes_switch_search_key(PG_FUNCTION_ARGS)
 		             : errmsg("some values have no token of the new search key yet"),
 		         errhint("sdes.rotate_search_key() makes one; sdes.rotation_progress shows "
 		                 "how far values have got their tokens.")));
-	holders = lock_tables(partitioned_tables());
+	holders = sdes_relations_list();
+	lock_tables(partitioned_tables(), holders);
 	foreach (cell, holders)
 		if (((SdesHolder *) lfirst(cell))->temporary)
 			ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),

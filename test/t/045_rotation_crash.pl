@@ -109,6 +109,40 @@ for my $kill (1 .. $AGENT_KILLS)
 is(stop_load($load), '', 'no client met an error');
 intact_ok($node, 'agents killed: nothing is lost');
 
+# ---- the search key, with a kill in each of its phases ----
+
+sub search_key_settled
+{
+    return wait_for(sub {
+        my ($status, $out) = $node->psql('ledger',
+            q{SELECT count(*) FROM sdes.keys WHERE purpose = 'search' AND state IN ('incoming', 'decrypt-only') AND emptied_at IS NULL});
+        return $status == 0 && $out eq '0';
+    }, 60);
+}
+
+for my $n (1 .. soak(1, 10))
+{
+    $load = start_load($node);
+    cmp_ok($node->safe_psql('ledger', 'SELECT sdes.rotate_search_key()'), '>', 0, "search key $n: a new one");
+    sleep(rand() * 0.5);
+    crash_server($node, all => 1);
+    stop_load($load);
+    $node->start;
+    $load = start_load($node);
+    ok(search_key_settled(), "search key $n: after a kill, all values get its token");
+    $node->safe_psql('ledger', 'SELECT sdes.switch_search_key()');
+    is(wrong_rows($node), '0', "search key $n: the switch under load");
+    sleep(rand() * 0.5);
+    is(stop_load($load), '', "search key $n: no client met an error");
+    $load = start_load($node);
+    crash_server($node, all => 1);
+    stop_load($load);
+    $node->start;
+    intact_ok($node, "search key $n: after another kill, nothing is lost");
+    ok(search_key_settled(), "search key $n: values lose the old tokens");
+    intact_ok($node, "search key $n: indexes agree with tables");
+}
+
 # ---- a standby is promoted in the middle ----
 
 for my $n (1 .. $PROMOTIONS)
