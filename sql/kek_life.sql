@@ -109,6 +109,13 @@ UPDATE sdes.kek SET state = 'destroying' WHERE encode(id, 'hex') = (SELECT id FR
 SELECT destroyed, detail FROM sdes.destroy_keks();
 ROLLBACK;
 
+-- One token has no other to take over from.
+SELECT * FROM sdes.sync_tokens();
+SELECT count(*) FROM sdes.dek_copy;
+SET ROLE regress_writer;
+SELECT * FROM sdes.sync_tokens();
+RESET ROLE;
+
 -- What is refused.
 SELECT sdes.rewrap_bucket('life_hsm');
 SELECT sdes.rewrap_bucket('no_such');
