@@ -200,13 +200,140 @@ COMMENT ON COLUMN sdes.access.granted_at IS 'when it was granted';
 COMMENT ON COLUMN sdes.access.granted_by IS 'the role that granted it';
 COMMENT ON COLUMN sdes.access.forced IS 'granted with force, although card numbers could be guessed with it';
 
-GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.dek_copy, sdes.access TO PUBLIC;
+-- Its rows are changed in place, whatever becomes of the transaction; messages comes
+-- first so that C finds it. No cache hangs on them, so they have no trigger.
+CREATE TABLE sdes.usage (
+    messages bigint NOT NULL CONSTRAINT usage_messages_check
+        CHECK (messages OPERATOR(pg_catalog.>=) 0),
+    key_id bytea NOT NULL CONSTRAINT usage_pkey PRIMARY KEY
+        CONSTRAINT usage_key_id_check CHECK (pg_catalog.octet_length(key_id) OPERATOR(pg_catalog.=) 8)
+);
+COMMENT ON TABLE sdes.usage IS 'how many values data encryption keys may have sealed';
+COMMENT ON COLUMN sdes.usage.messages IS 'reserved in blocks, before they are sealed: an upper bound';
+COMMENT ON COLUMN sdes.usage.key_id IS 'the key''s id in sdes.dek';
+
+-- How far re-encryption has come. Nothing here is needed to go on: what is left to do
+-- follows from the states of keys. So dumps leave it out.
+CREATE TABLE sdes.rotation (
+    relation oid NOT NULL CONSTRAINT rotation_pkey PRIMARY KEY,
+    buckets uuid[] NOT NULL,
+    phase text NOT NULL,
+    pass integer NOT NULL,
+    pass_started_at timestamptz NOT NULL,
+    started_at timestamptz NOT NULL,
+    next_block bigint NOT NULL,
+    blocks bigint NOT NULL,
+    found bigint NOT NULL,
+    skipped bigint NOT NULL,
+    rows_done bigint NOT NULL,
+    bytes_done bigint NOT NULL,
+    retries integer NOT NULL,
+    retry_at timestamptz NOT NULL,
+    error text,
+    updated_at timestamptz NOT NULL
+);
+COMMENT ON TABLE sdes.rotation IS 'how far re-encryption has come; see sdes.rotation_progress';
+COMMENT ON COLUMN sdes.rotation.relation IS 'the table, 0 for what concerns the whole database';
+COMMENT ON COLUMN sdes.rotation.buckets IS 'the buckets that its columns name';
+COMMENT ON COLUMN sdes.rotation.phase IS 'pending, re-encrypting, checking or done; of the whole database what it waits for';
+COMMENT ON COLUMN sdes.rotation.pass IS 'passes through the table, the one under way included, until one finds nothing to do';
+COMMENT ON COLUMN sdes.rotation.pass_started_at IS 'when the pass began: it sees to all keys that were succeeded before';
+COMMENT ON COLUMN sdes.rotation.started_at IS 'when the first pass began';
+COMMENT ON COLUMN sdes.rotation.next_block IS 'where the next batch begins, -1 between passes';
+COMMENT ON COLUMN sdes.rotation.blocks IS 'blocks that the table had at the last batch';
+COMMENT ON COLUMN sdes.rotation.found IS 'values under keys that are due, found in this pass';
+COMMENT ON COLUMN sdes.rotation.skipped IS 'rows left to the next pass since somebody had locked or changed them';
+COMMENT ON COLUMN sdes.rotation.rows_done IS 'rows re-encrypted since the first pass began';
+COMMENT ON COLUMN sdes.rotation.bytes_done IS 'bytes of those rows';
+COMMENT ON COLUMN sdes.rotation.retries IS 'tries in a row that failed or got no further';
+COMMENT ON COLUMN sdes.rotation.retry_at IS 'not before this time';
+COMMENT ON COLUMN sdes.rotation.error IS 'why the last try failed';
+COMMENT ON COLUMN sdes.rotation.updated_at IS 'time of the last batch';
+
+-- Exchange with other sites, and backups of keys: docs/exchange.md.
+
+CREATE TABLE sdes.site (
+    fingerprint bytea NOT NULL CONSTRAINT site_pkey PRIMARY KEY
+        CONSTRAINT site_fingerprint_check CHECK (pg_catalog.octet_length(fingerprint) OPERATOR(pg_catalog.=) 32),
+    name text COLLATE "C" NOT NULL CONSTRAINT site_name_key UNIQUE,
+    certificate text NOT NULL,
+    own boolean NOT NULL,
+    signing_key bytea NOT NULL,
+    encryption_key bytea NOT NULL,
+    added_at timestamptz NOT NULL,
+    added_by text NOT NULL
+);
+COMMENT ON TABLE sdes.site IS 'this site and those it trusts: where keys may go, and come from';
+COMMENT ON COLUMN sdes.site.fingerprint IS 'SHA-256 of the certificate, which an officer compared';
+COMMENT ON COLUMN sdes.site.name IS 'common name of the certificate';
+COMMENT ON COLUMN sdes.site.certificate IS 'of the key that signs and of the one to encrypt to, in PEM';
+COMMENT ON COLUMN sdes.site.own IS 'true for this site';
+COMMENT ON COLUMN sdes.site.signing_key IS 'CKA_ID of this site''s key in the token; empty for others';
+COMMENT ON COLUMN sdes.site.encryption_key IS 'the same of the key to which others encrypt';
+COMMENT ON COLUMN sdes.site.added_at IS 'since when it is trusted';
+COMMENT ON COLUMN sdes.site.added_by IS 'the role that added it';
+
+CREATE TABLE sdes.exported (
+    parcel uuid NOT NULL,
+    bucket uuid NOT NULL,
+    recipient text NOT NULL,
+    kind text COLLATE "C" NOT NULL CONSTRAINT exported_kind_check
+        CHECK (kind OPERATOR(pg_catalog.=) ANY ('{export,backup}'::text[])),
+    key_ids bytea[] NOT NULL,
+    exported_at timestamptz NOT NULL,
+    exported_by text NOT NULL,
+    CONSTRAINT exported_pkey PRIMARY KEY (parcel, bucket, recipient)
+);
+COMMENT ON TABLE sdes.exported IS 'copies of keys outside this database, which destroying keys here does not reach';
+COMMENT ON COLUMN sdes.exported.parcel IS 'id of the parcel';
+COMMENT ON COLUMN sdes.exported.bucket IS 'the bucket whose keys it holds';
+COMMENT ON COLUMN sdes.exported.recipient IS 'the site, or the officer who has a share of a backup';
+COMMENT ON COLUMN sdes.exported.kind IS 'export or backup';
+COMMENT ON COLUMN sdes.exported.key_ids IS 'the keys';
+COMMENT ON COLUMN sdes.exported.exported_at IS 'when it was made';
+COMMENT ON COLUMN sdes.exported.exported_by IS 'the role that made it';
+
+CREATE TABLE sdes.imported (
+    parcel uuid NOT NULL CONSTRAINT imported_pkey PRIMARY KEY,
+    sender text NOT NULL,
+    fingerprint bytea NOT NULL,
+    imported_at timestamptz NOT NULL,
+    imported_by text NOT NULL
+);
+COMMENT ON TABLE sdes.imported IS 'parcels of keys that were imported, each of them once';
+COMMENT ON COLUMN sdes.imported.parcel IS 'id of the parcel';
+COMMENT ON COLUMN sdes.imported.sender IS 'the site that sent it';
+COMMENT ON COLUMN sdes.imported.fingerprint IS 'of that site''s certificate';
+COMMENT ON COLUMN sdes.imported.imported_at IS 'when it was imported';
+COMMENT ON COLUMN sdes.imported.imported_by IS 'the role that imported it';
+
+CREATE TABLE sdes.instance (
+    id uuid NOT NULL CONSTRAINT instance_pkey PRIMARY KEY,
+    system_id bigint NOT NULL,
+    database oid NOT NULL,
+    adopted_at timestamptz NOT NULL,
+    adopted_by text NOT NULL
+);
+COMMENT ON TABLE sdes.instance IS 'the database that owns the keys: a copy of it finds another one here';
+COMMENT ON COLUMN sdes.instance.id IS 'random, another one with each owner';
+COMMENT ON COLUMN sdes.instance.system_id IS 'system identifier of its cluster';
+COMMENT ON COLUMN sdes.instance.database IS 'its OID there';
+COMMENT ON COLUMN sdes.instance.adopted_at IS 'since when it owns them';
+COMMENT ON COLUMN sdes.instance.adopted_by IS 'the role that said so';
+
+GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.dek_copy, sdes.usage, sdes.access, sdes.rotation TO PUBLIC;
+GRANT SELECT ON sdes.site, sdes.exported, sdes.imported, sdes.instance TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('sdes.bucket', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.kek', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.dek', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.usage', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.dek_copy', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.access', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.site', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.exported', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.imported', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.instance', '');
 
 -- Rows that a restore, a replica or a superuser changes must be noticed by
 -- every backend's cache, as those are that the functions below change.
@@ -664,6 +791,57 @@ COMMENT ON FUNCTION sdes.create_bucket(text, text, text, interval) IS
 REVOKE EXECUTE ON FUNCTION sdes.create_bucket(text, text, text, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.create_bucket(text, text, text, interval) TO sdes_admin;
 
+CREATE FUNCTION sdes.rotate_bucket(name text) RETURNS integer
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_rotate_bucket';
+COMMENT ON FUNCTION sdes.rotate_bucket(text) IS
+    'makes a new version of a bucket''s data encryption key and returns its number; values under older versions are re-encrypted in the background';
+REVOKE EXECUTE ON FUNCTION sdes.rotate_bucket(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.rotate_bucket(text) TO sdes_admin;
+
+CREATE FUNCTION sdes.set_rotation_period(bucket text, period interval) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_set_rotation_period';
+COMMENT ON FUNCTION sdes.set_rotation_period(text, interval) IS
+    'sets the cryptoperiod of a bucket''s data encryption keys';
+REVOKE EXECUTE ON FUNCTION sdes.set_rotation_period(text, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.set_rotation_period(text, interval) TO sdes_admin;
+
+CREATE FUNCTION sdes.pause_rotation(bucket text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_pause_rotation';
+COMMENT ON FUNCTION sdes.pause_rotation(text) IS
+    'stops re-encryption of a bucket''s values, and rotation by schedule, until sdes.resume_rotation()';
+REVOKE EXECUTE ON FUNCTION sdes.pause_rotation(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.pause_rotation(text) TO sdes_admin;
+
+CREATE FUNCTION sdes.resume_rotation(bucket text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_resume_rotation';
+COMMENT ON FUNCTION sdes.resume_rotation(text) IS
+    'goes on with what was paused or cancelled, and looks again where nothing was left';
+REVOKE EXECUTE ON FUNCTION sdes.resume_rotation(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.resume_rotation(text) TO sdes_admin;
+
+CREATE FUNCTION sdes.cancel_rotation(bucket text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_cancel_rotation';
+COMMENT ON FUNCTION sdes.cancel_rotation(text) IS
+    'leaves values that are not re-encrypted yet under their keys; the newest key stays in use';
+REVOKE EXECUTE ON FUNCTION sdes.cancel_rotation(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.cancel_rotation(text) TO sdes_admin;
+
+CREATE FUNCTION sdes.inventory(bucket text, OUT version integer, OUT state text, OUT place text, OUT object text,
+                               OUT "values" bigint)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 AS 'MODULE_PATHNAME', 'sdes_inventory';
+COMMENT ON FUNCTION sdes.inventory(text) IS
+    'counts the values of a bucket by version of its key and by place: reads every table with encrypted columns';
+REVOKE EXECUTE ON FUNCTION sdes.inventory(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.inventory(text) TO sdes_admin, sdes_auditor;
+
+CREATE FUNCTION sdes.destroy_key(bucket text, version integer) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_destroy_key';
+COMMENT ON FUNCTION sdes.destroy_key(text, integer) IS
+    'takes the wrapped key of a version out of this database, once nothing is left under it';
+REVOKE EXECUTE ON FUNCTION sdes.destroy_key(text, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.destroy_key(text, integer) TO sdes_admin;
+
 CREATE FUNCTION sdes.grant_access(bucket text, role text, privileges text[], force boolean DEFAULT false)
     RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_grant_access';
@@ -728,12 +906,85 @@ COMMENT ON FUNCTION sdes.retry_pin() IS
 REVOKE EXECUTE ON FUNCTION sdes.retry_pin() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.retry_pin() TO sdes_admin;
 
+CREATE FUNCTION sdes.revoke_key(bucket text, version integer, reason text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_revoke_key';
+COMMENT ON FUNCTION sdes.revoke_key(text, integer, text) IS
+    'has no client open values under a key version any more, from the commit on; they are readable again once they are re-encrypted';
+REVOKE EXECUTE ON FUNCTION sdes.revoke_key(text, integer, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.revoke_key(text, integer, text) TO sdes_admin;
+
 CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, OUT hint text)
     RETURNS SETOF record
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 14 AS 'MODULE_PATHNAME', 'sdes_health';
 COMMENT ON FUNCTION sdes.health() IS 'checks everything encryption depends on, and says what to do';
 REVOKE EXECUTE ON FUNCTION sdes.health() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.health() TO sdes_admin, sdes_officer, sdes_auditor, pg_monitor;
+
+-- Exchange with other sites, and backups of keys: docs/exchange.md.
+
+CREATE FUNCTION sdes.site_certificate() RETURNS text
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_site_certificate';
+COMMENT ON FUNCTION sdes.site_certificate() IS
+    'the certificate of this site, whose keys in the HSM are made at the first call';
+REVOKE EXECUTE ON FUNCTION sdes.site_certificate() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.site_certificate() TO sdes_admin;
+
+CREATE FUNCTION sdes.trust_site(certificate text, fingerprint text) RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_trust_site';
+COMMENT ON FUNCTION sdes.trust_site(text, text) IS
+    'trusts a site, whose certificate''s fingerprint was compared by another way; returns its name';
+REVOKE EXECUTE ON FUNCTION sdes.trust_site(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.trust_site(text, text) TO sdes_officer;
+
+CREATE FUNCTION sdes.distrust_site(name text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_distrust_site';
+COMMENT ON FUNCTION sdes.distrust_site(text) IS 'ends trust in a site: no keys go there or come from it any more';
+REVOKE EXECUTE ON FUNCTION sdes.distrust_site(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.distrust_site(text) TO sdes_officer;
+
+CREATE FUNCTION sdes.export_keys(bucket text, recipient text) RETURNS bytea
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_export_keys';
+COMMENT ON FUNCTION sdes.export_keys(text, text) IS
+    'a parcel with the keys of a bucket, encrypted for a trusted site and signed by this one';
+REVOKE EXECUTE ON FUNCTION sdes.export_keys(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.export_keys(text, text) TO sdes_admin;
+
+CREATE FUNCTION sdes.import_keys(parcel bytea, kek text DEFAULT 'aes-256') RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_import_keys';
+COMMENT ON FUNCTION sdes.import_keys(bytea, text) IS
+    'takes in the keys that a trusted site exported for this one, under a key encryption key of this site; returns the name of their bucket';
+REVOKE EXECUTE ON FUNCTION sdes.import_keys(bytea, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.import_keys(bytea, text) TO sdes_admin;
+
+CREATE FUNCTION sdes.backup_keys(certificates text[], threshold integer) RETURNS bytea
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_backup_keys';
+COMMENT ON FUNCTION sdes.backup_keys(text[], integer) IS
+    'a sealed backup of all keys of this database, which as many officers as threshold says open together';
+REVOKE EXECUTE ON FUNCTION sdes.backup_keys(text[], integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.backup_keys(text[], integer) TO sdes_admin;
+
+CREATE FUNCTION sdes.backup_shares(backup bytea, OUT number integer, OUT officer text, OUT fingerprint text,
+                                   OUT share bytea)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 5 AS 'MODULE_PATHNAME', 'sdes_backup_shares';
+COMMENT ON FUNCTION sdes.backup_shares(bytea) IS
+    'the shares in a backup, each encrypted to its officer, who decrypts it with openssl';
+REVOKE EXECUTE ON FUNCTION sdes.backup_shares(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.backup_shares(bytea) TO sdes_admin;
+
+CREATE FUNCTION sdes.restore_keys(backup bytea, shares text[]) RETURNS integer
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_restore_keys';
+COMMENT ON FUNCTION sdes.restore_keys(bytea, text[]) IS
+    'brings the keys of a backup back under new key encryption keys in the HSM, by the shares that officers decrypted; returns how many';
+REVOKE EXECUTE ON FUNCTION sdes.restore_keys(bytea, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.restore_keys(bytea, text[]) TO sdes_admin;
+
+CREATE FUNCTION sdes.adopt_keys() RETURNS void
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_adopt_keys';
+COMMENT ON FUNCTION sdes.adopt_keys() IS
+    'makes this copy of a database the owner of its keys: it gets new ones to seal under, and may destroy the old ones';
+REVOKE EXECUTE ON FUNCTION sdes.adopt_keys() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.adopt_keys() TO sdes_admin;
 
 -- ---------------------------------------------------------------------------
 -- Views
@@ -768,6 +1019,7 @@ CREATE VIEW sdes.keys AS
            k.kind AS kek_kind,
            k.mechanism AS wrapped_by,
            k.token_label AS token,
+           u.messages,
            d.created_at,
            d.created_by,
            d.decrypt_only_at,
@@ -777,10 +1029,59 @@ CREATE VIEW sdes.keys AS
            d.reason
     FROM sdes.dek d
     JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) d.bucket
-    JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek;
+    JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek
+    LEFT JOIN sdes.usage u ON u.key_id OPERATOR(pg_catalog.=) d.key_id;
+COMMENT ON COLUMN sdes.keys.messages IS 'how many values it may have sealed, an upper bound';
 COMMENT ON VIEW sdes.keys IS 'the data encryption keys of this database, without key material';
 GRANT SELECT ON sdes.keys TO PUBLIC;
 
+CREATE VIEW sdes.rotation_progress AS
+    SELECT b.name AS bucket,
+           k.from_version,
+           k.to_version,
+           CASE WHEN r.relation OPERATOR(pg_catalog.<>) 0 THEN r.relation::regclass END AS relation,
+           CASE WHEN b.rotation_paused AND r.phase OPERATOR(pg_catalog.<>) 'done' THEN 'paused' ELSE r.phase END AS phase,
+           r.pass,
+           r.rows_done,
+           s.rows_left,
+           r.bytes_done,
+           s.bytes_left,
+           s.rows_per_second,
+           CASE WHEN s.rows_left OPERATOR(pg_catalog.=) 0 THEN interval '0'
+                WHEN s.rows_per_second OPERATOR(pg_catalog.>) 0
+                    THEN pg_catalog.make_interval(secs => pg_catalog.round((s.rows_left OPERATOR(pg_catalog./) s.rows_per_second)::numeric)::double precision)
+           END AS eta,
+           r.skipped AS rows_skipped,
+           r.retries,
+           r.error AS last_error,
+           r.updated_at
+    FROM sdes.rotation r
+    JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) ANY (r.buckets)
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.min(d.version) FILTER (WHERE d.state OPERATOR(pg_catalog.<>) 'active' AND d.emptied_at IS NULL
+                                                       AND NOT d.pinned) AS from_version,
+               pg_catalog.max(d.version) FILTER (WHERE d.state OPERATOR(pg_catalog.=) 'active') AS to_version
+        FROM sdes.dek d
+        WHERE d.bucket OPERATOR(pg_catalog.=) b.uuid AND d.purpose OPERATOR(pg_catalog.=) ANY ('{data,literal}'::text[])
+    ) k
+    LEFT JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.relation
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN r.phase OPERATOR(pg_catalog.=) 'done' THEN 0
+                    ELSE pg_catalog.round(greatest(c.reltuples, 0) OPERATOR(pg_catalog.*)
+                         (1 OPERATOR(pg_catalog.-) greatest(r.next_block, 0)::double precision OPERATOR(pg_catalog./) greatest(r.blocks, 1)))::bigint
+               END AS rows_left,
+               CASE WHEN r.phase OPERATOR(pg_catalog.=) 'done' THEN 0
+                    ELSE (r.blocks OPERATOR(pg_catalog.-) greatest(r.next_block, 0))
+                         OPERATOR(pg_catalog.*) pg_catalog.current_setting('block_size')::bigint
+               END AS bytes_left,
+               CASE WHEN r.updated_at OPERATOR(pg_catalog.>) r.started_at
+                    THEN pg_catalog.round((r.rows_done OPERATOR(pg_catalog./)
+                         EXTRACT(epoch FROM r.updated_at OPERATOR(pg_catalog.-) r.started_at))::numeric)::double precision
+               END AS rows_per_second
+    ) s;
+COMMENT ON VIEW sdes.rotation_progress IS
+    'how far the values of each bucket are re-encrypted, by table; eta at the present rate';
+GRANT SELECT ON sdes.rotation_progress TO PUBLIC;
 -- Every algorithm and key in use (PCI DSS 4.0, 12.3.3): when it was made, how long it
 -- may be used, and whether a quantum computer would break it. A key is as good as
 -- what wraps it.

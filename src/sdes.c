@@ -16,12 +16,14 @@
 #include "policy/policy.h"
 #include "redact/redact.h"
 #include "reveal/reveal.h"
+#include "rotation/rotation.h"
 #include "sdes_compat.h"
 #include "sdes_guc.h"
 #include "sdes_process.h"
 #include "search/search.h"
 #include "types/store_guard.h"
 #include "types/typmod.h"
+#include "worker/rotation_launcher.h"
 #include "worker/supervisor.h"
 
 PG_MODULE_MAGIC;
@@ -44,6 +46,10 @@ _PG_init(void)
 	sdes_store_guard_init();
 	sdes_search_init();
 	sdes_reveal_init();
+	sdes_rotation_init();
 	if (!IsBinaryUpgrade)
+	{
 		sdes_supervisor_init();
+		sdes_rotation_launcher_init();
+	}
 }

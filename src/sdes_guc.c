@@ -26,6 +26,11 @@ char *sdes_agent_socket;
 bool sdes_accept_ciphertext;
 int sdes_key_cache_ttl;
 int sdes_key_cache_max_age;
+int sdes_rotation_batch_rows;
+int sdes_rotation_share;
+int sdes_rotation_max_lag;
+int sdes_rotation_naptime;
+static char *rotation_window;
 
 #define WEEK_S (7 * 24 * 60 * 60)
 
@@ -77,6 +82,42 @@ check_socket(char **newval, void **extra, GucSource source)
 	return check_syntax("sdes.agent_socket", *newval, sdes_config_check_sockets);
 }
 
+/* "22:00-06:30"; false for anything else. */
+static bool
+parse_window(const char *value, int *from, int *to)
+{
+	int hours[2], minutes[2], length = 0;
+
+	if (sscanf(value, "%2d:%2d-%2d:%2d%n", &hours[0], &minutes[0], &hours[1], &minutes[1],
+	           &length) != 4 ||
+	    value[length] != '\0')
+		return false;
+	for (int i = 0; i < 2; i++)
+		if (hours[i] < 0 || hours[i] > 23 || minutes[i] < 0 || minutes[i] > 59)
+			return false;
+	*from = hours[0] * 60 + minutes[0];
+	*to = hours[1] * 60 + minutes[1];
+	return *from != *to;
+}
+
+static bool
+check_window(char **newval, void **extra, GucSource source)
+{
+	int from, to;
+
+	if (*newval == NULL || **newval == '\0' || parse_window(*newval, &from, &to))
+		return true;
+	GUC_check_errdetail(
+	    "It must be two times of the day, as in \"22:00-06:30\", or empty.");
+	return false;
+}
+
+bool
+sdes_rotation_window_minutes(int *from, int *to)
+{
+	return rotation_window[0] != '\0' && parse_window(rotation_window, from, to);
+}
+
 /*
  * For a session, by whoever restores in it. Set for a role, a database or the
  * server it would let applications take ciphertext in.
@@ -99,6 +140,34 @@ define_hsm_setting(const char *name, const char *what, const char *more, char **
 	DefineCustomStringVariable(name, what, more, value, "", PGC_SIGHUP,
 	                           GUC_SUPERUSER_ONLY | GUC_DISALLOW_IN_AUTO_FILE, check, NULL,
 	                           NULL);
+}
+
+static void
+define_rotation_settings(void)
+{
+	DefineCustomIntVariable(
+	    "sdes.rotation_batch_rows", "Rows that are re-encrypted in one transaction.",
+	    "So many row locks are held at once, and those of the same page.",
+	    &sdes_rotation_batch_rows, 1000, 1, 100000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+	    "sdes.rotation_share", "Percent of the time that a rotation worker works.",
+	    "After each batch it rests so long that this is its share; the "
+	    "longer batches take on a busy server, the longer it rests.",
+	    &sdes_rotation_share, 50, 1, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("sdes.rotation_window",
+	                           "Hours in which values are re-encrypted, as in "
+	                           "\"22:00-06:30\".",
+	                           "In the time zone of the server log. Empty: at any time.",
+	                           &rotation_window, "", PGC_SIGHUP, 0, check_window, NULL,
+	                           NULL);
+	DefineCustomIntVariable("sdes.rotation_max_lag",
+	                        "Re-encryption waits while a replica is further behind.",
+	                        "-1 for no limit.", &sdes_rotation_max_lag, 256, -1, INT_MAX,
+	                        PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("sdes.rotation_naptime",
+	                        "How often each database is looked at for keys that are due.",
+	                        NULL, &sdes_rotation_naptime, 60, 1, 86400, PGC_SIGHUP,
+	                        GUC_UNIT_S, NULL, NULL, NULL);
 }
 
 static void
@@ -141,6 +210,8 @@ sdes_guc_init(void)
 	                     "How long sessions get along without the HSM. Lower than "
 	                     "sdes.key_cache_ttl it stands for both.",
 	                     &sdes_key_cache_max_age, 60 * 60);
+
+	define_rotation_settings();
 
 	/* A postmaster setting can only be made while the postmaster starts. */
 	if (preloaded)

@@ -17,6 +17,14 @@ extern bool sdes_accept_ciphertext;
 extern int sdes_key_cache_ttl;     /* s: a key is fetched anew after that */
 extern int sdes_key_cache_max_age; /* s: and not used any more after that */
 
+extern int sdes_rotation_batch_rows;
+extern int sdes_rotation_share;   /* percent of the time that a rotation worker works */
+extern int sdes_rotation_max_lag; /* MB, -1: any */
+extern int sdes_rotation_naptime; /* s */
+
+/* The hours of sdes.rotation_window, in minutes after midnight; false: always. */
+extern bool sdes_rotation_window_minutes(int *from, int *to);
+
 extern void sdes_guc_init(void);
 
 /*

@@ -21,7 +21,6 @@
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 SDES_SQL_FUNCTION(sdes_create_bucket);
@@ -29,13 +28,18 @@ SDES_SQL_FUNCTION(sdes_retry_pin);
 
 #define DEFAULT_PERIOD_DAYS 90 /* of the system bucket's keys */
 
-/* RFC 4122, section 4.4: version 4, variant 1. */
-static void
-make_uuid(uint8 *uuid)
+/*
+ * Tokens carry the version of their search key, and keys of other sites may come here by
+ * sdes.import_keys(): two databases begin with different numbers, as good as always. The
+ * upper half of what a token can hold is left for versions to come.
+ */
+static uint32
+first_search_version(void)
 {
-	sdes_check(sdes_random(uuid, SDES_UUID_SIZE));
-	uuid[6] = (uuid[6] & 0x0f) | 0x40;
-	uuid[8] = (uuid[8] & 0x3f) | 0x80;
+	uint16 number;
+
+	sdes_check(sdes_random(&number, sizeof(number)));
+	return (uint32) (number & 0x7fff) + 1;
 }
 
 static void
@@ -46,7 +50,7 @@ make_bucket(const char *name, const SdesKeySpec *spec, const Interval *period,
 	SdesKekRow kek = {0};
 
 	memset(bucket, 0, sizeof(*bucket));
-	make_uuid(bucket->uuid);
+	sdes_random_uuid(bucket->uuid);
 	strlcpy(bucket->name, name, sizeof(bucket->name));
 	bucket->hash = sdes_bucket_hash(name);
 	bucket->system = spec->purpose == SDES_PURPOSE_LITERAL;
@@ -56,7 +60,7 @@ make_bucket(const char *name, const SdesKeySpec *spec, const Interval *period,
 	sdes_keyring_make_dek(&kek, spec, 1);
 	/* One search key for all buckets, so that their values can be joined. */
 	if (bucket->system)
-		sdes_keyring_make_dek(&kek, &search, 1);
+		sdes_keyring_make_dek(&kek, &search, first_search_version());
 }
 
 uint8
@@ -138,18 +142,6 @@ check_name(const char *name)
 }
 
 static void
-check_period(const Interval *period)
-{
-	static const Interval zero = {0};
-
-	if (DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(period),
-	                                      IntervalPGetDatum(&zero))) <= 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		                errmsg("rotation_period must be longer than nothing"),
-		                errhint("90 days is the default.")));
-}
-
-static void
 check_free(const char *name)
 {
 	SdesBucketRow other;
@@ -191,7 +183,7 @@ sdes_create_bucket(PG_FUNCTION_ARGS)
 	sdes_require_preload();
 	sdes_policy_require_member("sdes_admin", "create encryption buckets");
 	check_name(name);
-	check_period(period);
+	sdes_check_rotation_period(period);
 	/* Two sessions that create buckets take turns; readers are not held up. */
 	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
 	check_free(name);

@@ -19,6 +19,7 @@
 #include "postgres.h"
 
 #include "agent/protocol.h"
+#include "datatype/timestamp.h"
 
 /* Longest a backend waits for one answer; the agent gives up before that. */
 #define SDES_LINK_TIMEOUT_MS 12000
@@ -114,6 +115,12 @@ extern uint64 sdes_agentlink_access_changes(void);
 
 /* To be called by the transaction that changes access. */
 extern void sdes_agentlink_access_changed(void);
+
+/* A session of this server has got a key that it keeps. */
+extern void sdes_agentlink_key_fetched(void);
+
+/* When that was for the last time; 0 if it never was since the server started. */
+extern TimestampTz sdes_agentlink_last_fetch(void);
 
 /* What the supervisor publishes; sdes.health() reads it. */
 typedef struct SdesAgentPublic

@@ -15,6 +15,7 @@
 #include "storage/ipc.h"
 #include "storage/pg_shmem.h"
 #include "storage/shmem.h"
+#include "utils/timestamp.h"
 
 SdesShared *sdes_shared = NULL;
 
@@ -53,6 +54,7 @@ startup(void)
 	{
 		memset(sdes_shared, 0, sizeof(SdesShared));
 		pg_atomic_init_u64(&sdes_shared->access_changes, 0);
+		pg_atomic_init_u64(&sdes_shared->last_fetch, 0);
 		sdes_shared->lock = &GetNamedLWLockTranche("sdes")->lock;
 	}
 	LWLockRelease(AddinShmemInitLock);
@@ -206,6 +208,18 @@ void
 sdes_agentlink_access_changed(void)
 {
 	access_changed = true;
+}
+
+void
+sdes_agentlink_key_fetched(void)
+{
+	pg_atomic_write_u64(&sdes_shared->last_fetch, (uint64) GetCurrentTimestamp());
+}
+
+TimestampTz
+sdes_agentlink_last_fetch(void)
+{
+	return (TimestampTz) pg_atomic_read_u64(&sdes_shared->last_fetch);
 }
 
 /*

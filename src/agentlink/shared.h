@@ -24,6 +24,7 @@ typedef struct SdesLink
 typedef struct SdesShared
 {
 	pg_atomic_uint64 access_changes;
+	pg_atomic_uint64 last_fetch; /* a TimestampTz; 0: never */
 
 	/* lock covers everything below it */
 	LWLock *lock;

@@ -14,13 +14,15 @@
 #include "agentlink/agentlink.h"
 #include "keyring/copies.h"
 #include "keyring/destroy.h"
+#include "keyring/instance.h"
 #include "keyring/keyring.h"
 #include "policy/pan_grants.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
-#include "store/store.h"
+#include "store/sites.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 SDES_SQL_FUNCTION(sdes_health);
 
@@ -213,6 +215,65 @@ check_hsm(Health *health)
 		    psprintf("in service for %u s", info->seconds), NULL);
 }
 
+/* Seconds in a unit that people think in, rounded down. */
+static const char *
+for_people(int64 seconds)
+{
+	if (seconds < 2 * SECS_PER_MINUTE)
+		return psprintf("%d s", (int) seconds);
+	if (seconds < 2 * SECS_PER_HOUR)
+		return psprintf("%d min", (int) (seconds / SECS_PER_MINUTE));
+	return psprintf("%d h", (int) (seconds / SECS_PER_HOUR));
+}
+
+/* Seconds until the key that any session fetched last expires, 0 if it has. */
+static int64
+last_expiry(void)
+{
+	int64 age = GetCurrentTimestamp() - sdes_agentlink_last_fetch();
+
+	return Max(sdes_key_cache_max_age * USECS_PER_SEC - age, 0) / USECS_PER_SEC;
+}
+
+/* Whether there is no token that serves. */
+static bool
+is_away(const Health *health)
+{
+	for (int i = 0; i < health->ntokens; i++)
+		if (health->seen[i].logged_in && health->seen[i].info.failures == 0)
+			return false;
+	return true;
+}
+
+/*
+ * How long sessions get along without the HSM. A key that is in use was fetched anew in
+ * the last sdes.key_cache_ttl before the HSM went away, which was after the last fetch of
+ * all: so of those keys none expires earlier than that much before the last.
+ */
+static void
+check_cache(Health *health)
+{
+	bool away = is_away(health);
+	int64 last = away ? last_expiry() : sdes_key_cache_max_age;
+	int64 first = Max(last - sdes_key_cache_ttl, 0);
+	const char *detail;
+
+	if (!away)
+		detail = psprintf("without the HSM, sessions would go on for %s to %s",
+		                  for_people(first), for_people(last));
+	else if (first > 0)
+		detail = psprintf("sessions go on with the keys they have for another %s to %s",
+		                  for_people(first), for_people(last));
+	else if (last > 0)
+		detail = psprintf("the keys that sessions have are expiring, the last one in %s",
+		                  for_people(last));
+	else
+		detail = "no session has a key";
+	add(health, "cache", !away || first > 0, detail,
+	    "Bring the HSM back, see the rows above. Keys that have not expired yet live on if "
+	    "sdes.key_cache_max_age is raised in postgresql.conf, and the server reloaded.");
+}
+
 static const char *
 bucket_name(const uint8 *uuid)
 {
@@ -403,14 +464,32 @@ may_be_there(const List *keks, const uint8 *id)
 	return false;
 }
 
+/* One of the two keys of this site. */
+static bool
+is_site_key(const List *sites, const uint8 *id)
+{
+	ListCell *cell;
+
+	foreach (cell, sites)
+	{
+		const SdesSiteRow *site = lfirst(cell);
+
+		if (site->own && (memcmp(site->signing_key, id, SDES_KEK_ID_SIZE) == 0 ||
+		                  memcmp(site->encryption_key, id, SDES_KEK_ID_SIZE) == 0))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Appends the ids of keys in a token that carry this database's label but that no row
  * knows, or whose row says that they are destroyed. False when it cannot be asked.
  */
 static bool
-find_orphans(int link, const List *keks, StringInfo ids, int *orphans,
-             SdesLinkFailure *failure)
+find_orphans(int link, StringInfo ids, int *orphans, SdesLinkFailure *failure)
 {
+	List *keks = sdes_store_keks();
+	List *sites = sdes_store_sites();
 	SdesRequest request = {.op = SDES_OP_KEK_LIST};
 	int listed;
 
@@ -424,7 +503,7 @@ find_orphans(int link, const List *keks, StringInfo ids, int *orphans,
 		listed = reply->nkeks;
 		for (int i = 0; i < listed; i++)
 		{
-			if (may_be_there(keks, reply->keks[i]))
+			if (may_be_there(keks, reply->keks[i]) || is_site_key(sites, reply->keks[i]))
 				continue;
 			if ((*orphans)++ > 0)
 				appendStringInfoString(ids, ", ");
@@ -442,7 +521,6 @@ static void
 check_orphans(Health *health)
 {
 	SdesLinkFailure failure;
-	List *keks = sdes_store_keks();
 	StringInfoData ids;
 	int orphans = 0;
 
@@ -462,7 +540,7 @@ check_orphans(Health *health)
 	{
 		if (!health->seen[link].logged_in)
 			continue;
-		if (find_orphans(link, keks, &ids, &orphans, &failure))
+		if (find_orphans(link, &ids, &orphans, &failure))
 			continue;
 		add(health, "orphans", false, sdes_status_name(failure.status),
 		    sdes_status_hint(failure.status));
@@ -519,7 +597,8 @@ check_rows(Health *health)
 		SdesDekRow *dek = lfirst(cell);
 
 		strays += !has_bucket(buckets, dek->binding.bucket) ||
-		          !is_known(keks, dek->binding.kek_id);
+		          !is_known(keks, dek->binding.kek_id) ||
+		          sdes_store_reserved(dek->binding.key_id) < 0;
 	}
 	foreach (cell, sdes_store_access())
 		strays += !has_bucket(buckets, ((SdesAccessRow *) lfirst(cell))->bucket);
@@ -527,7 +606,23 @@ check_rows(Health *health)
 	    strays == 0
 	        ? "buckets, keys and grants fit together"
 	        : psprintf("%d row(s) refer to a bucket or key that is not there", strays),
-	    "Rows of sdes.bucket, sdes.kek, sdes.dek or sdes.access were lost. Restore them.");
+	    "Rows of sdes.bucket, sdes.kek, sdes.dek, sdes.usage or sdes.access were lost. "
+	    "Restore "
+	    "them.");
+}
+
+/* A copy of a database shares keys with the original, which neither may destroy. */
+static void
+check_owner(Health *health)
+{
+	bool owner = sdes_instance_is_owner();
+
+	add(health, "owner", owner,
+	    owner ? "this database owns its keys"
+	          : "this database is a copy of the one that owns its keys",
+	    "It was restored or made of a template. If the original is gone, or this copy "
+	    "shall "
+	    "have keys of its own: SELECT sdes.adopt_keys().");
 }
 
 /* What memberships have added up to; grants themselves are judged when they are made. */
@@ -585,8 +680,10 @@ sdes_health(PG_FUNCTION_ARGS)
 	check_supervisor(&health);
 	for (health.link = 0; health.link < health.ntokens; health.link++)
 		check_token(&health);
+	check_cache(&health);
 	check_rows(&health);
 	check_grants(&health);
+	check_owner(&health);
 	check_keks(&health);
 	check_deks(&health);
 	if (health.ntokens > 1)

@@ -14,9 +14,9 @@
  * what is known and at hand is given, changes of rows
  * are taken in at the next call without a lock. sdes_keyring_prepare() comes first.
  *
- * A row's change is noticed at the next use through relcache invalidation. A key
- * that is gone from the HSM is noticed when the cached one gets stale
- * (sdes.key_cache_ttl).
+ * A row's change is noticed at the next use through relcache invalidation, in a
+ * statement under way as well. A key that is gone from the HSM is noticed when the
+ * cached one gets stale (sdes.key_cache_ttl).
  */
 #ifndef SDES_KEYRING_H
 #define SDES_KEYRING_H
@@ -65,8 +65,8 @@ extern const SdesKey *sdes_keyring_by_id(const uint8 *key_id);
 extern const SdesKey *sdes_keyring_for_renewal(const uint8 *key_id);
 
 /*
- * The same for a restore: NULL when the id is unknown or the key cannot be had
- * now.
+ * The same for a restore: NULL when the id is unknown, the key opens nothing any more or
+ * cannot be had now.
  */
 extern const SdesKey *sdes_keyring_try(const uint8 *key_id);
 
@@ -102,6 +102,9 @@ extern const SdesBucketRow *sdes_keyring_bucket(int32 hash);
 /* The system bucket, cached; an error that says how to make it if there is none. */
 extern const SdesBucketRow *sdes_keyring_system_bucket(void);
 
+/* A random UUID: RFC 4122, section 4.4. */
+extern void sdes_random_uuid(uint8 *uuid);
+
 /* What keys a bucket is to have. */
 typedef struct SdesKeySpec
 {
@@ -126,6 +129,9 @@ extern void sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec
  */
 extern void sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec,
                                   uint32 version);
+
+/* An error for a cryptoperiod that is not longer than nothing. */
+extern void sdes_check_rotation_period(const Interval *period);
 
 /*
  * The successor of a bucket's active key of that purpose: active when the transaction

@@ -14,10 +14,21 @@
 #include "agentlink/agentlink.h"
 #include "crypto/kdf.h"
 #include "keyring/copies.h"
+#include "keyring/instance.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
 #include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+void
+sdes_random_uuid(uint8 *uuid)
+{
+	sdes_check(sdes_random(uuid, SDES_UUID_SIZE));
+	uuid[6] = (uuid[6] & 0x0f) | 0x40; /* version 4 */
+	uuid[8] = (uuid[8] & 0x3f) | 0x80; /* variant 1 */
+}
 
 void
 sdes_keyring_label_prefix(char *out, size_t size)
@@ -74,6 +85,7 @@ sdes_keyring_make_kek_at(int link, const SdesBucketRow *bucket, const SdesKeySpe
 	kek->kind = sdes_kek_kind_name(spec->kind);
 	memcpy(kek->bucket, bucket->uuid, SDES_UUID_SIZE);
 	sdes_store_insert_kek(kek);
+	sdes_instance_claim();
 	return true;
 }
 
@@ -243,4 +255,16 @@ sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 	sdes_keyring_make_dek(&kek, &spec, latest + 1);
 	sdes_store_set_dek_state(active->binding.key_id, SDES_KEY_DECRYPT_ONLY, NULL);
 	return latest + 1;
+}
+
+void
+sdes_check_rotation_period(const Interval *period)
+{
+	static const Interval zero = {0};
+
+	if (DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(period),
+	                                      IntervalPGetDatum(&zero))) <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("rotation period must be longer than nothing"),
+		                errhint("90 days is the default.")));
 }

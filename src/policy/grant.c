@@ -66,10 +66,7 @@ read_request(FunctionCallInfo fcinfo, AccessRequest *request)
 	sdes_refuse_nulls(fcinfo, arguments);
 	bucket = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	sdes_policy_require_member("sdes_officer", "change access to encrypted values");
-	if (!sdes_store_bucket_by_name(bucket, &request->bucket))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-		                errmsg("bucket \"%s\" does not exist", bucket),
-		                errhint("See SELECT * FROM sdes.buckets.")));
+	sdes_require_bucket(bucket, &request->bucket);
 	if (request->bucket.system)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 		                errmsg("nobody can be granted access to the system bucket")));

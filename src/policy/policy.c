@@ -424,12 +424,18 @@ sdes_policy_require(const uint8 *bucket, int privilege)
 	         SDES_KEEP_OUT_OF_LOG));
 }
 
-void
-sdes_policy_require_member(const char *role, const char *action)
+bool
+sdes_policy_is_member(const char *role)
 {
 	Oid oid = get_role_oid(role, true);
 
-	if (superuser() || (OidIsValid(oid) && has_privs_of_role(GetUserId(), oid)))
+	return superuser() || (OidIsValid(oid) && has_privs_of_role(GetUserId(), oid));
+}
+
+void
+sdes_policy_require_member(const char *role, const char *action)
+{
+	if (sdes_policy_is_member(role))
 		return;
 	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 	                errmsg("permission denied to %s", action),

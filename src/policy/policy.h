@@ -50,6 +50,9 @@ extern int sdes_policy_privileges(const uint8 *bucket);
  */
 extern void sdes_policy_require(const uint8 *bucket, int privilege);
 
+/* Whether the current user is a superuser or a member of role. */
+extern bool sdes_policy_is_member(const char *role);
+
 /* Raises an error unless the current user is a superuser or a member of role. */
 extern void sdes_policy_require_member(const char *role, const char *action);
 

@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "catalog/pg_type.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
@@ -126,6 +127,20 @@ sdes_shape_of(Oid type, int32 typmod, List **buckets)
 	if (get_typtype(base) == TYPTYPE_COMPOSITE)
 		return shape_of_row(base, -1, buckets);
 	return shape_of_value(base, typmod, buckets);
+}
+
+SdesShape *
+sdes_shape_of_elements(Oid type)
+{
+	List *buckets = NIL;
+
+	return shape_of_part(SHAPE_ARRAY, InvalidOid, type, -1, &buckets);
+}
+
+bool
+sdes_shape_is_value(const SdesShape *shape)
+{
+	return shape->kind == SHAPE_VALUE;
 }
 
 static Datum

@@ -22,6 +22,15 @@ typedef struct SdesShape SdesShape;
 extern SdesShape *sdes_shape_of(Oid type, int32 typmod, List **buckets);
 
 /*
+ * The same of an array whose elements are of that type, which may have no array type of
+ * its own: statistics of an array column are an array of arrays.
+ */
+extern SdesShape *sdes_shape_of_elements(Oid type);
+
+/* Whether the datum is the value, so that its beginning can be looked at alone. */
+extern bool sdes_shape_is_value(const SdesShape *shape);
+
+/*
  * Called for each value, whole (not toasted). Returns the value, or another one to
  * stand in its place.
  */

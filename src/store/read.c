@@ -158,6 +158,15 @@ sdes_store_bucket_by_name(const char *name, SdesBucketRow *out)
 	return find_bucket(&lookup, out);
 }
 
+void
+sdes_require_bucket(const char *name, SdesBucketRow *out)
+{
+	if (!sdes_store_bucket_by_name(name, out))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+		                errmsg("bucket \"%s\" does not exist", name),
+		                errhint("See SELECT * FROM sdes.buckets.")));
+}
+
 bool
 sdes_store_bucket_by_hash(int32 hash, SdesBucketRow *out)
 {
@@ -225,6 +234,12 @@ sdes_store_keks(void)
 
 /* ---- sdes.dek ---- */
 
+static TimestampTz
+date_of(const Row *row, int column)
+{
+	return row->nulls[column - 1] ? 0 : DatumGetTimestampTz(row->values[column - 1]);
+}
+
 static void
 read_dek(const Row *row, SdesDekRow *out)
 {
@@ -254,7 +269,16 @@ read_dek(const Row *row, SdesDekRow *out)
 	                       ? InvalidXLogRecPtr
 	                       : DatumGetLSN(row->values[SDES_DEK_EMPTIED_LSN - 1]);
 	out->xmin = row->xmin;
+	out->closed_at = date_of(row, SDES_DEK_DECRYPT_ONLY_AT);
+	if (out->closed_at == 0)
+		out->closed_at = date_of(row, SDES_DEK_RETIRED_AT);
 	out->created_at = DatumGetTimestampTz(row->values[SDES_DEK_CREATED_AT - 1]);
+	out->retired_at = row->nulls[SDES_DEK_RETIRED_AT - 1]
+	                      ? 0
+	                      : DatumGetTimestampTz(row->values[SDES_DEK_RETIRED_AT - 1]);
+	out->reason = row->nulls[SDES_DEK_REASON - 1]
+	                  ? NULL
+	                  : TextDatumGetCString(row->values[SDES_DEK_REASON - 1]);
 	out->wrapped_size = VARSIZE_ANY_EXHDR(wrapped);
 	out->wrapped = palloc(out->wrapped_size + 1);
 	memcpy(out->wrapped, VARDATA_ANY(wrapped), out->wrapped_size);

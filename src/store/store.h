@@ -30,10 +30,15 @@ typedef enum SdesTable
 	SDES_TABLE_KEK,
 	SDES_TABLE_DEK,
 	SDES_TABLE_ACCESS,
-	SDES_TABLE_COPY
+	SDES_TABLE_USAGE,
+	SDES_TABLE_COPY,
+	SDES_TABLE_SITE,
+	SDES_TABLE_EXPORTED,
+	SDES_TABLE_IMPORTED,
+	SDES_TABLE_INSTANCE
 } SdesTable;
 
-#define SDES_NTABLES (SDES_TABLE_COPY + 1)
+#define SDES_NTABLES (SDES_TABLE_INSTANCE + 1)
 
 /* The encrypted types; what else is to know of them is in types/types.h. */
 typedef enum SdesEncType
@@ -93,6 +98,9 @@ typedef struct SdesDekRow
 
 	/* Not for writers. */
 	TimestampTz created_at;
+	TimestampTz retired_at; /* 0: never */
+	char *reason;           /* of a revocation, palloc'd; NULL: none */
+	TimestampTz closed_at;  /* since when it seals nothing; 0: it does */
 	bool emptied;           /* re-encryption found no value under it any more */
 	XLogRecPtr emptied_lsn; /* where the WAL was then */
 	TransactionId xmin;     /* that wrote this row */
@@ -147,6 +155,9 @@ extern bool sdes_store_bucket_by_hash(int32 hash, SdesBucketRow *out);
 extern bool sdes_store_bucket_by_uuid(const uint8 *uuid, SdesBucketRow *out);
 extern bool sdes_store_dek_by_id(const uint8 *key_id, SdesDekRow *out);
 
+/* The bucket of that name; an error when there is none. */
+extern void sdes_require_bucket(const char *name, SdesBucketRow *out);
+
 /* Lists of palloc'd rows. */
 extern List *sdes_store_buckets(void);
 extern List *sdes_store_keks(void);
@@ -155,6 +166,7 @@ extern List *sdes_store_access(void);
 
 extern void sdes_store_insert_bucket(const SdesBucketRow *row);
 extern void sdes_store_insert_kek(const SdesKekRow *row);
+/* With its row of sdes.usage, of which no message is reserved. */
 extern void sdes_store_insert_dek(const SdesDekRow *row);
 
 /*
@@ -164,8 +176,8 @@ extern void sdes_store_insert_dek(const SdesDekRow *row);
 extern void sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state,
                                      const char *reason);
 
-/* Says that no value was found under a key, as of now. */
-extern void sdes_store_set_dek_emptied(const uint8 *key_id);
+/* Says that no value was found under a key, as of now; or that this is not known. */
+extern void sdes_store_set_dek_emptied(const uint8 *key_id, bool emptied);
 
 /* Whether re-encryption leaves the values under a key where they are. */
 extern void sdes_store_set_dek_pinned(const uint8 *key_id, bool pinned);
@@ -197,6 +209,24 @@ extern void sdes_store_put_access(const SdesAccessRow *row);
 /* Returns false when there was no such grant. */
 extern bool sdes_store_delete_access(const uint8 *bucket, const char *role,
                                      const char *privilege);
+
+typedef enum SdesReservation
+{
+	SDES_RESERVED,
+	SDES_USED_UP,   /* it would be more than the limit, which the row now says */
+	SDES_UNRESERVED /* there is no row of that key */
+} SdesReservation;
+
+/*
+ * Adds to the messages of a key, up to a limit: on disk when this returns, seen by
+ * everybody, and there to stay whatever becomes of the transaction. Takes no
+ * transaction id; also for parallel workers and transactions that only read, but not
+ * during recovery.
+ */
+extern SdesReservation sdes_store_reserve(const uint8 *key_id, int64 messages, int64 limit);
+
+/* What was reserved of a key so far; -1 when there is no row of it. */
+extern int64 sdes_store_reserved(const uint8 *key_id);
 
 extern const char *sdes_purpose_name(SdesDekPurpose purpose);
 extern const char *sdes_mode_name(SdesDekMode mode);

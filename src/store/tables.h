@@ -71,7 +71,15 @@
 #define SDES_ACCESS_FORCED     8
 #define SDES_ACCESS_NCOLUMNS   8
 
+/* messages comes first: usage.c changes it in place. */
+#define SDES_USAGE_MESSAGES 1
+#define SDES_USAGE_KEY_ID   2
+#define SDES_USAGE_NCOLUMNS 2
+
 #define SDES_MAX_COLUMNS 18
+
+/* Inserts a row; columns that may be null are null in it. */
+extern void sdes_table_insert(SdesTable table, Datum *values);
 
 /* Names of purposes, modes and states in rows; -1 for an unknown name. */
 extern int sdes_purpose_by_name(const char *name);

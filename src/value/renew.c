@@ -15,7 +15,7 @@
 
 typedef struct Renewal
 {
-	SdesRenewing *items;
+	SdesRenewing *items[RENEWED_AT_ONCE];
 	int n;
 	SdesEnvelope envelopes[RENEWED_AT_ONCE];
 	SdesOpening openings[RENEWED_AT_ONCE];
@@ -45,7 +45,7 @@ open_run(Renewal *renewal, int first, int count, SdesKeyOwner *owner)
 	owner->purpose = key->purpose;
 	for (int i = first; i < first + count; i++)
 		renewal->openings[i] =
-		    sdes_value_opening(key, &renewal->envelopes[i], renewal->items[i].type);
+		    sdes_value_opening(key, &renewal->envelopes[i], renewal->items[i]->type);
 	sdes_cipher_open(key, &renewal->openings[first], count);
 }
 
@@ -74,7 +74,7 @@ seal_run(Renewal *renewal, int first, int count, const SdesKeyOwner *owner)
 
 	for (int i = first; i < first + count; i++)
 	{
-		renewal->items[i].status = renewal->openings[i].status;
+		renewal->items[i]->status = renewal->openings[i].status;
 		if (renewal->openings[i].status != SDES_OK)
 			continue;
 		prepare_sealing(&renewal->envelopes[i], &renewal->openings[i], key,
@@ -83,7 +83,7 @@ seal_run(Renewal *renewal, int first, int count, const SdesKeyOwner *owner)
 	}
 	sdes_cipher_seal(key, renewal->sealings, n);
 	for (int i = 0; i < n; i++)
-		renewal->items[renewal->places[i]].renewed = renewal->sealings[i].value;
+		renewal->items[renewal->places[i]]->renewed = renewal->sealings[i].value;
 }
 
 /* Items in a row that are under one key. */
@@ -111,24 +111,23 @@ renew_runs(Renewal *renewal)
 	}
 }
 
-static void
+/* An error leaves no opened value behind, either. */
+static pg_noinline void
 renew_some(Renewal *renewal)
 {
 	memset(renewal->openings, 0, sizeof(renewal->openings));
-	for (int i = 0; i < renewal->n; i++)
-	{
-		renewal->items[i].renewed = NULL;
-		sdes_value_parse(renewal->items[i].value, &renewal->envelopes[i]);
-	}
 	PG_TRY();
 	{
 		renew_runs(renewal);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		sdes_cipher_wipe(renewal->openings, renewal->n);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	sdes_cipher_wipe(renewal->openings, renewal->n);
+	renewal->n = 0;
 }
 
 void
@@ -136,22 +135,31 @@ sdes_value_renew(SdesRenewing *items, int n)
 {
 	Renewal *renewal = palloc(sizeof(Renewal));
 
-	for (int done = 0; done < n; done += renewal->n)
+	renewal->n = 0;
+	for (int i = 0; i < n; i++)
 	{
-		renewal->items = items + done;
-		renewal->n = Min(n - done, RENEWED_AT_ONCE);
-		renew_some(renewal);
+		items[i].renewed = NULL;
+		items[i].status =
+		    sdes_envelope_parse(bytes_of(items[i].value), &renewal->envelopes[renewal->n]);
+		if (items[i].status != SDES_OK)
+			continue;
+		renewal->items[renewal->n++] = &items[i];
+		if (renewal->n == RENEWED_AT_ONCE)
+			renew_some(renewal);
 	}
+	if (renewal->n > 0)
+		renew_some(renewal);
 	pfree(renewal);
 }
 
-bool
-sdes_value_key_id(struct varlena *value, uint8 *key_id)
-{
-	SdesEnvelope envelope;
+/* Marker, suite, flags, key id: see envelope.h. */
+#define KEY_ID_AT 3
 
-	if (sdes_envelope_parse(bytes_of(value), &envelope) != SDES_OK)
+bool
+sdes_value_key_id(SdesBytes start, uint8 *key_id)
+{
+	if (start.size < SDES_KEY_ID_PREFIX || !sdes_envelope_marked(start))
 		return false;
-	memcpy(key_id, envelope.key_id, SDES_KEY_ID_SIZE);
+	memcpy(key_id, start.data + KEY_ID_AT, SDES_KEY_ID_SIZE);
 	return true;
 }

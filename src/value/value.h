@@ -155,19 +155,25 @@ extern SdesBytes sdes_value_envelope(struct varlena *value);
 
 /* ---- re-encryption (the room rotation/ builds on it) ---- */
 
-/* The key that a value is under; false for what is not an envelope. */
-extern bool sdes_value_key_id(struct varlena *value, uint8 *key_id);
+/* Bytes at the beginning of a value that tell its key. */
+#define SDES_KEY_ID_PREFIX 11
+
+/*
+ * The key that a value is under, by its first SDES_KEY_ID_PREFIX bytes or more; false
+ * for what is not an envelope. No proof that the rest of it is one.
+ */
+extern bool sdes_value_key_id(SdesBytes start, uint8 *key_id);
 
 typedef struct SdesRenewing
 {
 	struct varlena *value; /* whole; borrowed */
 	const SdesType *type;
-	SdesStatus status;       /* other than SDES_OK for a value that is not authentic */
+	SdesStatus status;       /* other than SDES_OK for what is no authentic value */
 	struct varlena *renewed; /* palloc'd; NULL unless it is SDES_OK */
 } SdesRenewing;
 
 /*
- * Seals what each value, an envelope, holds anew, under the active key of its bucket, with the
+ * Seals what each value holds anew, under the active key of its bucket, with the
  * tokens that it carries. Asks nobody who the user is: nothing of it is shown. An
  * error when a key cannot be had.
  */

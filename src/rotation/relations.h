@@ -1,0 +1,37 @@
+/*
+ * relations.h
+ *		The relations of this database that can hold encrypted values. Private to this
+ *		room.
+ */
+#ifndef SDES_RELATIONS_H
+#define SDES_RELATIONS_H
+
+#include "postgres.h"
+
+#include "rotation/shape.h"
+#include "utils/rel.h"
+
+typedef struct SdesHolder
+{
+	Oid relid;
+	bool temporary;
+	List *buckets; /* hashes that type modifiers name; -1 for any */
+} SdesHolder;
+
+/*
+ * Tables, partitions, materialized views and temporary tables, of other sessions too,
+ * with a column in which a value can be; by OID. As the catalogs say: takes no lock.
+ */
+extern List *sdes_relations_list(void);
+
+/* Where in a relation's rows values are. */
+typedef struct SdesRowShape
+{
+	int natts;
+	SdesShape **columns; /* NULL for those without values */
+} SdesRowShape;
+
+/* In the current memory context. */
+extern SdesRowShape *sdes_relation_shape(Relation rel);
+
+#endif
