@@ -149,9 +149,11 @@ SELECT sdes.shred_bucket('no_such', 'no_such');
 SET ROLE regress_writer;
 SELECT sdes.shred_bucket('life', 'life');
 RESET ROLE;
+INSERT INTO sdes.exported SELECT gen_random_uuid(), uuid, recipient, kind, '{}', '2026-01-02 03:04:05+00', 'postgres'
+FROM sdes.bucket, (VALUES ('site b', 'export'), ('officer 1', 'backup')) AS v (recipient, kind) WHERE name = 'life';
 SET ROLE regress_dba;
 SELECT what, place = token_label AS place, detail FROM sdes.shred_bucket('life', 'life')
-LEFT JOIN (SELECT DISTINCT token_label FROM sdes.kek) AS k ON true;
+LEFT JOIN (SELECT DISTINCT token_label FROM sdes.kek) AS k ON true ORDER BY 1;
 SELECT what, detail FROM sdes.shred_bucket('life_hsm', 'life_hsm');
 RESET ROLE;
 SELECT k.bucket, k.version, k.state, k.reason, octet_length(wrapped) FROM sdes.keys AS k
