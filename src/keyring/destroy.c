@@ -117,9 +117,12 @@ ask_of_key(const SdesHsmToken *token, SdesAgentOp op, const uint8 *id,
 	return failure->status;
 }
 
-/* Destroys a KEK in one token, if it is there; why it could not, else NULL. */
+/*
+ * Destroys a KEK in one token, if it is there; why it could not, else NULL. One that
+ * cannot be asked is not asked for the next KEK: each may take its time to fail.
+ */
 static const char *
-destroy_in(const SdesHsmToken *token, const SdesKekRow *kek)
+destroy_in(SdesHsmToken *token, const SdesKekRow *kek)
 {
 	SdesLinkFailure failure;
 
@@ -128,7 +131,11 @@ destroy_in(const SdesHsmToken *token, const SdesKekRow *kek)
 	if (!has_ours(token, kek->id, &failure))
 	{
 		if (failure.status != SDES_OK)
-			return reason("cannot be asked", token, &failure);
+		{
+			token->ready = false;
+			token->failure = failure;
+			return reason("cannot be reached", token, &failure);
+		}
 		if (!sdes_token_is_home(token, kek))
 			return NULL;
 		if (ask_of_key(token, SDES_OP_KEK_CHECK, kek->id, &failure) ==
@@ -146,7 +153,7 @@ destroy_in(const SdesHsmToken *token, const SdesKekRow *kek)
 
 /* In all tokens, for HSMs may replicate keys. Why not in all, NULL when it is done. */
 static const char *
-destroy_everywhere(const SdesHsmToken *tokens, int n, const SdesKekRow *kek)
+destroy_everywhere(SdesHsmToken *tokens, int n, const SdesKekRow *kek)
 {
 	const char *why = NULL;
 
@@ -163,7 +170,7 @@ destroy_everywhere(const SdesHsmToken *tokens, int n, const SdesKekRow *kek)
 }
 
 static const char *
-destroy(const SdesHsmToken *tokens, int n, const SdesKekRow *kek)
+destroy(SdesHsmToken *tokens, int n, const SdesKekRow *kek)
 {
 	if (!sdes_instance_is_owner())
 		return "this database is a copy of the one that owns its keys";

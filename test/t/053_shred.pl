@@ -30,6 +30,9 @@ $node->wait_for_catchup($standby);
 is(query_as($standby, 'oms', $CARDS, 'shop'), 't', 'the standby reads');
 $node->safe_psql('shop', "SELECT sdes.rewrap_bucket('payment')"); # one KEK is kept, in each token
 $node->wait_for_catchup($standby);
+$standby->restart; # SoftHSM2 sees a key that another process has made at its second look only
+ok(wait_for(sub { (health($standby)->{'hsm 2'} // {})->{ok} }, 20), 'the standby has both tokens');
+$node->wait_for_catchup($standby);
 $node->safe_psql('postgres', "SELECT pg_create_physical_replication_slot('idle', true)");
 
 # The standby is held back, and so is the first token.
