@@ -1138,6 +1138,13 @@ CREATE VIEW sdes.crypto_inventory AS
     LEFT JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek
     WHERE d.state OPERATOR(pg_catalog.<>) 'destroyed'
     UNION ALL
+    SELECT k.what, NULL, pg_catalog.encode(k.id, 'hex'), 'RSA', 4096, k.mechanism,
+           s.added_at, pg_catalog.now() OPERATOR(pg_catalog.-) s.added_at, 'active', NULL, false, 'HSM token'
+    FROM sdes.site s,
+         LATERAL (VALUES ('site signing key', s.signing_key, 'RSASSA-PKCS1-v1_5 with SHA-256'),
+                         ('site encryption key', s.encryption_key, 'RSAES-OAEP with SHA-256')) AS k (what, id, mechanism)
+    WHERE s.own
+    UNION ALL
     SELECT 'channel to the key agent', NULL, NULL, 'none', 256,
            'Unix socket, unencrypted; peer known by its user and, of the server''s own agent, a secret drawn at each start',
            NULL, NULL, 'active', NULL, true,

@@ -109,6 +109,13 @@ UPDATE sdes.kek SET state = 'destroying' WHERE encode(id, 'hex') = (SELECT id FR
 SELECT destroyed, detail FROM sdes.destroy_keks();
 ROLLBACK;
 
+-- One token has no other to take over from.
+SELECT * FROM sdes.sync_tokens();
+SELECT count(*) FROM sdes.dek_copy;
+SET ROLE regress_writer;
+SELECT * FROM sdes.sync_tokens();
+RESET ROLE;
+
 -- What is refused.
 SELECT sdes.rewrap_bucket('life_hsm');
 SELECT sdes.rewrap_bucket('no_such');
@@ -132,6 +139,8 @@ SELECT what, algorithm, mechanism FROM sdes.crypto_inventory WHERE bucket = '#sy
 BEGIN;
 SELECT sdes.rewrap_bucket('life', 'rsa-4096') <> '' AS done;
 SELECT what, algorithm, bits, state, quantum_safe FROM sdes.crypto_inventory WHERE bucket = 'life' ORDER BY 1, created_at;
+INSERT INTO sdes.site VALUES (decode(repeat('00', 32), 'hex'), 'mine', '', true, '\x01', '\x02', now(), 'postgres');
+SELECT what, id, algorithm, bits, mechanism, quantum_safe FROM sdes.crypto_inventory WHERE id IN ('01', '02') ORDER BY 1;
 ROLLBACK;
 
 -- The end.
@@ -142,9 +151,11 @@ SELECT sdes.shred_bucket('no_such', 'no_such');
 SET ROLE regress_writer;
 SELECT sdes.shred_bucket('life', 'life');
 RESET ROLE;
+INSERT INTO sdes.exported SELECT gen_random_uuid(), uuid, recipient, kind, '{}', '2026-01-02 03:04:05+00', 'postgres'
+FROM sdes.bucket, (VALUES ('site b', 'export'), ('officer 1', 'backup')) AS v (recipient, kind) WHERE name = 'life';
 SET ROLE regress_dba;
 SELECT what, place = token_label AS place, detail FROM sdes.shred_bucket('life', 'life')
-LEFT JOIN (SELECT DISTINCT token_label FROM sdes.kek) AS k ON true;
+LEFT JOIN (SELECT DISTINCT token_label FROM sdes.kek) AS k ON true ORDER BY 1;
 SELECT what, detail FROM sdes.shred_bucket('life_hsm', 'life_hsm');
 RESET ROLE;
 SELECT k.bucket, k.version, k.state, k.reason, octet_length(wrapped) FROM sdes.keys AS k

@@ -9,17 +9,16 @@
 #include "postgres.h"
 
 #include "admin/admin.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "keyring/instance.h"
 #include "keyring/keyring.h"
 #include "miscadmin.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "store/store.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
 SDES_SQL_FUNCTION(sdes_shred_bucket);
@@ -48,6 +47,10 @@ static const char *const remains =
     "SELECT 'base backups, dumps and archived WAL', 'wherever they are', "
     "'hold wrapped keys, which open until each key encryption key above is destroyed' "
     "UNION ALL "
+    "SELECT CASE kind WHEN 'backup' THEN 'key backup' ELSE 'exported keys' END, recipient, "
+    "'open as before; the last of them is of ' OPERATOR(pg_catalog.||) max(exported_at) "
+    "FROM sdes.exported WHERE bucket OPERATOR(pg_catalog.=) $1 GROUP BY kind, recipient "
+    "UNION ALL "
     "SELECT 'search tokens', 'indexed columns of this bucket', "
     "'tell which values are equal until the search key is rotated' "
     "WHERE EXISTS (SELECT FROM (SELECT atttypmod FROM pg_catalog.pg_attribute "
@@ -61,20 +64,12 @@ static const char *const remains =
     "AND (typmod OPERATOR(pg_catalog.>>) 5) OPERATOR(pg_catalog.=) $2 "
     "AND (typmod OPERATOR(pg_catalog.&) 3) OPERATOR(pg_catalog.<>) 0)";
 
-/* What other sites were given, in a database that keeps account of it. */
-static const char *const exported =
-    "SELECT 'exported keys', 'other sites', "
-    "'open there, and here no more: ' OPERATOR(pg_catalog.||) count(*) "
-    "OPERATOR(pg_catalog.||) ' export(s) in sdes.exported' "
-    "FROM sdes.exported WHERE bucket OPERATOR(pg_catalog.=) $1 "
-    "HAVING count(*) OPERATOR(pg_catalog.>) 0";
-
 static void
-append(ReturnSetInfo *result, const char *query, int nargs, Datum *args)
+append(ReturnSetInfo *result, Datum *args)
 {
 	Oid types[] = {UUIDOID, INT4OID};
 
-	if (SPI_execute_with_args(query, nargs, types, args, NULL, false, 0) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(remains, 2, types, args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -100,9 +95,7 @@ list_remains(ReturnSetInfo *result, const SdesBucketRow *bucket)
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
-	append(result, remains, 2, args);
-	if (OidIsValid(get_relname_relid("exported", sdes_schema_oid())))
-		append(result, exported, 1, args);
+	append(result, args);
 	SPI_finish();
 	SetUserIdAndSecContext(user, context);
 }
@@ -141,6 +134,7 @@ sdes_shred_bucket(PG_FUNCTION_ARGS)
 		                errdetail("\"confirm\" is not the bucket's name."),
 		                errhint("No value of it can be read afterwards, by anybody.")));
 	sdes_admin_take_turns();
+	sdes_require_owner("shred encryption buckets");
 	sdes_admin_find_bucket(name, &bucket);
 	if (bucket.system)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

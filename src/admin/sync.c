@@ -48,12 +48,14 @@ count(Tally *tally, const SdesCopied *copied)
 
 /* A row for each token in which something was made, or should have been. */
 static void
-sync_bucket(ReturnSetInfo *result, const SdesBucketRow *bucket, const SdesHsmToken *tokens,
-            int n)
+sync_bucket(ReturnSetInfo *result, const SdesBucketRow *bucket, SdesHsmToken *tokens, int n)
 {
 	Tally tallies[SDES_MAX_TOKENS] = {{0}};
+	bool was_ready[SDES_MAX_TOKENS];
 	ListCell *cell;
 
+	for (int i = 0; i < n; i++)
+		was_ready[i] = tokens[i].ready;
 	foreach (cell, sdes_keyring_living_deks(bucket->uuid))
 	{
 		SdesCopied copied[SDES_MAX_TOKENS];
@@ -63,8 +65,7 @@ sync_bucket(ReturnSetInfo *result, const SdesBucketRow *bucket, const SdesHsmTok
 			count(&tallies[i], &copied[i]);
 	}
 	for (int i = 0; i < n; i++)
-		if (tokens[i].ready &&
-		    (tallies[i].made > 0 || tallies[i].failure.status != SDES_OK))
+		if (was_ready[i] && (tallies[i].made > 0 || tallies[i].failure.status != SDES_OK))
 			put_row(result, &tokens[i], bucket->name, &tallies[i]);
 }
 

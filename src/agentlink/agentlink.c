@@ -176,6 +176,7 @@ typedef struct Asking
 	SdesPatience patience;
 	int order[SDES_MAX_TOKENS];
 	int n;
+	bool restarting; /* of those that failed, one will be there again soon */
 } Asking;
 
 /* With others to ask, none is waited for long. */
@@ -286,15 +287,32 @@ is_local(SdesStatus status)
 	}
 }
 
+/* Whether an agent is gone, but is being started again. */
+static bool
+is_restarting(const Asking *asking, int link, SdesStatus status)
+{
+	bool once_only = asking->request && asking->request->op == SDES_OP_KEK_CREATE;
+
+	if (sdes_agentlink_public(link).trouble[0] != '\0')
+		return false;
+	if (status == SDES_ERR_AGENT_ABSENT)
+		return true;
+	/* A new agent has a new secret, which the supervisor publishes first. */
+	if (status == SDES_ERR_AGENT_REFUSED)
+		return true;
+	return status == SDES_ERR_AGENT_LOST && !once_only;
+}
+
 /*
  * All agents, one after the other. What fails is told by the first one; but that a key
  * is missing only if none that could not be asked may have it.
  */
 static SdesStatus
-ask_round(const Asking *asking, SdesLinkFailure *failure)
+ask_round(Asking *asking, SdesLinkFailure *failure)
 {
 	SdesStatus status = SDES_OK;
 
+	asking->restarting = false;
 	for (int i = 0; i < asking->n; i++)
 	{
 		SdesLinkFailure another;
@@ -307,39 +325,23 @@ ask_round(const Asking *asking, SdesLinkFailure *failure)
 			*failure = another;
 		if (!is_local(status))
 			return status;
+		asking->restarting |= is_restarting(asking, asking->order[i], status);
 		if (i < asking->n - 1)
 			sdes_client_close(client);
 	}
 	return failure->status;
 }
 
-/* Whether to ask once more: an agent is gone, but it is being started again. */
-static bool
-worth_another(const Asking *asking, const SdesLinkFailure *failure, int waited_ms)
-{
-	bool once_only = asking->request && asking->request->op == SDES_OP_KEK_CREATE;
-
-	if (waited_ms >= SDES_LINK_RESTART_MS ||
-	    sdes_agentlink_public(asking->order[0]).trouble[0] != '\0')
-		return false;
-	if (failure->status == SDES_ERR_AGENT_ABSENT)
-		return true;
-	/* A new agent has a new secret, which the supervisor publishes first. */
-	if (failure->status == SDES_ERR_AGENT_REFUSED)
-		return true;
-	return failure->status == SDES_ERR_AGENT_LOST && !once_only;
-}
-
 /* Patience counts from the first failure: a long wait for an answer is no reason. */
 static SdesStatus
-ask_until_answered(const Asking *asking, SdesLinkFailure *failure)
+ask_until_answered(Asking *asking, SdesLinkFailure *failure)
 {
 	SdesStatus status = ask_round(asking, failure);
 	instr_time failed;
 
 	INSTR_TIME_SET_CURRENT(failed);
-	while (status != SDES_OK && asking->patience == SDES_PATIENT &&
-	       worth_another(asking, failure, elapsed_ms(failed)))
+	while (status != SDES_OK && asking->patience == SDES_PATIENT && asking->restarting &&
+	       elapsed_ms(failed) < SDES_LINK_RESTART_MS)
 	{
 		sdes_client_close(client);
 		wait_for(0, PGINVALID_SOCKET, RETRY_PAUSE_MS);
@@ -382,7 +384,7 @@ explain_absence(int link, SdesLinkFailure *failure)
 }
 
 static const SdesReply *
-ask(const Asking *asking, SdesLinkFailure *failure)
+ask(Asking *asking, SdesLinkFailure *failure)
 {
 	volatile SdesStatus status = SDES_OK;
 

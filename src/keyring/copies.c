@@ -75,9 +75,19 @@ choose_targets(const SdesDekRow *row, const SdesHsmToken *tokens, int n, Targets
 	}
 }
 
+/* Nobody waits for it once more, key after key. */
+static void
+note_silence(SdesHsmToken *token, const SdesLinkFailure *failure)
+{
+	if (failure->status != SDES_ERR_AGENT_TIMEOUT &&
+	    failure->status != SDES_ERR_HSM_TIMEOUT)
+		return;
+	token->ready = false;
+	token->failure = *failure;
+}
+
 void
-sdes_keyring_copy(const SdesDekRow *row, const SdesHsmToken *tokens, int n,
-                  SdesCopied *copied)
+sdes_keyring_copy(const SdesDekRow *row, SdesHsmToken *tokens, int n, SdesCopied *copied)
 {
 	SdesDekRow wrapped[SDES_MAX_TOKENS];
 	SdesLinkFailure failures[SDES_MAX_TOKENS];
@@ -93,9 +103,8 @@ sdes_keyring_copy(const SdesDekRow *row, const SdesHsmToken *tokens, int n,
 	if (row->binding.mode == SDES_MODE_HSM)
 		return;
 	choose_targets(row, tokens, n, &targets, copied);
-	if (targets.n == 0)
-		return;
-	sdes_keyring_wrap_again(row, targets.places, targets.n, wrapped, failures);
+	if (targets.n > 0)
+		sdes_keyring_wrap_again(row, targets.places, targets.n, wrapped, failures);
 	for (int i = 0; i < targets.n; i++)
 	{
 		SdesCopied *result = &copied[targets.which[i]];
@@ -105,4 +114,6 @@ sdes_keyring_copy(const SdesDekRow *row, const SdesHsmToken *tokens, int n,
 		if (result->made)
 			sdes_store_insert_copy(&wrapped[i]);
 	}
+	for (int i = 0; i < n; i++)
+		note_silence(&tokens[i], &copied[i].failure);
 }

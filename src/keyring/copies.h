@@ -37,10 +37,10 @@ typedef struct SdesCopied
 
 /*
  * Wraps a key of mode cached in each of n tokens that it is not wrapped in; copied[i]
- * tells of tokens[i]. In mode hsm the values need the KEK itself: there is nothing to
- * copy.
+ * tells of tokens[i]. A token that does not answer in time is not ready any more. In
+ * mode hsm the values need the KEK itself: there is nothing to copy.
  */
-extern void sdes_keyring_copy(const SdesDekRow *row, const SdesHsmToken *tokens, int n,
+extern void sdes_keyring_copy(const SdesDekRow *row, SdesHsmToken *tokens, int n,
                               SdesCopied *copied);
 
 #endif

@@ -8,7 +8,8 @@
  * leaves it to be carried out again; a KEK that is missing already counts as destroyed.
  *
  * Two things are never done here: destroying a KEK that wraps a key of this database
- * whatever its row says, and one whose label in the token is another database's.
+ * whatever its row says, and one whose label in the token is another database's. A copy
+ * that has adopted its keys shares those KEKs with the original, if that lives on.
  */
 #include "postgres.h"
 
@@ -16,6 +17,7 @@
 
 #include "access/table.h"
 #include "access/transam.h"
+#include "keyring/instance.h"
 #include "keyring/keyring.h"
 #include "keyring/tokens.h"
 #include "sdes_errors.h"
@@ -115,9 +117,12 @@ ask_of_key(const SdesHsmToken *token, SdesAgentOp op, const uint8 *id,
 	return failure->status;
 }
 
-/* Destroys a KEK in one token, if it is there; why it could not, else NULL. */
+/*
+ * Destroys a KEK in one token, if it is there; why it could not, else NULL. One that
+ * cannot be asked is not asked for the next KEK: each may take its time to fail.
+ */
 static const char *
-destroy_in(const SdesHsmToken *token, const SdesKekRow *kek)
+destroy_in(SdesHsmToken *token, const SdesKekRow *kek)
 {
 	SdesLinkFailure failure;
 
@@ -126,14 +131,18 @@ destroy_in(const SdesHsmToken *token, const SdesKekRow *kek)
 	if (!has_ours(token, kek->id, &failure))
 	{
 		if (failure.status != SDES_OK)
-			return reason("cannot be asked", token, &failure);
+		{
+			token->ready = false;
+			token->failure = failure;
+			return reason("cannot be reached", token, &failure);
+		}
 		if (!sdes_token_is_home(token, kek))
 			return NULL;
 		if (ask_of_key(token, SDES_OP_KEK_CHECK, kek->id, &failure) ==
 		    SDES_ERR_HSM_KEY_MISSING)
 			return NULL;
 		return failure.status == SDES_OK
-		           ? "this database is not the owner: the key has another one's label"
+		           ? "another database has made it, by its label, and may depend on it"
 		           : reason("does not tell whose key it is", token, &failure);
 	}
 	if (ask_of_key(token, SDES_OP_KEK_DESTROY, kek->id, &failure) == SDES_OK ||
@@ -144,7 +153,7 @@ destroy_in(const SdesHsmToken *token, const SdesKekRow *kek)
 
 /* In all tokens, for HSMs may replicate keys. Why not in all, NULL when it is done. */
 static const char *
-destroy_everywhere(const SdesHsmToken *tokens, int n, const SdesKekRow *kek)
+destroy_everywhere(SdesHsmToken *tokens, int n, const SdesKekRow *kek)
 {
 	const char *why = NULL;
 
@@ -161,8 +170,10 @@ destroy_everywhere(const SdesHsmToken *tokens, int n, const SdesKekRow *kek)
 }
 
 static const char *
-destroy(const SdesHsmToken *tokens, int n, const SdesKekRow *kek)
+destroy(SdesHsmToken *tokens, int n, const SdesKekRow *kek)
 {
+	if (!sdes_instance_is_owner())
+		return "this database is a copy of the one that owns its keys";
 	if (sdes_keyring_kek_in_use(kek->id))
 		return "it wraps a data encryption key of this database";
 	if (!is_settled(kek->xmin))

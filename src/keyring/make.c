@@ -137,7 +137,7 @@ choose_place(const SdesHsmToken *tokens, int n, const SdesKekRow *kek,
 }
 
 static void
-copy_to_others(const SdesDekRow *row, const SdesHsmToken *tokens, int n)
+copy_to_others(const SdesDekRow *row, SdesHsmToken *tokens, int n)
 {
 	SdesCopied copied[SDES_MAX_TOKENS];
 

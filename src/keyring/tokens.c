@@ -6,6 +6,8 @@
 
 #include "keyring/tokens.h"
 
+#include "sdes_guc.h"
+
 static void
 fail(SdesHsmToken *token, SdesStatus status, const char *detail)
 {
@@ -38,8 +40,10 @@ look(SdesHsmToken *token, SdesPatience patience)
 int
 sdes_tokens_look(SdesHsmToken tokens[SDES_MAX_TOKENS])
 {
-	int n = sdes_agentlink_count();
+	int n;
 
+	sdes_require_preload();
+	n = sdes_agentlink_count();
 	memset(tokens, 0, n * sizeof(SdesHsmToken));
 	for (int i = 0; i < n; i++)
 	{

@@ -1,7 +1,6 @@
 /*
  * tokens.h
- *		The HSM tokens of this server, and which of them a KEK is in. Private to the
- *		rooms that make and destroy KEKs.
+ *		The HSM tokens of this server, and which of them a KEK is in.
  *
  * A KEK's row names the token it was generated in, by label and serial number; which
  * link leads to that token is asked anew each time, since settings change.

@@ -14,6 +14,7 @@
 
 #include "agent/backoff.h"
 #include "crypto/kdf.h"
+#include "crypto/mac.h"
 #include "miscadmin.h"
 #include "sdes_guc.h"
 #include "utils/timestamp.h"
@@ -22,6 +23,7 @@
 #define HEALTHY_AFTER_MS 10000 /* an agent that lived so long starts anew at once */
 #define STUCK_AFTER_MS   5000  /* without an answer to a status request, or a probe */
 #define ORPHAN_RETRY_MS  5000
+#define TOKEN_DIGITS     16 /* hexadecimal, of a token's folder */
 
 static TimestampTz
 after_ms(int ms)
@@ -50,7 +52,24 @@ whose(const SdesKeeper *keeper)
 	return sdes_agentlink_count() > 1 ? psprintf(" of token %d", keeper->link + 1) : "";
 }
 
-/* Each agent has a place of its own for its PIN latch. */
+/*
+ * Where an agent notes that its PIN was refused: by the token's URI, so that another
+ * order of the tokens, or another token before it, does not have a PIN tried again.
+ */
+static void
+set_state_directory(SdesAgentConfig *config)
+{
+	SdesBytes uri = sdes_bytes(config->token, strlen(config->token));
+	uint8 digest[SDES_DIGEST_SIZE];
+	char *at = config->state_directory;
+
+	at += snprintf(at, SDES_CONFIG_VALUE_SIZE, SDES_STATE_DIRECTORY "/token-");
+	if (sdes_sha256(&uri, 1, digest) != SDES_OK)
+		memset(digest, 0, sizeof(digest));
+	for (int i = 0; i < TOKEN_DIGITS / 2; i++)
+		at += snprintf(at, 3, "%02x", digest[i]);
+}
+
 static void
 read_config(const SdesKeeper *keeper, SdesAgentConfig *config)
 {
@@ -60,10 +79,7 @@ read_config(const SdesKeeper *keeper, SdesAgentConfig *config)
 	strlcpy(config->pin_source, sdes_pin_source, sizeof(config->pin_source));
 	sdes_config_take_token(sdes_pkcs11_token, keeper->link, config);
 	sdes_agentlink_socket(keeper->link, config->socket);
-	strlcpy(config->state_directory, SDES_STATE_DIRECTORY, sizeof(config->state_directory));
-	if (keeper->link > 0)
-		snprintf(config->state_directory, sizeof(config->state_directory),
-		         SDES_STATE_DIRECTORY "/token-%d", keeper->link + 1);
+	set_state_directory(config);
 	strlcpy(config->forbidden_directory, DataDir, sizeof(config->forbidden_directory));
 	config->has_secret = true;
 }

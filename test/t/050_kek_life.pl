@@ -145,9 +145,18 @@ $node->safe_psql('postgres', 'CREATE DATABASE staging TEMPLATE template0');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('staging'), '-f', $dump ],
     'and restored');
 is(query_as($node, 'oms', $READ, 'staging'), $read, 'its values open');
+like(error_as($node, 'postgres', $REWRAP, 'staging'), qr/a copy of the one that owns its keys/,
+    'it cannot order to destroy keys of the one it is a copy of');
+like(error_as($node, 'postgres', "SELECT sdes.shred_bucket('payment', 'payment')", 'staging'), qr/a copy of the one that owns/,
+    'nor shred a bucket');
+$node->safe_psql('staging', "UPDATE sdes.kek SET state = 'destroying' WHERE state = 'destroyed'");
+like($node->safe_psql('staging', 'SELECT DISTINCT destroyed, detail FROM sdes.destroy_keks()'),
+    qr/^f\|this database is a copy/, 'nor carry out an order that it was made with');
+$node->safe_psql('staging', "UPDATE sdes.kek SET state = 'destroyed' WHERE state = 'destroying'");
+$node->safe_psql('staging', 'SELECT sdes.adopt_keys()');
 $node->safe_psql('staging', $REWRAP);
 like($node->safe_psql('staging', 'SELECT destroyed, detail FROM sdes.destroy_keks()'),
-    qr/^f\|this database is not the owner/, 'it cannot destroy the keys of the one it is a copy of');
+    qr/^f\|another database has made it/, 'not even when it has adopted its keys: the original may live on');
 is(query_as($node, 'oms', $READ, 'staging'), $read, 'it has keys of its own');
 intact_ok('the original');
 

@@ -133,7 +133,7 @@ health_ok($node, 'all is well');
 # An agent that is stopped does not answer at all.
 my ($stopped) = health($node)->{agent}{detail} =~ /process (\d+)/;
 kill 'STOP', $stopped;
-is(process_state($stopped), 'T', "the first's agent is stopped");
+ok(wait_for(sub { process_state($stopped) eq 'T' }, 5), "the first's agent is stopped");
 read_ok('an agent is stopped: the other one takes over', $SWITCH);
 read_ok('an agent is stopped: then at once', 1);
 ok(wait_for(sub { !grep { $_ == $stopped } agent_pids($node) }, 15), 'and it is replaced');
@@ -172,6 +172,35 @@ ok(wait_for(sub { $node->safe_psql('shop', 'SELECT * FROM sdes.destroy_keks()');
     'now it is destroyed');
 like(sync(), qr/$hsm->{label}\|customer_pii\|1/, 'what the first lacks is made up for');
 health_ok($node, 'all is well');
+
+# ---- each token has a PIN of its own ----
+
+my $pin = slurp_file($second->{pin_file});
+sub write_pin
+{
+    unlink $second->{pin_file};
+    append_to_file($second->{pin_file}, shift);
+    chmod 0600, $second->{pin_file};
+    return;
+}
+write_pin('wrong');
+$node->restart;
+ok(wait_for(sub { my $login = health($node)->{'login 2'}; $login->{detail} =~ /wrong|incorrect|refused/i && !$login->{ok} }, 15),
+    'the second refuses its PIN');
+ok(in_service('hsm'), 'the first is in service');
+read_ok('the second refuses its PIN: values open', 2);
+set_conf($node, 'sdes.pkcs11_token' => "$two $one");
+$node->restart;
+ok(wait_for(sub { health($node)->{login}{detail} =~ /refused this PIN before/ }, 15),
+    'in another order it is not tried again');
+ok(in_service('hsm 2'), 'the other one is in service');
+read_ok('another order: values open', 2);
+write_pin($pin);
+ok(in_service('hsm'), 'put right, it is tried again');
+set_conf($node, 'sdes.pkcs11_token' => "$one $two");
+$node->reload;
+ok(wait_for(sub { (health($node)->{token}{detail} // '') =~ /$hsm->{label}/ }, 15), 'the order is the old one');
+ok(in_service($_), "$_ is in service") for 'hsm', 'hsm 2';
 
 # ---- rows edited by hand ----
 
