@@ -128,6 +128,20 @@ for my $round (1 .. $ROUNDS)
 diag(sprintf '%s: %d statements, the last of them ended %.1f ms after the commit', $_, scalar @{ $delays{$_} }, 1000 * max @{ $delays{$_} })
     for sort keys %delays;
 
+# Who looks for changes of keys hears of grants, too.
+for my $server ($node, $standby)
+{
+    my $name = $server == $node ? 'primary' : 'standby';
+    my $query = start_query($server, 'shop', $LONG);
+    sleep(1);
+    $node->safe_psql('postgres', q{SELECT sdes.revoke_access('pii', 'shop', '{decrypt}')});
+    finish_query($query);
+    like($query->{err}, qr/ERROR:  42501: permission denied to decrypt/, "$name: a grant that is taken away ends a statement, too");
+    cmp_ok($query->{seconds}, '<', $LATEST, "$name: soon");
+    $node->safe_psql('postgres', q{SELECT sdes.grant_access('pii', 'shop', '{decrypt}')});
+    $node->wait_for_catchup($standby);
+}
+
 like(error_as($standby, 'postgres', "SELECT sdes.revoke_key('pii', $version, 'x')"), qr/25006: cannot execute sdes.revoke_key/, 'a standby revokes nothing');
 no_crash_ok($_, 0, 'no process crashed') for $node, $standby;
 $_->stop for $standby, $node;
