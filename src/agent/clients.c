@@ -4,8 +4,8 @@
  *
  * Invariant: messages are taken apart in locked memory, but for those too large
  * for it, which hold values. A message that arrives in pieces is parked in a
- * plain buffer until the rest is there; sdes_client sends HELLO, the only
- * request with a secret, in one. A client that is idle has no buffer, and one
+ * plain buffer until the rest is there; sdes_client sends HELLO and DEK_WRAP,
+ * the only requests with a secret, in one. A client that is idle has no buffer, and one
  * that announces a large message gets room as the message arrives.
  *
  * A client is known by a number that is never used twice, so that a late

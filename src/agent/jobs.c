@@ -58,6 +58,7 @@ sdes_job_free(SdesJob *job)
 	if (job->values != NULL)
 		OPENSSL_cleanse(job->values, job->request.values.size);
 	free(job->values);
+	sdes_secret_free(&job->dek);
 	OPENSSL_cleanse(job, sizeof(*job));
 	free(job);
 }
@@ -149,7 +150,29 @@ why_failed(void)
 	return sdes_pool.status != SDES_OK ? sdes_pool.status : SDES_ERR_HSM;
 }
 
-/* A job with a copy of the request and its values; NULL without memory. */
+/* What a request borrows becomes its job's. False without memory. */
+static bool
+keep_values(SdesJob *job, SdesBytes values)
+{
+	job->values = malloc(values.size);
+	if (job->values == NULL)
+		return false;
+	memcpy(job->values, values.data, values.size);
+	job->request.values = sdes_bytes(job->values, values.size);
+	return true;
+}
+
+static bool
+keep_dek(SdesJob *job, SdesBytes dek)
+{
+	if (sdes_secret_new(&job->dek, dek.size) != SDES_OK)
+		return false;
+	memcpy(job->dek.data, dek.data, dek.size);
+	job->request.dek = sdes_secret_bytes(&job->dek);
+	return true;
+}
+
+/* A job with a copy of the request and what it borrows; NULL without memory. */
 static SdesJob *
 job_new(uint64_t client, const SdesRequest *request)
 {
@@ -160,18 +183,12 @@ job_new(uint64_t client, const SdesRequest *request)
 	job->client = client;
 	job->queued_at = sdes_agent_now();
 	job->request = *request;
-	if (request->values.size == 0)
+	job->request.values = job->request.dek = sdes_bytes(NULL, 0);
+	if ((request->values.size == 0 || keep_values(job, request->values)) &&
+	    (request->dek.size == 0 || keep_dek(job, request->dek)))
 		return job;
-	job->values = malloc(request->values.size);
-	if (job->values == NULL)
-	{
-		job->request.values = sdes_bytes(NULL, 0);
-		sdes_job_free(job);
-		return NULL;
-	}
-	memcpy(job->values, request->values.data, request->values.size);
-	job->request.values.data = job->values;
-	return job;
+	sdes_job_free(job);
+	return NULL;
 }
 
 bool

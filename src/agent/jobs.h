@@ -28,6 +28,7 @@ typedef struct SdesJob
 	int64_t queued_at; /* sdes_agent_now() */
 	SdesRequest request;
 	uint8_t *values; /* what request.values points to */
+	SdesSecret dek;  /* what request.dek points to */
 	SdesReply reply;
 	SdesOpsMemory memory; /* what the reply points into */
 } SdesJob;

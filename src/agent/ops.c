@@ -3,7 +3,8 @@
  *		The agent's operations on keys, in terms of the provider's.
  *
  * Invariant: a DEK is in locked memory from its first byte to its last, and
- * leaves this file wrapped or in a reply, whoever asked for it.
+ * leaves this file wrapped or in a reply, whoever asked for it. One that a request
+ * brings (DEK_WRAP) is its job's, in locked memory too.
  */
 #include "agent/ops.h"
 
@@ -64,32 +65,36 @@ draw_dek(SdesOps *ops, SdesSecret *dek, SdesHsmFault *fault)
 	return status;
 }
 
+/* Blob and commitment of a DEK for what it is bound to. */
 static SdesStatus
-dek_create(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesHsmFault *fault)
+wrap_dek(SdesOps *ops, const SdesDekBinding *bound, SdesBytes dek, SdesReply *reply,
+         SdesHsmFault *fault)
 {
-	SdesSecret dek = {NULL, 0};
 	SdesHsmBlob blob = {0};
 	Binding binding;
-	SdesStatus status;
+	SdesStatus status = sdes_dek_commitment(dek, bound, reply->commitment);
 
-	make_binding(&request->binding, &binding);
-	status = draw_dek(ops, &dek, fault);
-	if (status == SDES_OK)
-	{
-		status = sdes_dek_commitment(sdes_secret_bytes(&dek), &request->binding,
-		                             reply->commitment);
-		if (status != SDES_OK)
-			sdes_hsm_fault(fault, status, "%s", sdes_status_name(status));
-	}
-	if (status == SDES_OK)
-		status = ops->provider->dek_wrap(ops->session, &binding.wrap,
-		                                 sdes_secret_bytes(&dek), &blob, fault);
-	sdes_secret_free(&dek);
+	if (status != SDES_OK)
+		return sdes_hsm_fault(fault, status, "%s", sdes_status_name(status));
+	make_binding(bound, &binding);
+	status = ops->provider->dek_wrap(ops->session, &binding.wrap, dek, &blob, fault);
 	if (status == SDES_OK)
 	{
 		reply->wrapped_size = blob.size;
 		memcpy(reply->wrapped, blob.data, blob.size);
 	}
+	return status;
+}
+
+static SdesStatus
+dek_create(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesHsmFault *fault)
+{
+	SdesSecret dek = {NULL, 0};
+	SdesStatus status = draw_dek(ops, &dek, fault);
+
+	if (status == SDES_OK)
+		status = wrap_dek(ops, &request->binding, sdes_secret_bytes(&dek), reply, fault);
+	sdes_secret_free(&dek);
 	return status;
 }
 
@@ -153,6 +158,8 @@ run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesOpsMemory
 			return kek_list(ops, request, reply, fault);
 		case SDES_OP_DEK_CREATE:
 			return dek_create(ops, request, reply, fault);
+		case SDES_OP_DEK_WRAP:
+			return wrap_dek(ops, &request->binding, request->dek, reply, fault);
 		case SDES_OP_DEK_UNWRAP:
 			return dek_unwrap(ops, request, reply, &memory->dek, fault);
 		case SDES_OP_SEAL:
@@ -239,6 +246,7 @@ sdes_ops_kek(const SdesRequest *request, const SdesReply *reply)
 			return reply->kek_id;
 		case SDES_OP_DEK_CREATE:
 		case SDES_OP_DEK_UNWRAP:
+		case SDES_OP_DEK_WRAP:
 			return request->binding.kek_id;
 		default:
 			return request->kek_id;

@@ -84,6 +84,15 @@ read_blob(SdesReader *r, uint8_t *out)
 	return size;
 }
 
+static void
+write_dek(SdesWriter *w, SdesBytes dek)
+{
+	if (dek.data == NULL || dek.size != SDES_DEK_SIZE)
+		w->failed = true;
+	else
+		sdes_write_bytes(w, dek);
+}
+
 /* A number that sdes_status_name() has no name for is none of ours. */
 static bool
 status_known(uint16_t status)
@@ -225,6 +234,10 @@ sdes_request_encode(const SdesRequest *request, uint8_t *out, size_t size, size_
 			write_binding(&w, &request->binding);
 			write_blob(&w, request->wrapped, request->wrapped_size);
 			break;
+		case SDES_OP_DEK_WRAP:
+			write_binding(&w, &request->binding);
+			write_dek(&w, request->dek);
+			break;
 		case SDES_OP_SEAL:
 		case SDES_OP_OPEN:
 			sdes_write_bytes(&w, SDES_BYTES_OF(request->kek_id));
@@ -282,6 +295,10 @@ sdes_request_decode(SdesBytes body, SdesRequest *out)
 		case SDES_OP_DEK_UNWRAP:
 			read_binding(&r, &out->binding);
 			out->wrapped_size = read_blob(&r, out->wrapped);
+			break;
+		case SDES_OP_DEK_WRAP:
+			read_binding(&r, &out->binding);
+			out->dek = sdes_read_bytes(&r, SDES_DEK_SIZE);
 			break;
 		case SDES_OP_SEAL:
 		case SDES_OP_OPEN:
@@ -358,15 +375,6 @@ read_keks(SdesReader *r, SdesReply *reply)
 	}
 }
 
-static void
-write_dek(SdesWriter *w, SdesBytes dek)
-{
-	if (dek.data == NULL || dek.size != SDES_DEK_SIZE)
-		w->failed = true;
-	else
-		sdes_write_bytes(w, dek);
-}
-
 SdesStatus
 sdes_reply_encode(const SdesReply *reply, uint8_t *out, size_t size, size_t *used)
 {
@@ -400,6 +408,7 @@ sdes_reply_encode(const SdesReply *reply, uint8_t *out, size_t size, size_t *use
 			write_keks(&w, reply);
 			break;
 		case SDES_OP_DEK_CREATE:
+		case SDES_OP_DEK_WRAP:
 			write_blob(&w, reply->wrapped, reply->wrapped_size);
 			sdes_write_bytes(&w, SDES_BYTES_OF(reply->commitment));
 			break;
@@ -440,6 +449,7 @@ read_result(SdesReader *r, SdesReply *out)
 			read_keks(r, out);
 			break;
 		case SDES_OP_DEK_CREATE:
+		case SDES_OP_DEK_WRAP:
 			out->wrapped_size = read_blob(r, out->wrapped);
 			sdes_read_into(r, out->commitment, sizeof(out->commitment));
 			break;

@@ -20,7 +20,7 @@
 #include "agent/config.h"
 #include "envelope/dek.h"
 
-#define SDES_PROTOCOL_VERSION 2
+#define SDES_PROTOCOL_VERSION 3
 #define SDES_MESSAGE_MAX      4096  /* of a body without values */
 #define SDES_VALUES_MAX       65536 /* of a request's body with values: SEAL, OPEN */
 #define SDES_RESULTS_MAX      (2 * SDES_VALUES_MAX) /* of the body of its reply */
@@ -44,7 +44,8 @@ typedef enum SdesAgentOp
 	SDES_OP_DEK_UNWRAP = 8,  /* return the DEK of a blob */
 	SDES_OP_PIN_RETRY = 9, /* forget a refused PIN: an administrator says it is right now */
 	SDES_OP_SEAL = 10,     /* seal values inside the token, under a key that stays there */
-	SDES_OP_OPEN = 11      /* open them there */
+	SDES_OP_OPEN = 11,     /* open them there */
+	SDES_OP_DEK_WRAP = 12  /* wrap a DEK that was unwrapped, return blob and commitment */
 } SdesAgentOp;
 
 typedef enum SdesAgentState
@@ -70,6 +71,7 @@ typedef struct SdesRequest
 	char label[SDES_LABEL_MAX + 1];         /* KEK_CREATE; KEK_LIST: the prefix */
 	uint8_t kek_id[SDES_KEK_ID_SIZE];  /* KEK_CHECK, _DESTROY; KEK_LIST: after this id */
 	SdesDekBinding binding;            /* DEK_* (kek_id is in it) */
+	SdesBytes dek;                     /* DEK_WRAP: SDES_DEK_SIZE bytes; borrows */
 	size_t wrapped_size;               /* DEK_UNWRAP */
 	uint8_t wrapped[SDES_WRAPPED_MAX]; /* DEK_UNWRAP */
 	uint8_t kind;                      /* KEK_CREATE: SdesKekKind */
@@ -105,9 +107,9 @@ typedef struct SdesReply
 	char mechanism[32];               /* KEK_CREATE, KEK_CHECK: "AES-GCM" */
 	uint16_t nkeks;                   /* KEK_LIST, ascending */
 	uint8_t keks[SDES_KEK_LIST_MAX][SDES_KEK_ID_SIZE];
-	size_t wrapped_size;                      /* DEK_CREATE */
-	uint8_t wrapped[SDES_WRAPPED_MAX];        /* DEK_CREATE */
-	uint8_t commitment[SDES_COMMITMENT_SIZE]; /* DEK_CREATE */
+	size_t wrapped_size;                      /* DEK_CREATE, DEK_WRAP */
+	uint8_t wrapped[SDES_WRAPPED_MAX];        /* DEK_CREATE, DEK_WRAP */
+	uint8_t commitment[SDES_COMMITMENT_SIZE]; /* DEK_CREATE, DEK_WRAP */
 	SdesBytes dek;     /* DEK_UNWRAP: SDES_DEK_SIZE bytes; borrows from the message body */
 	uint16_t nresults; /* SEAL, OPEN: as many as values were sent, in their order */
 	SdesBytes results; /* SEAL, OPEN: see sdes_result_read(); borrows */
@@ -115,7 +117,7 @@ typedef struct SdesReply
 
 /*
  * Encode the body (without the length). SDES_ERR_TOO_LONG when it does not fit
- * into size; *used is set on success. A reply's dek is read from reply->dek.
+ * into size; *used is set on success. A dek is read from where it points to.
  */
 extern SdesStatus sdes_request_encode(const SdesRequest *request, uint8_t *out, size_t size,
                                       size_t *used);

@@ -21,8 +21,9 @@
 #include "utils/syscache.h"
 
 static const char *const table_names[SDES_NTABLES] = {
-    [SDES_TABLE_BUCKET] = "bucket", [SDES_TABLE_KEK] = "kek",     [SDES_TABLE_DEK] = "dek",
-    [SDES_TABLE_ACCESS] = "access", [SDES_TABLE_USAGE] = "usage",
+    [SDES_TABLE_BUCKET] = "bucket", [SDES_TABLE_KEK] = "kek",
+    [SDES_TABLE_DEK] = "dek",       [SDES_TABLE_ACCESS] = "access",
+    [SDES_TABLE_COPY] = "dek_copy", [SDES_TABLE_USAGE] = "usage",
 };
 
 static const char *const type_names[SDES_NTYPES] = {
@@ -47,6 +48,13 @@ static const char *const state_names[] = {
     [SDES_KEY_DECRYPT_ONLY] = "decrypt-only",
     [SDES_KEY_RETIRED] = "retired",
     [SDES_KEY_DESTROYED] = "destroyed",
+};
+
+static const char *const kek_state_names[] = {
+    [SDES_KEK_ACTIVE] = "active",
+    [SDES_KEK_RETIRED] = "retired",
+    [SDES_KEK_DESTROYING] = "destroying",
+    [SDES_KEK_DESTROYED] = "destroyed",
 };
 
 /*
@@ -178,6 +186,12 @@ sdes_state_by_name(const char *name)
 	return index_of(name, state_names, lengthof(state_names));
 }
 
+int
+sdes_kek_state_by_name(const char *name)
+{
+	return index_of(name, kek_state_names, lengthof(kek_state_names));
+}
+
 const char *
 sdes_purpose_name(SdesDekPurpose purpose)
 {
@@ -194,4 +208,10 @@ const char *
 sdes_state_name(SdesKeyState state)
 {
 	return state_names[state];
+}
+
+const char *
+sdes_kek_state_name(SdesKekState state)
+{
+	return kek_state_names[state];
 }

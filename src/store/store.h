@@ -30,10 +30,11 @@ typedef enum SdesTable
 	SDES_TABLE_KEK,
 	SDES_TABLE_DEK,
 	SDES_TABLE_ACCESS,
-	SDES_TABLE_USAGE
+	SDES_TABLE_USAGE,
+	SDES_TABLE_COPY
 } SdesTable;
 
-#define SDES_NTABLES (SDES_TABLE_USAGE + 1)
+#define SDES_NTABLES (SDES_TABLE_COPY + 1)
 
 /* The encrypted types; what else is to know of them is in types/types.h. */
 typedef enum SdesEncType
@@ -51,6 +52,14 @@ typedef enum SdesKeyState
 	SDES_KEY_RETIRED,      /* opens for re-encryption only */
 	SDES_KEY_DESTROYED     /* its blob is gone */
 } SdesKeyState;
+
+typedef enum SdesKekState
+{
+	SDES_KEK_ACTIVE,     /* wraps keys */
+	SDES_KEK_RETIRED,    /* wraps none that a row has; kept for backups */
+	SDES_KEK_DESTROYING, /* is to be destroyed in the HSM */
+	SDES_KEK_DESTROYED   /* is in no token any more */
+} SdesKekState;
 
 typedef struct SdesBucketRow
 {
@@ -70,6 +79,8 @@ typedef struct SdesKekRow
 	const char *mechanism; /* what wraps DEKs under it */
 	const char *token_label;
 	const char *token_serial;
+	SdesKekState state; /* not for writers: a new one is active */
+	TransactionId xmin; /* that wrote this row; not for writers */
 } SdesKekRow;
 
 typedef struct SdesDekRow
@@ -167,6 +178,25 @@ extern void sdes_store_set_dek_emptied(const uint8 *key_id, bool emptied);
 /* Whether re-encryption leaves the values under a key where they are. */
 extern void sdes_store_set_dek_pinned(const uint8 *key_id, bool pinned);
 
+/* Replaces what wraps a key: its row's kek_id, wrapped and commitment. */
+extern void sdes_store_set_dek_wrap(const SdesDekRow *row);
+
+/*
+ * Copies of keys, wrapped by other tokens' KEKs. A copy is its key's row with another
+ * kek_id, wrapped and commitment.
+ */
+extern List *sdes_store_copies(const SdesDekRow *row);
+extern void sdes_store_insert_copy(const SdesDekRow *copy);
+
+/* Deletes those of a key, or only the one under a KEK unless that is NULL. */
+extern void sdes_store_delete_copies(const uint8 *key_id, const uint8 *kek_id);
+
+/* Whether there is a copy under that KEK. */
+extern bool sdes_store_has_copy_under(const uint8 *kek_id);
+
+/* Moves a KEK on to a later state, as of now. */
+extern void sdes_store_set_kek_state(const uint8 *id, SdesKekState state);
+
 /* How a bucket rotates: what of *row says so replaces what its row says. */
 extern void sdes_store_set_rotation(const SdesBucketRow *row);
 
@@ -197,5 +227,6 @@ extern int64 sdes_store_reserved(const uint8 *key_id);
 extern const char *sdes_purpose_name(SdesDekPurpose purpose);
 extern const char *sdes_mode_name(SdesDekMode mode);
 extern const char *sdes_state_name(SdesKeyState state);
+extern const char *sdes_kek_state_name(SdesKekState state);
 
 #endif

@@ -112,6 +112,32 @@ test_deks(Fixture *f, const uint8_t kek[SDES_KEK_ID_SIZE], SdesRequest *unwrap,
 	check(f->reply.detail[0] != '\0', "a failure has words");
 }
 
+/* A DEK that was unwrapped is wrapped again, under another KEK. */
+static void
+test_rewrap(Fixture *f, const SdesDekBinding *old, const uint8_t dek[SDES_DEK_SIZE])
+{
+	SdesRequest wrap = {.op = SDES_OP_DEK_WRAP, .binding = *old};
+	SdesRequest unwrap = {.op = SDES_OP_DEK_UNWRAP};
+	uint8_t kek[SDES_KEK_ID_SIZE], commitment[SDES_COMMITMENT_SIZE];
+
+	wrap.dek = sdes_bytes(dek, SDES_DEK_SIZE);
+	check_status(kek_create(f, "sdes/a/2", kek), SDES_OK, "another KEK");
+	memcpy(wrap.binding.kek_id, kek, sizeof(kek));
+	check_status(ask(f, &wrap, 5000), SDES_OK, "DEK_WRAP");
+	check(sdes_dek_commitment(wrap.dek, &wrap.binding, commitment) == SDES_OK &&
+	          memcmp(commitment, f->reply.commitment, sizeof(commitment)) == 0,
+	      "DEK_WRAP commits to the DEK under its new binding");
+	unwrap.binding = wrap.binding;
+	unwrap.wrapped_size = f->reply.wrapped_size;
+	memcpy(unwrap.wrapped, f->reply.wrapped, f->reply.wrapped_size);
+	check_status(ask(f, &unwrap, 5000), SDES_OK, "DEK_UNWRAP of what it wrapped");
+	check(memcmp(dek, f->dek, SDES_DEK_SIZE) == 0, "is the same DEK");
+	unwrap.binding = *old;
+	check_status(ask(f, &unwrap, 5000), SDES_ERR_TAG, "and under its old binding none");
+	check_status(kek_op(f, SDES_OP_KEK_DESTROY, kek), SDES_OK, "the other KEK destroyed");
+	check_status(ask(f, &wrap, 5000), SDES_ERR_HSM_KEY_MISSING, "DEK_WRAP after that");
+}
+
 /* Every byte of the blob and of the binding, one bit at a time in turn. */
 static void
 test_tampering(Fixture *f, const SdesRequest *good)
@@ -392,6 +418,7 @@ key_tests(void)
 	test_keks(f, kek);
 	test_list(f);
 	test_deks(f, kek, &unwrap, dek);
+	test_rewrap(f, &unwrap.binding, dek);
 	test_memory(f, dek);
 	test_tampering(f, &unwrap);
 	test_lengths(f, &unwrap);

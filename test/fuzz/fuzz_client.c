@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define OPS          11   /* SDES_OP_HELLO is asked for by hand, too */
+#define OPS          12   /* SDES_OP_HELLO is asked for by hand, too */
 #define LARGE        0x20 /* a large reply to SEAL comes before the input */
 #define WITH_WELCOME 0x40 /* a good reply to HELLO comes before the input */
 #define WITH_SECRET  0x80

@@ -270,9 +270,9 @@ hellos(void)
 static void
 requests(void)
 {
-	uint8_t room[128];
+	uint8_t dek[SDES_DEK_SIZE] = {0}, room[128];
 
-	for (int op = SDES_OP_HELLO; op <= SDES_OP_OPEN; op++)
+	for (int op = SDES_OP_HELLO; op <= SDES_OP_DEK_WRAP; op++)
 	{
 		SdesRequest r = {.op = (SdesAgentOp) op,
 		                 .version = SDES_PROTOCOL_VERSION,
@@ -280,6 +280,7 @@ requests(void)
 		                 .binding = {.version = 1,
 		                             .purpose = SDES_PURPOSE_SEARCH,
 		                             .mode = SDES_MODE_HSM},
+		                 .dek = SDES_BYTES_OF(dek),
 		                 .wrapped_size = 40,
 		                 .kind = SDES_KEK_RSA_4096,
 		                 .seals = true,
@@ -296,7 +297,7 @@ replies(void)
 {
 	uint8_t dek[SDES_DEK_SIZE] = {0}, room[128];
 
-	for (int op = SDES_OP_HELLO; op <= SDES_OP_OPEN; op++)
+	for (int op = SDES_OP_HELLO; op <= SDES_OP_DEK_WRAP; op++)
 	{
 		SdesReply good = {.op = (SdesAgentOp) op,
 		                  .info = {.state = SDES_AGENT_FAILED,

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define GARBAGE_ROUNDS 200000
-#define OPS            SDES_OP_OPEN /* the last one: ops are numbered from 1 on */
+#define OPS            SDES_OP_DEK_WRAP /* the last one: ops are numbered from 1 on */
 
 static void
 fill(void *out, size_t size, uint8_t seed)
@@ -54,6 +54,8 @@ make_samples(void)
 	sample_results_size = sizeof(sample_results) - r.left;
 }
 
+static uint8_t sample_dek[SDES_DEK_SIZE] = {9, 8, 7};
+
 /* A request of an op with every field that it sends, and no other, set. */
 static void
 sample_request(SdesAgentOp op, SdesRequest *out)
@@ -71,8 +73,10 @@ sample_request(SdesAgentOp op, SdesRequest *out)
 		out->kind = SDES_KEK_RSA_4096;
 	if (op == SDES_OP_KEK_CHECK || op == SDES_OP_KEK_DESTROY || op == SDES_OP_KEK_LIST)
 		fill(out->kek_id, sizeof(out->kek_id), 5);
-	if (op == SDES_OP_DEK_CREATE || op == SDES_OP_DEK_UNWRAP)
+	if (op == SDES_OP_DEK_CREATE || op == SDES_OP_DEK_UNWRAP || op == SDES_OP_DEK_WRAP)
 		out->binding = sample_binding();
+	if (op == SDES_OP_DEK_WRAP)
+		out->dek = SDES_BYTES_OF(sample_dek);
 	if (op == SDES_OP_DEK_UNWRAP)
 	{
 		out->wrapped_size = 62;
@@ -85,8 +89,6 @@ sample_request(SdesAgentOp op, SdesRequest *out)
 		out->values = sdes_bytes(sample_values, sample_values_size);
 	}
 }
-
-static uint8_t sample_dek[SDES_DEK_SIZE] = {9, 8, 7};
 
 static void
 sample_info(SdesAgentInfo *info)
@@ -127,7 +129,7 @@ sample_reply(SdesAgentOp op, SdesStatus status, SdesReply *out)
 		for (int i = 0; i < SDES_KEK_LIST_MAX; i++)
 			out->keks[i][0] = (uint8_t) i;
 	}
-	if (op == SDES_OP_DEK_CREATE)
+	if (op == SDES_OP_DEK_CREATE || op == SDES_OP_DEK_WRAP)
 	{
 		out->wrapped_size = SDES_WRAPPED_MAX;
 		fill(out->wrapped, out->wrapped_size, 8);
@@ -173,14 +175,15 @@ decode_reply(const uint8_t *body, size_t size, SdesAgentOp op, SdesReply *out,
 	return sdes_reply_decode(sdes_bytes(*exact, size), op, out);
 }
 
-/* Everything but where the values are. */
+/* Everything but where the values and the DEK are. */
 static bool
 same_request(const SdesRequest *a, const SdesRequest *b)
 {
 	SdesRequest left = *a, right = *b;
-	bool same = same_bytes(left.values, right.values);
+	bool same = same_bytes(left.values, right.values) && same_bytes(left.dek, right.dek);
 
 	left.values = right.values = sdes_bytes(NULL, 0);
+	left.dek = right.dek = sdes_bytes(NULL, 0);
 	return same && memcmp(&left, &right, sizeof(left)) == 0;
 }
 
@@ -415,14 +418,14 @@ test_unknown(void)
 	{
 		uint8_t byte = (uint8_t) op;
 
-		if (op < SDES_OP_HELLO || op > SDES_OP_OPEN)
+		if (op < SDES_OP_HELLO || op > OPS)
 			failed += decode_request(&byte, 1, &request) != SDES_ERR_FORMAT;
 		request.op = (SdesAgentOp) op;
-		if (op < SDES_OP_HELLO || op > SDES_OP_OPEN)
+		if (op < SDES_OP_HELLO || op > OPS)
 			failed +=
 			    sdes_request_encode(&request, body, sizeof(body), &used) != SDES_ERR_FORMAT;
 	}
-	none_failed(failed, 245, "unknown ops are refused");
+	none_failed(failed, 256 - OPS, "unknown ops are refused");
 	failed = 0;
 	for (int status = 1; status < 0x10000; status++, statuses++)
 	{
@@ -445,6 +448,10 @@ test_unknown(void)
 	reply.dek.size--;
 	is_status(sdes_reply_encode(&reply, body, sizeof(body), &used), SDES_ERR_TOO_LONG,
 	          "a DEK of another size");
+	sample_request(SDES_OP_DEK_WRAP, &request);
+	request.dek.size--;
+	is_status(sdes_request_encode(&request, body, sizeof(body), &used), SDES_ERR_TOO_LONG,
+	          "and in a request");
 }
 
 /* Whatever decodes is what its encoding says: there is one spelling. */
