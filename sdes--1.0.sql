@@ -250,7 +250,79 @@ COMMENT ON COLUMN sdes.rotation.retry_at IS 'not before this time';
 COMMENT ON COLUMN sdes.rotation.error IS 'why the last try failed';
 COMMENT ON COLUMN sdes.rotation.updated_at IS 'time of the last batch';
 
+-- Exchange with other sites, and backups of keys: docs/exchange.md.
+
+CREATE TABLE sdes.site (
+    fingerprint bytea NOT NULL CONSTRAINT site_pkey PRIMARY KEY
+        CONSTRAINT site_fingerprint_check CHECK (pg_catalog.octet_length(fingerprint) OPERATOR(pg_catalog.=) 32),
+    name text COLLATE "C" NOT NULL CONSTRAINT site_name_key UNIQUE,
+    certificate text NOT NULL,
+    own boolean NOT NULL,
+    signing_key bytea NOT NULL,
+    encryption_key bytea NOT NULL,
+    added_at timestamptz NOT NULL,
+    added_by text NOT NULL
+);
+COMMENT ON TABLE sdes.site IS 'this site and those it trusts: where keys may go, and come from';
+COMMENT ON COLUMN sdes.site.fingerprint IS 'SHA-256 of the certificate, which an officer compared';
+COMMENT ON COLUMN sdes.site.name IS 'common name of the certificate';
+COMMENT ON COLUMN sdes.site.certificate IS 'of the key that signs and of the one to encrypt to, in PEM';
+COMMENT ON COLUMN sdes.site.own IS 'true for this site';
+COMMENT ON COLUMN sdes.site.signing_key IS 'CKA_ID of this site''s key in the token; empty for others';
+COMMENT ON COLUMN sdes.site.encryption_key IS 'the same of the key to which others encrypt';
+COMMENT ON COLUMN sdes.site.added_at IS 'since when it is trusted';
+COMMENT ON COLUMN sdes.site.added_by IS 'the role that added it';
+
+CREATE TABLE sdes.exported (
+    parcel uuid NOT NULL,
+    bucket uuid NOT NULL,
+    recipient text NOT NULL,
+    kind text COLLATE "C" NOT NULL CONSTRAINT exported_kind_check
+        CHECK (kind OPERATOR(pg_catalog.=) ANY ('{export,backup}'::text[])),
+    key_ids bytea[] NOT NULL,
+    exported_at timestamptz NOT NULL,
+    exported_by text NOT NULL,
+    CONSTRAINT exported_pkey PRIMARY KEY (parcel, bucket, recipient)
+);
+COMMENT ON TABLE sdes.exported IS 'copies of keys outside this database, which destroying keys here does not reach';
+COMMENT ON COLUMN sdes.exported.parcel IS 'id of the parcel';
+COMMENT ON COLUMN sdes.exported.bucket IS 'the bucket whose keys it holds';
+COMMENT ON COLUMN sdes.exported.recipient IS 'the site, or the officer who has a share of a backup';
+COMMENT ON COLUMN sdes.exported.kind IS 'export or backup';
+COMMENT ON COLUMN sdes.exported.key_ids IS 'the keys';
+COMMENT ON COLUMN sdes.exported.exported_at IS 'when it was made';
+COMMENT ON COLUMN sdes.exported.exported_by IS 'the role that made it';
+
+CREATE TABLE sdes.imported (
+    parcel uuid NOT NULL CONSTRAINT imported_pkey PRIMARY KEY,
+    sender text NOT NULL,
+    fingerprint bytea NOT NULL,
+    imported_at timestamptz NOT NULL,
+    imported_by text NOT NULL
+);
+COMMENT ON TABLE sdes.imported IS 'parcels of keys that were imported, each of them once';
+COMMENT ON COLUMN sdes.imported.parcel IS 'id of the parcel';
+COMMENT ON COLUMN sdes.imported.sender IS 'the site that sent it';
+COMMENT ON COLUMN sdes.imported.fingerprint IS 'of that site''s certificate';
+COMMENT ON COLUMN sdes.imported.imported_at IS 'when it was imported';
+COMMENT ON COLUMN sdes.imported.imported_by IS 'the role that imported it';
+
+CREATE TABLE sdes.instance (
+    id uuid NOT NULL CONSTRAINT instance_pkey PRIMARY KEY,
+    system_id bigint NOT NULL,
+    database oid NOT NULL,
+    adopted_at timestamptz NOT NULL,
+    adopted_by text NOT NULL
+);
+COMMENT ON TABLE sdes.instance IS 'the database that owns the keys: a copy of it finds another one here';
+COMMENT ON COLUMN sdes.instance.id IS 'random, another one with each owner';
+COMMENT ON COLUMN sdes.instance.system_id IS 'system identifier of its cluster';
+COMMENT ON COLUMN sdes.instance.database IS 'its OID there';
+COMMENT ON COLUMN sdes.instance.adopted_at IS 'since when it owns them';
+COMMENT ON COLUMN sdes.instance.adopted_by IS 'the role that said so';
+
 GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.dek_copy, sdes.usage, sdes.access, sdes.rotation TO PUBLIC;
+GRANT SELECT ON sdes.site, sdes.exported, sdes.imported, sdes.instance TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('sdes.bucket', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.kek', '');
@@ -258,6 +330,10 @@ SELECT pg_catalog.pg_extension_config_dump('sdes.dek', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.usage', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.dek_copy', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.access', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.site', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.exported', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.imported', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.instance', '');
 
 -- Rows that a restore, a replica or a superuser changes must be noticed by
 -- every backend's cache, as those are that the functions below change.
@@ -843,6 +919,72 @@ CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, O
 COMMENT ON FUNCTION sdes.health() IS 'checks everything encryption depends on, and says what to do';
 REVOKE EXECUTE ON FUNCTION sdes.health() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.health() TO sdes_admin, sdes_officer, sdes_auditor, pg_monitor;
+
+-- Exchange with other sites, and backups of keys: docs/exchange.md.
+
+CREATE FUNCTION sdes.site_certificate() RETURNS text
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_site_certificate';
+COMMENT ON FUNCTION sdes.site_certificate() IS
+    'the certificate of this site, whose keys in the HSM are made at the first call';
+REVOKE EXECUTE ON FUNCTION sdes.site_certificate() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.site_certificate() TO sdes_admin;
+
+CREATE FUNCTION sdes.trust_site(certificate text, fingerprint text) RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_trust_site';
+COMMENT ON FUNCTION sdes.trust_site(text, text) IS
+    'trusts a site, whose certificate''s fingerprint was compared by another way; returns its name';
+REVOKE EXECUTE ON FUNCTION sdes.trust_site(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.trust_site(text, text) TO sdes_officer;
+
+CREATE FUNCTION sdes.distrust_site(name text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_distrust_site';
+COMMENT ON FUNCTION sdes.distrust_site(text) IS 'ends trust in a site: no keys go there or come from it any more';
+REVOKE EXECUTE ON FUNCTION sdes.distrust_site(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.distrust_site(text) TO sdes_officer;
+
+CREATE FUNCTION sdes.export_keys(bucket text, recipient text) RETURNS bytea
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_export_keys';
+COMMENT ON FUNCTION sdes.export_keys(text, text) IS
+    'a parcel with the keys of a bucket, encrypted for a trusted site and signed by this one';
+REVOKE EXECUTE ON FUNCTION sdes.export_keys(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.export_keys(text, text) TO sdes_admin;
+
+CREATE FUNCTION sdes.import_keys(parcel bytea, kek text DEFAULT 'aes-256') RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_import_keys';
+COMMENT ON FUNCTION sdes.import_keys(bytea, text) IS
+    'takes in the keys that a trusted site exported for this one, under a key encryption key of this site; returns the name of their bucket';
+REVOKE EXECUTE ON FUNCTION sdes.import_keys(bytea, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.import_keys(bytea, text) TO sdes_admin;
+
+CREATE FUNCTION sdes.backup_keys(certificates text[], threshold integer) RETURNS bytea
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_backup_keys';
+COMMENT ON FUNCTION sdes.backup_keys(text[], integer) IS
+    'a sealed backup of all keys of this database, which as many officers as threshold says open together';
+REVOKE EXECUTE ON FUNCTION sdes.backup_keys(text[], integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.backup_keys(text[], integer) TO sdes_admin;
+
+CREATE FUNCTION sdes.backup_shares(backup bytea, OUT number integer, OUT officer text, OUT fingerprint text,
+                                   OUT share bytea)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 5 AS 'MODULE_PATHNAME', 'sdes_backup_shares';
+COMMENT ON FUNCTION sdes.backup_shares(bytea) IS
+    'the shares in a backup, each encrypted to its officer, who decrypts it with openssl';
+REVOKE EXECUTE ON FUNCTION sdes.backup_shares(bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.backup_shares(bytea) TO sdes_admin;
+
+CREATE FUNCTION sdes.restore_keys(backup bytea, shares text[]) RETURNS integer
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_restore_keys';
+COMMENT ON FUNCTION sdes.restore_keys(bytea, text[]) IS
+    'brings the keys of a backup back under new key encryption keys in the HSM, by the shares that officers decrypted; returns how many';
+REVOKE EXECUTE ON FUNCTION sdes.restore_keys(bytea, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.restore_keys(bytea, text[]) TO sdes_admin;
+
+CREATE FUNCTION sdes.adopt_keys() RETURNS void
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_adopt_keys';
+COMMENT ON FUNCTION sdes.adopt_keys() IS
+    'makes this copy of a database the owner of its keys: it gets new ones to seal under, and may destroy the old ones';
+REVOKE EXECUTE ON FUNCTION sdes.adopt_keys() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.adopt_keys() TO sdes_admin;
 
 -- ---------------------------------------------------------------------------
 -- Views

@@ -28,13 +28,18 @@ SDES_SQL_FUNCTION(sdes_retry_pin);
 
 #define DEFAULT_PERIOD_DAYS 90 /* of the system bucket's keys */
 
-/* RFC 4122, section 4.4: version 4, variant 1. */
-static void
-make_uuid(uint8 *uuid)
+/*
+ * Tokens carry the version of their search key, and keys of other sites may come here by
+ * sdes.import_keys(): two databases begin with different numbers, as good as always. The
+ * upper half of what a token can hold is left for versions to come.
+ */
+static uint32
+first_search_version(void)
 {
-	sdes_check(sdes_random(uuid, SDES_UUID_SIZE));
-	uuid[6] = (uuid[6] & 0x0f) | 0x40;
-	uuid[8] = (uuid[8] & 0x3f) | 0x80;
+	uint16 number;
+
+	sdes_check(sdes_random(&number, sizeof(number)));
+	return (uint32) (number & 0x7fff) + 1;
 }
 
 static void
@@ -45,7 +50,7 @@ make_bucket(const char *name, const SdesKeySpec *spec, const Interval *period,
 	SdesKekRow kek = {0};
 
 	memset(bucket, 0, sizeof(*bucket));
-	make_uuid(bucket->uuid);
+	sdes_random_uuid(bucket->uuid);
 	strlcpy(bucket->name, name, sizeof(bucket->name));
 	bucket->hash = sdes_bucket_hash(name);
 	bucket->system = spec->purpose == SDES_PURPOSE_LITERAL;
@@ -55,7 +60,7 @@ make_bucket(const char *name, const SdesKeySpec *spec, const Interval *period,
 	sdes_keyring_make_dek(&kek, spec, 1);
 	/* One search key for all buckets, so that their values can be joined. */
 	if (bucket->system)
-		sdes_keyring_make_dek(&kek, &search, 1);
+		sdes_keyring_make_dek(&kek, &search, first_search_version());
 }
 
 uint8

@@ -17,8 +17,10 @@ _Static_assert(SDES_HSM_KEY_ID_SIZE == SDES_KEK_ID_SIZE, "one size of KEK ids");
 _Static_assert(SDES_HSM_DEK_SIZE == SDES_DEK_SIZE, "one size of DEKs");
 _Static_assert(SDES_HSM_BLOB_MAX == SDES_WRAPPED_MAX, "one size of wrapped DEKs");
 _Static_assert((int) SDES_HSM_AES_256 == (int) SDES_KEK_AES_256 &&
-                   (int) SDES_HSM_RSA_4096 == (int) SDES_KEK_RSA_4096,
+                   (int) SDES_HSM_RSA_4096 == (int) SDES_KEK_RSA_4096 &&
+                   (int) SDES_HSM_RSA_4096_SIGN == (int) SDES_KEK_RSA_4096_SIGN,
                "one numbering of kinds of KEKs");
+_Static_assert(SDES_HSM_RSA_SIZE == SDES_RSA_4096_SIZE, "one size of RSA keys");
 _Static_assert(SDES_HSM_DETAIL_MAX == SDES_DETAIL_MAX, "one size of details");
 
 #define RETRIES 1 /* on a new session each */
@@ -162,6 +164,12 @@ run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesOpsMemory
 			return wrap_dek(ops, &request->binding, request->dek, reply, fault);
 		case SDES_OP_DEK_UNWRAP:
 			return dek_unwrap(ops, request, reply, &memory->dek, fault);
+		case SDES_OP_PUBLIC_KEY:
+			return ops->provider->public_key(ops->session, request->kek_id, reply->rsa,
+			                                 fault);
+		case SDES_OP_SIGN:
+			return ops->provider->sign(ops->session, request->kek_id, request->digest,
+			                           reply->rsa, fault);
 		case SDES_OP_SEAL:
 		case SDES_OP_OPEN:
 			return sdes_batch_run(&memory->batch, ops, request, reply, fault);
@@ -253,10 +261,22 @@ sdes_ops_kek(const SdesRequest *request, const SdesReply *reply)
 	}
 }
 
+/* Whether a token can be proved by the key that a request has used. */
 static bool
-uses_key(SdesAgentOp op)
+uses_kek(const SdesRequest *request)
 {
-	return op != SDES_OP_KEK_LIST && op != SDES_OP_KEK_DESTROY;
+	switch (request->op)
+	{
+		case SDES_OP_KEK_LIST:
+		case SDES_OP_KEK_DESTROY:
+		case SDES_OP_PUBLIC_KEY:
+		case SDES_OP_SIGN:
+			return false;
+		case SDES_OP_KEK_CREATE:
+			return request->kind != SDES_KEK_RSA_4096_SIGN;
+		default:
+			return true;
+	}
 }
 
 /* One try. The session is closed unless that goes well. */
@@ -311,7 +331,7 @@ sdes_ops_run(SdesOps *ops, const SdesRequest *request, SdesReply *reply,
 	{
 		try_op(ops, request, reply, memory, &fault);
 		if (reply->status == SDES_OK)
-			return uses_key(request->op) ? SDES_OPS_SERVED : SDES_OPS_NEUTRAL;
+			return uses_kek(request) ? SDES_OPS_SERVED : SDES_OPS_NEUTRAL;
 		/* Some tokens have one code for a bad tag and for a bad moment. */
 		if (!is_infrastructure(reply->status, &fault) &&
 		    (reply->status != SDES_ERR_TAG || attempt == RETRIES))

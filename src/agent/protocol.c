@@ -221,7 +221,12 @@ sdes_request_encode(const SdesRequest *request, uint8_t *out, size_t size, size_
 			break;
 		case SDES_OP_KEK_CHECK:
 		case SDES_OP_KEK_DESTROY:
+		case SDES_OP_PUBLIC_KEY:
 			sdes_write_bytes(&w, SDES_BYTES_OF(request->kek_id));
+			break;
+		case SDES_OP_SIGN:
+			sdes_write_bytes(&w, SDES_BYTES_OF(request->kek_id));
+			sdes_write_bytes(&w, SDES_BYTES_OF(request->digest));
 			break;
 		case SDES_OP_KEK_LIST:
 			write_string(&w, request->label);
@@ -257,7 +262,7 @@ read_kind(SdesReader *r, SdesRequest *out)
 	out->kind = sdes_read_u8(r);
 	seals = sdes_read_u8(r);
 	out->seals = seals != 0;
-	if (out->kind < SDES_KEK_AES_256 || out->kind > SDES_KEK_RSA_4096 || seals > 1)
+	if (out->kind < SDES_KEK_AES_256 || out->kind > SDES_KEK_RSA_4096_SIGN || seals > 1)
 		r->failed = true;
 }
 
@@ -283,7 +288,12 @@ sdes_request_decode(SdesBytes body, SdesRequest *out)
 			break;
 		case SDES_OP_KEK_CHECK:
 		case SDES_OP_KEK_DESTROY:
+		case SDES_OP_PUBLIC_KEY:
 			sdes_read_into(&r, out->kek_id, sizeof(out->kek_id));
+			break;
+		case SDES_OP_SIGN:
+			sdes_read_into(&r, out->kek_id, sizeof(out->kek_id));
+			sdes_read_into(&r, out->digest, sizeof(out->digest));
 			break;
 		case SDES_OP_KEK_LIST:
 			read_string(&r, out->label, sizeof(out->label));
@@ -415,6 +425,10 @@ sdes_reply_encode(const SdesReply *reply, uint8_t *out, size_t size, size_t *use
 		case SDES_OP_DEK_UNWRAP:
 			write_dek(&w, reply->dek);
 			break;
+		case SDES_OP_PUBLIC_KEY:
+		case SDES_OP_SIGN:
+			sdes_write_bytes(&w, SDES_BYTES_OF(reply->rsa));
+			break;
 		case SDES_OP_SEAL:
 		case SDES_OP_OPEN:
 			write_values(&w, reply->nresults, reply->results);
@@ -455,6 +469,10 @@ read_result(SdesReader *r, SdesReply *out)
 			break;
 		case SDES_OP_DEK_UNWRAP:
 			out->dek = sdes_read_bytes(r, SDES_DEK_SIZE);
+			break;
+		case SDES_OP_PUBLIC_KEY:
+		case SDES_OP_SIGN:
+			sdes_read_into(r, out->rsa, sizeof(out->rsa));
 			break;
 		case SDES_OP_SEAL:
 		case SDES_OP_OPEN:

@@ -45,7 +45,9 @@ typedef enum SdesAgentOp
 	SDES_OP_PIN_RETRY = 9, /* forget a refused PIN: an administrator says it is right now */
 	SDES_OP_SEAL = 10,     /* seal values inside the token, under a key that stays there */
 	SDES_OP_OPEN = 11,     /* open them there */
-	SDES_OP_DEK_WRAP = 12  /* wrap a DEK that was unwrapped, return blob and commitment */
+	SDES_OP_DEK_WRAP = 12, /* wrap a DEK that was unwrapped, return blob and commitment */
+	SDES_OP_PUBLIC_KEY = 13, /* the modulus of an RSA key */
+	SDES_OP_SIGN = 14        /* sign a digest with an RSA key that only signs */
 } SdesAgentOp;
 
 typedef enum SdesAgentState
@@ -59,8 +61,12 @@ typedef enum SdesAgentState
 typedef enum SdesKekKind
 {
 	SDES_KEK_AES_256 = 1,
-	SDES_KEK_RSA_4096 = 2
+	SDES_KEK_RSA_4096 = 2,
+	SDES_KEK_RSA_4096_SIGN = 3 /* wraps nothing: a site signs with it what it gives away */
 } SdesKekKind;
+
+#define SDES_SIGN_DIGEST_SIZE 32  /* SHA-256 */
+#define SDES_RSA_4096_SIZE    512 /* of its modulus, and of a signature */
 
 /* A request. Only the fields its op names below are sent. */
 typedef struct SdesRequest
@@ -69,12 +75,14 @@ typedef struct SdesRequest
 	uint16_t version;                       /* HELLO */
 	uint8_t secret[SDES_AGENT_SECRET_SIZE]; /* HELLO */
 	char label[SDES_LABEL_MAX + 1];         /* KEK_CREATE; KEK_LIST: the prefix */
-	uint8_t kek_id[SDES_KEK_ID_SIZE];  /* KEK_CHECK, _DESTROY; KEK_LIST: after this id */
-	SdesDekBinding binding;            /* DEK_* (kek_id is in it) */
-	SdesBytes dek;                     /* DEK_WRAP: SDES_DEK_SIZE bytes; borrows */
-	size_t wrapped_size;               /* DEK_UNWRAP */
-	uint8_t wrapped[SDES_WRAPPED_MAX]; /* DEK_UNWRAP */
-	uint8_t kind;                      /* KEK_CREATE: SdesKekKind */
+	/* KEK_CHECK, _DESTROY, PUBLIC_KEY, SIGN; KEK_LIST: after this id */
+	uint8_t kek_id[SDES_KEK_ID_SIZE];
+	uint8_t digest[SDES_SIGN_DIGEST_SIZE]; /* SIGN */
+	SdesDekBinding binding;                /* DEK_* (kek_id is in it) */
+	SdesBytes dek;                         /* DEK_WRAP: SDES_DEK_SIZE bytes; borrows */
+	size_t wrapped_size;                   /* DEK_UNWRAP */
+	uint8_t wrapped[SDES_WRAPPED_MAX];     /* DEK_UNWRAP */
+	uint8_t kind;                          /* KEK_CREATE: SdesKekKind */
 	bool seals;       /* KEK_CREATE: values will be sealed under it, so GCM is a must */
 	uint16_t nvalues; /* SEAL, OPEN */
 	SdesBytes values; /* SEAL, OPEN: see sdes_value_write(); borrows */
@@ -110,7 +118,8 @@ typedef struct SdesReply
 	size_t wrapped_size;                      /* DEK_CREATE, DEK_WRAP */
 	uint8_t wrapped[SDES_WRAPPED_MAX];        /* DEK_CREATE, DEK_WRAP */
 	uint8_t commitment[SDES_COMMITMENT_SIZE]; /* DEK_CREATE, DEK_WRAP */
-	SdesBytes dek;     /* DEK_UNWRAP: SDES_DEK_SIZE bytes; borrows from the message body */
+	SdesBytes dek; /* DEK_UNWRAP: SDES_DEK_SIZE bytes; borrows from the message body */
+	uint8_t rsa[SDES_RSA_4096_SIZE]; /* PUBLIC_KEY: the modulus; SIGN: the signature */
 	uint16_t nresults; /* SEAL, OPEN: as many as values were sent, in their order */
 	SdesBytes results; /* SEAL, OPEN: see sdes_result_read(); borrows */
 } SdesReply;

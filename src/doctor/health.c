@@ -14,12 +14,13 @@
 #include "agentlink/agentlink.h"
 #include "keyring/copies.h"
 #include "keyring/destroy.h"
+#include "keyring/instance.h"
 #include "keyring/keyring.h"
 #include "policy/pan_grants.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
-#include "store/store.h"
+#include "store/sites.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -463,14 +464,32 @@ may_be_there(const List *keks, const uint8 *id)
 	return false;
 }
 
+/* One of the two keys of this site. */
+static bool
+is_site_key(const List *sites, const uint8 *id)
+{
+	ListCell *cell;
+
+	foreach (cell, sites)
+	{
+		const SdesSiteRow *site = lfirst(cell);
+
+		if (site->own && (memcmp(site->signing_key, id, SDES_KEK_ID_SIZE) == 0 ||
+		                  memcmp(site->encryption_key, id, SDES_KEK_ID_SIZE) == 0))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Appends the ids of keys in a token that carry this database's label but that no row
  * knows, or whose row says that they are destroyed. False when it cannot be asked.
  */
 static bool
-find_orphans(int link, const List *keks, StringInfo ids, int *orphans,
-             SdesLinkFailure *failure)
+find_orphans(int link, StringInfo ids, int *orphans, SdesLinkFailure *failure)
 {
+	List *keks = sdes_store_keks();
+	List *sites = sdes_store_sites();
 	SdesRequest request = {.op = SDES_OP_KEK_LIST};
 	int listed;
 
@@ -484,7 +503,7 @@ find_orphans(int link, const List *keks, StringInfo ids, int *orphans,
 		listed = reply->nkeks;
 		for (int i = 0; i < listed; i++)
 		{
-			if (may_be_there(keks, reply->keks[i]))
+			if (may_be_there(keks, reply->keks[i]) || is_site_key(sites, reply->keks[i]))
 				continue;
 			if ((*orphans)++ > 0)
 				appendStringInfoString(ids, ", ");
@@ -502,7 +521,6 @@ static void
 check_orphans(Health *health)
 {
 	SdesLinkFailure failure;
-	List *keks = sdes_store_keks();
 	StringInfoData ids;
 	int orphans = 0;
 
@@ -522,7 +540,7 @@ check_orphans(Health *health)
 	{
 		if (!health->seen[link].logged_in)
 			continue;
-		if (find_orphans(link, keks, &ids, &orphans, &failure))
+		if (find_orphans(link, &ids, &orphans, &failure))
 			continue;
 		add(health, "orphans", false, sdes_status_name(failure.status),
 		    sdes_status_hint(failure.status));
@@ -593,6 +611,20 @@ check_rows(Health *health)
 	    "them.");
 }
 
+/* A copy of a database shares keys with the original, which neither may destroy. */
+static void
+check_owner(Health *health)
+{
+	bool owner = sdes_instance_is_owner();
+
+	add(health, "owner", owner,
+	    owner ? "this database owns its keys"
+	          : "this database is a copy of the one that owns its keys",
+	    "It was restored or made of a template. If the original is gone, or this copy "
+	    "shall "
+	    "have keys of its own: SELECT sdes.adopt_keys().");
+}
+
 /* What memberships have added up to; grants themselves are judged when they are made. */
 static void
 check_grants(Health *health)
@@ -651,6 +683,7 @@ sdes_health(PG_FUNCTION_ARGS)
 	check_cache(&health);
 	check_rows(&health);
 	check_grants(&health);
+	check_owner(&health);
 	check_keks(&health);
 	check_deks(&health);
 	if (health.ntokens > 1)

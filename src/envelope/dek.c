@@ -44,7 +44,7 @@ sdes_dek_binding_decode(SdesBytes bytes, SdesDekBinding *out)
 	out->mode = sdes_read_u8(&r);
 	sdes_read_into(&r, out->kek_id, SDES_KEK_ID_SIZE);
 	return sdes_read_complete(&r) && out->purpose >= SDES_PURPOSE_DATA &&
-	       out->purpose <= SDES_PURPOSE_AUDIT && out->mode >= SDES_MODE_CACHED &&
+	       out->purpose <= SDES_PURPOSE_PARCEL && out->mode >= SDES_MODE_CACHED &&
 	       out->mode <= SDES_MODE_HSM;
 }
 

@@ -30,7 +30,8 @@ typedef enum SdesDekPurpose
 	SDES_PURPOSE_DATA = 1,    /* seals the values of a bucket */
 	SDES_PURPOSE_LITERAL = 2, /* seals literals that have no bucket yet */
 	SDES_PURPOSE_SEARCH = 3,  /* makes search tokens */
-	SDES_PURPOSE_AUDIT = 4    /* chains the audit journal */
+	SDES_PURPOSE_AUDIT = 4,   /* chains the audit journal */
+	SDES_PURPOSE_PARCEL = 5   /* the content key of a parcel of keys: in no row */
 } SdesDekPurpose;
 
 typedef enum SdesDekMode

@@ -157,17 +157,40 @@ extern SdesStatus sdes_pkcs11_generate(SdesHsm *hsm, CK_SESSION_HANDLE handle,
                                        const char *label,
                                        const uint8_t id[SDES_HSM_KEY_ID_SIZE],
                                        SdesHsmFault *fault);
+/* The same of an RSA pair that only signs. */
+extern SdesStatus sdes_pkcs11_generate_signer(SdesHsm *hsm, CK_SESSION_HANDLE handle,
+                                              const char *label,
+                                              const uint8_t id[SDES_HSM_KEY_ID_SIZE],
+                                              SdesHsmFault *fault);
 
 /* pkcs11_kek.c */
 extern SdesStatus sdes_pkcs11_kek_create(SdesHsmSession *session, const SdesHsmNewKek *spec,
                                          uint8_t id[SDES_HSM_KEY_ID_SIZE],
                                          const char **mechanism, SdesHsmFault *fault);
+/* In a session of its own, since a failed call may leave an operation active in one. */
+extern void sdes_pkcs11_destroy_failed(SdesHsm *hsm,
+                                       const uint8_t id[SDES_HSM_KEY_ID_SIZE]);
 extern SdesStatus sdes_pkcs11_kek_check(SdesHsmSession *session,
                                         const uint8_t id[SDES_HSM_KEY_ID_SIZE],
                                         const char **mechanism, SdesHsmFault *fault);
 extern SdesStatus sdes_pkcs11_kek_destroy(SdesHsmSession *session,
                                           const uint8_t id[SDES_HSM_KEY_ID_SIZE],
                                           SdesHsmFault *fault);
+
+/* pkcs11_sign.c */
+extern SdesStatus sdes_pkcs11_public_key(SdesHsmSession *session,
+                                         const uint8_t id[SDES_HSM_KEY_ID_SIZE],
+                                         uint8_t modulus[SDES_HSM_RSA_SIZE],
+                                         SdesHsmFault *fault);
+extern SdesStatus sdes_pkcs11_sign(SdesHsmSession *session,
+                                   const uint8_t id[SDES_HSM_KEY_ID_SIZE],
+                                   const uint8_t digest[SDES_HSM_DIGEST_SIZE],
+                                   uint8_t signature[SDES_HSM_RSA_SIZE],
+                                   SdesHsmFault *fault);
+/* Generates a key that signs and proves it; on failure none stays behind. */
+extern SdesStatus sdes_pkcs11_signer_create(SdesHsmSession *session, const char *label,
+                                            uint8_t id[SDES_HSM_KEY_ID_SIZE],
+                                            const char **mechanism, SdesHsmFault *fault);
 
 /* pkcs11_list.c */
 extern SdesStatus sdes_pkcs11_kek_list(SdesHsmSession *session, const char *prefix,
@@ -256,6 +279,9 @@ extern SdesStatus sdes_pkcs11_oaep_encrypt(const SdesPkcs11Context *context,
 extern SdesStatus sdes_pkcs11_oaep_decrypt(const SdesPkcs11Context *context,
                                            SdesBytes ciphertext, SdesSecret *message,
                                            size_t *size, SdesHsmFault *fault);
+
+/* A public key of a modulus and the exponent 65537, which the caller frees; or NULL. */
+extern struct evp_pkey_st *sdes_pkcs11_public_of(const uint8_t modulus[SDES_HSM_RSA_SIZE]);
 
 /* pkcs11_libp11.c */
 /* Sets key->private_key where it is NULL. */

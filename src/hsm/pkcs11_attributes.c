@@ -6,7 +6,8 @@
  * Invariant: a KEK is an AES-256 key or the private half of an RSA-4096 pair
  * that was born in the token, cannot leave it, and serves one purpose only:
  * either it encrypts and decrypts, or it wraps and unwraps. A key that did both
- * could wrap another key and decrypt it into the open.
+ * could wrap another key and decrypt it into the open. An RSA key decrypts or
+ * signs: one that did both would sign by decrypting.
  */
 #include "hsm/pkcs11.h"
 
@@ -149,24 +150,22 @@ static SdesStatus
 check_private_key(const Reader *r, SdesPkcs11Key *key)
 {
 	uint8_t modulus[SDES_PKCS11_RSA_SIZE];
-	bool decrypts, unwraps, signs;
+	bool decrypts, unwraps, signs = false;
 	SdesStatus status = read_number(r, CKA_KEY_TYPE, CKK_RSA, "CKA_KEY_TYPE");
 
 	if (status == SDES_OK)
 		status = sdes_pkcs11_read_modulus(r->hsm, r->handle, r->key, modulus, r->fault);
 	if (status == SDES_OK)
 		status = read_boolean(r, CKA_DECRYPT, &decrypts, "CKA_DECRYPT");
-	if (status == SDES_OK && !decrypts)
-		status = unsafe(r->fault, "CKA_DECRYPT");
 	if (status == SDES_OK)
 		status = read_boolean(r, CKA_UNWRAP, &unwraps, "CKA_UNWRAP");
 	if (status == SDES_OK && unwraps)
 		status = unsafe(r->fault, "CKA_UNWRAP");
 	if (status == SDES_OK)
 		status = read_boolean(r, CKA_SIGN, &signs, "CKA_SIGN");
-	if (status == SDES_OK && signs)
-		status = unsafe(r->fault, "CKA_SIGN");
-	key->usage = CKF_DECRYPT;
+	if (status == SDES_OK && signs == decrypts)
+		status = unsafe(r->fault, signs ? "CKA_SIGN" : "CKA_DECRYPT");
+	key->usage = signs ? CKF_SIGN : CKF_DECRYPT;
 	return status;
 }
 

@@ -78,21 +78,23 @@ generate_aes(SdesHsm *hsm, CK_SESSION_HANDLE handle, const SdesPkcs11Mechanism *
 
 /* Nobody here reads the public object: the public key is read from the private one. */
 static SdesStatus
-generate_rsa(SdesHsm *hsm, CK_SESSION_HANDLE handle, const char *label,
+generate_rsa(SdesHsm *hsm, CK_SESSION_HANDLE handle, bool signs, const char *label,
              const uint8_t id[SDES_HSM_KEY_ID_SIZE], SdesHsmFault *fault)
 {
 	CK_MECHANISM generation = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
 	CK_ULONG bits = SDES_PKCS11_RSA_BITS;
 	CK_BYTE exponent[] = {1, 0, 1};
+	CK_BBOOL crypts = signs ? CK_FALSE : CK_TRUE;
+	CK_BBOOL vouches = signs ? CK_TRUE : CK_FALSE;
 	CK_ATTRIBUTE public_template[] = {
 	    {CKA_ID, (void *) (uintptr_t) id, SDES_HSM_KEY_ID_SIZE},
 	    {CKA_LABEL, (void *) (uintptr_t) label, strlen(label)},
 	    SDES_PKCS11_ATTRIBUTE(CKA_TOKEN, yes),
 	    SDES_PKCS11_ATTRIBUTE(CKA_MODULUS_BITS, bits),
 	    SDES_PKCS11_ATTRIBUTE(CKA_PUBLIC_EXPONENT, exponent),
-	    SDES_PKCS11_ATTRIBUTE(CKA_ENCRYPT, yes),
+	    SDES_PKCS11_ATTRIBUTE(CKA_ENCRYPT, crypts),
 	    SDES_PKCS11_ATTRIBUTE(CKA_WRAP, no),
-	    SDES_PKCS11_ATTRIBUTE(CKA_VERIFY, no),
+	    SDES_PKCS11_ATTRIBUTE(CKA_VERIFY, vouches),
 	};
 	CK_ATTRIBUTE private_template[] = {
 	    {CKA_ID, (void *) (uintptr_t) id, SDES_HSM_KEY_ID_SIZE},
@@ -101,9 +103,9 @@ generate_rsa(SdesHsm *hsm, CK_SESSION_HANDLE handle, const char *label,
 	    SDES_PKCS11_ATTRIBUTE(CKA_PRIVATE, yes),
 	    SDES_PKCS11_ATTRIBUTE(CKA_SENSITIVE, yes),
 	    SDES_PKCS11_ATTRIBUTE(CKA_EXTRACTABLE, no),
-	    SDES_PKCS11_ATTRIBUTE(CKA_DECRYPT, yes),
+	    SDES_PKCS11_ATTRIBUTE(CKA_DECRYPT, crypts),
 	    SDES_PKCS11_ATTRIBUTE(CKA_UNWRAP, no),
-	    SDES_PKCS11_ATTRIBUTE(CKA_SIGN, no),
+	    SDES_PKCS11_ATTRIBUTE(CKA_SIGN, vouches),
 	    SDES_PKCS11_ATTRIBUTE(CKA_MODIFIABLE, no),
 	    SDES_PKCS11_ATTRIBUTE(CKA_COPYABLE, no),
 	};
@@ -133,5 +135,12 @@ sdes_pkcs11_generate(SdesHsm *hsm, CK_SESSION_HANDLE handle,
 {
 	return mechanism->kind == SDES_HSM_AES_256
 	           ? generate_aes(hsm, handle, mechanism, label, id, fault)
-	           : generate_rsa(hsm, handle, label, id, fault);
+	           : generate_rsa(hsm, handle, false, label, id, fault);
+}
+
+SdesStatus
+sdes_pkcs11_generate_signer(SdesHsm *hsm, CK_SESSION_HANDLE handle, const char *label,
+                            const uint8_t id[SDES_HSM_KEY_ID_SIZE], SdesHsmFault *fault)
+{
+	return generate_rsa(hsm, handle, true, label, id, fault);
 }

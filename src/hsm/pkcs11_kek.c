@@ -32,9 +32,8 @@ open_and_prove(SdesHsm *hsm, CK_SESSION_HANDLE handle,
 	return status;
 }
 
-/* In a session of its own, since a failed call may leave an operation active in one. */
-static void
-destroy_failed(SdesHsm *hsm, const uint8_t id[SDES_HSM_KEY_ID_SIZE])
+void
+sdes_pkcs11_destroy_failed(SdesHsm *hsm, const uint8_t id[SDES_HSM_KEY_ID_SIZE])
 {
 	CK_SESSION_HANDLE handle;
 	SdesHsmFault unused;
@@ -59,7 +58,7 @@ create_with(SdesHsm *hsm, const SdesPkcs11Mechanism *mechanism, const char *labe
 		status = open_and_prove(hsm, handle, id, mechanism, name, fault);
 	hsm->p11->C_CloseSession(handle);
 	if (status != SDES_OK)
-		destroy_failed(hsm, id);
+		sdes_pkcs11_destroy_failed(hsm, id);
 	return status;
 }
 
@@ -75,6 +74,8 @@ sdes_pkcs11_kek_create(SdesHsmSession *session, const SdesHsmNewKek *spec,
 
 	if (status != SDES_OK)
 		return sdes_hsm_fault(fault, status, "no random bytes");
+	if (spec->kind == SDES_HSM_RSA_4096_SIGN)
+		return sdes_pkcs11_signer_create(session, spec->label, id, mechanism, fault);
 	status = sdes_pkcs11_none_offered(spec, fault);
 	while ((next = sdes_pkcs11_next_mechanism(hsm, spec, next)) != NULL)
 	{

@@ -204,6 +204,8 @@ static const SdesHsmProvider pkcs11_provider = {
     .dek_unwrap = sdes_pkcs11_dek_unwrap,
     .seal = sdes_pkcs11_value_seal,
     .open_sealed = sdes_pkcs11_value_open,
+    .public_key = sdes_pkcs11_public_key,
+    .sign = sdes_pkcs11_sign,
     .random = session_random,
 };
 

@@ -40,23 +40,31 @@ public_key_of(const BIGNUM *n, const BIGNUM *e)
 	return key; /* NULL unless all went well */
 }
 
+EVP_PKEY *
+sdes_pkcs11_public_of(const uint8_t modulus[RSA_SIZE])
+{
+	BIGNUM *n = BN_bin2bn(modulus, RSA_SIZE, NULL);
+	BIGNUM *e = BN_new();
+	EVP_PKEY *key = NULL;
+
+	if (e != NULL && BN_set_word(e, RSA_F4) == 1)
+		key = public_key_of(n, e);
+	BN_free(n);
+	BN_free(e);
+	return key;
+}
+
 static SdesStatus
 read_public_key(const SdesPkcs11Context *c, EVP_PKEY **out, SdesHsmFault *fault)
 {
 	uint8_t modulus[RSA_SIZE];
-	BIGNUM *n, *e;
 	SdesStatus status =
 	    sdes_pkcs11_read_modulus(c->hsm, c->handle, c->key->handle, modulus, fault);
 
 	*out = NULL;
 	if (status != SDES_OK)
 		return status;
-	n = BN_bin2bn(modulus, sizeof(modulus), NULL);
-	e = BN_new();
-	if (e != NULL && BN_set_word(e, RSA_F4) == 1)
-		*out = public_key_of(n, e);
-	BN_free(n);
-	BN_free(e);
+	*out = sdes_pkcs11_public_of(modulus);
 	return *out != NULL ? SDES_OK
 	                    : sdes_hsm_fault(fault, SDES_ERR_CRYPTO, "no public RSA key");
 }

@@ -102,6 +102,9 @@ extern const SdesBucketRow *sdes_keyring_bucket(int32 hash);
 /* The system bucket, cached; an error that says how to make it if there is none. */
 extern const SdesBucketRow *sdes_keyring_system_bucket(void);
 
+/* A random UUID: RFC 4122, section 4.4. */
+extern void sdes_random_uuid(uint8 *uuid);
+
 /* What keys a bucket is to have. */
 typedef struct SdesKeySpec
 {

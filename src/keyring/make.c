@@ -14,12 +14,21 @@
 #include "agentlink/agentlink.h"
 #include "crypto/kdf.h"
 #include "keyring/copies.h"
+#include "keyring/instance.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+
+void
+sdes_random_uuid(uint8 *uuid)
+{
+	sdes_check(sdes_random(uuid, SDES_UUID_SIZE));
+	uuid[6] = (uuid[6] & 0x0f) | 0x40; /* version 4 */
+	uuid[8] = (uuid[8] & 0x3f) | 0x80; /* variant 1 */
+}
 
 void
 sdes_keyring_label_prefix(char *out, size_t size)
@@ -76,6 +85,7 @@ sdes_keyring_make_kek_at(int link, const SdesBucketRow *bucket, const SdesKeySpe
 	kek->kind = sdes_kek_kind_name(spec->kind);
 	memcpy(kek->bucket, bucket->uuid, SDES_UUID_SIZE);
 	sdes_store_insert_kek(kek);
+	sdes_instance_claim();
 	return true;
 }
 

@@ -12,13 +12,29 @@
 
 #include "redact/redact.h"
 
+#include "redact/shares.h"
+
 static emit_log_hook_type previous_hook = NULL;
+
+/* Of the texts that may quote a statement or its parameters. */
+static void
+blot_shares(ErrorData *edata)
+{
+	if (sdes_statement_has_share())
+		edata->hide_stmt = true;
+	sdes_blot_shares(edata->message);
+	sdes_blot_shares(edata->detail);
+	sdes_blot_shares(edata->detail_log);
+	sdes_blot_shares(edata->context);
+	sdes_blot_shares(edata->internalquery);
+}
 
 static void
 redact(ErrorData *edata)
 {
 	if (previous_hook)
 		previous_hook(edata);
+	blot_shares(edata);
 	if (edata->hide_stmt)
 	{
 		edata->internalquery = NULL;

@@ -21,9 +21,11 @@
 #include "utils/syscache.h"
 
 static const char *const table_names[SDES_NTABLES] = {
-    [SDES_TABLE_BUCKET] = "bucket", [SDES_TABLE_KEK] = "kek",
-    [SDES_TABLE_DEK] = "dek",       [SDES_TABLE_ACCESS] = "access",
-    [SDES_TABLE_COPY] = "dek_copy", [SDES_TABLE_USAGE] = "usage",
+    [SDES_TABLE_BUCKET] = "bucket",     [SDES_TABLE_KEK] = "kek",
+    [SDES_TABLE_DEK] = "dek",           [SDES_TABLE_ACCESS] = "access",
+    [SDES_TABLE_COPY] = "dek_copy",     [SDES_TABLE_USAGE] = "usage",
+    [SDES_TABLE_SITE] = "site",         [SDES_TABLE_EXPORTED] = "exported",
+    [SDES_TABLE_IMPORTED] = "imported", [SDES_TABLE_INSTANCE] = "instance",
 };
 
 static const char *const type_names[SDES_NTYPES] = {

@@ -31,10 +31,14 @@ typedef enum SdesTable
 	SDES_TABLE_DEK,
 	SDES_TABLE_ACCESS,
 	SDES_TABLE_USAGE,
-	SDES_TABLE_COPY
+	SDES_TABLE_COPY,
+	SDES_TABLE_SITE,
+	SDES_TABLE_EXPORTED,
+	SDES_TABLE_IMPORTED,
+	SDES_TABLE_INSTANCE
 } SdesTable;
 
-#define SDES_NTABLES (SDES_TABLE_COPY + 1)
+#define SDES_NTABLES (SDES_TABLE_INSTANCE + 1)
 
 /* The encrypted types; what else is to know of them is in types/types.h. */
 typedef enum SdesEncType

@@ -78,6 +78,9 @@
 
 #define SDES_MAX_COLUMNS 18
 
+/* Inserts a row; columns that may be null are null in it. */
+extern void sdes_table_insert(SdesTable table, Datum *values);
+
 /* Names of purposes, modes and states in rows; -1 for an unknown name. */
 extern int sdes_purpose_by_name(const char *name);
 extern int sdes_mode_by_name(const char *name);

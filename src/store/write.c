@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "store/sites.h"
 #include "store/store.h"
 
 #include "access/genam.h"
@@ -57,9 +58,8 @@ now_datum(void)
 	return TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 }
 
-/* Columns that may be null are null in a new row. */
-static void
-insert_row(SdesTable table, Datum *values)
+void
+sdes_table_insert(SdesTable table, Datum *values)
 {
 	Relation rel = table_open(sdes_table_oid(table), RowExclusiveLock);
 	TupleDesc desc = RelationGetDescr(rel);
@@ -89,7 +89,7 @@ sdes_store_insert_bucket(const SdesBucketRow *row)
 	values[SDES_BUCKET_PAUSED - 1] = BoolGetDatum(row->rotation_paused);
 	values[SDES_BUCKET_CREATED_AT - 1] = now_datum();
 	values[SDES_BUCKET_CREATED_BY - 1] = current_user_datum();
-	insert_row(SDES_TABLE_BUCKET, values);
+	sdes_table_insert(SDES_TABLE_BUCKET, values);
 }
 
 void
@@ -105,7 +105,7 @@ sdes_store_insert_kek(const SdesKekRow *row)
 	values[SDES_KEK_TOKEN_SERIAL - 1] = CStringGetTextDatum(row->token_serial);
 	values[SDES_KEK_CREATED_AT - 1] = now_datum();
 	values[SDES_KEK_STATE - 1] = CStringGetTextDatum(sdes_kek_state_name(SDES_KEK_ACTIVE));
-	insert_row(SDES_TABLE_KEK, values);
+	sdes_table_insert(SDES_TABLE_KEK, values);
 }
 
 static void
@@ -115,7 +115,7 @@ insert_usage(const uint8 *key_id)
 
 	values[SDES_USAGE_MESSAGES - 1] = Int64GetDatum(0);
 	values[SDES_USAGE_KEY_ID - 1] = bytea_datum(key_id, SDES_KEY_ID_SIZE);
-	insert_row(SDES_TABLE_USAGE, values);
+	sdes_table_insert(SDES_TABLE_USAGE, values);
 }
 
 void
@@ -136,7 +136,7 @@ sdes_store_insert_dek(const SdesDekRow *row)
 	values[SDES_DEK_PINNED - 1] = BoolGetDatum(row->pinned);
 	values[SDES_DEK_CREATED_AT - 1] = now_datum();
 	values[SDES_DEK_CREATED_BY - 1] = current_user_datum();
-	insert_row(SDES_TABLE_DEK, values);
+	sdes_table_insert(SDES_TABLE_DEK, values);
 	insert_usage(row->binding.key_id);
 }
 
@@ -150,7 +150,7 @@ sdes_store_insert_copy(const SdesDekRow *copy)
 	values[SDES_COPY_WRAPPED - 1] = bytea_datum(copy->wrapped, copy->wrapped_size);
 	values[SDES_COPY_COMMITMENT - 1] = bytea_datum(copy->commitment, SDES_COMMITMENT_SIZE);
 	values[SDES_COPY_CREATED_AT - 1] = now_datum();
-	insert_row(SDES_TABLE_COPY, values);
+	sdes_table_insert(SDES_TABLE_COPY, values);
 }
 
 void
@@ -219,7 +219,7 @@ sdes_store_put_access(const SdesAccessRow *row)
 	values[SDES_ACCESS_GRANTED_AT - 1] = now_datum();
 	values[SDES_ACCESS_GRANTED_BY - 1] = current_user_datum();
 	values[SDES_ACCESS_FORCED - 1] = BoolGetDatum(row->forced);
-	insert_row(SDES_TABLE_ACCESS, values);
+	sdes_table_insert(SDES_TABLE_ACCESS, values);
 }
 
 /* What of a row is to be replaced. */
@@ -370,4 +370,37 @@ sdes_store_set_rotation(const SdesBucketRow *row)
 	ScanKeyInit(&key, SDES_BUCKET_UUID, BTEqualStrategyNumber, F_UUID_EQ,
 	            uuid_datum(row->uuid));
 	change_row(SDES_TABLE_BUCKET, "bucket_pkey", &key, &change);
+}
+
+void
+sdes_store_set_dek_wrapping(const SdesDekRow *row)
+{
+	Change change = {0};
+	ScanKeyData key;
+
+	set(&change, SDES_DEK_KEK, bytea_datum(row->binding.kek_id, SDES_KEK_ID_SIZE));
+	set(&change, SDES_DEK_WRAPPED, bytea_datum(row->wrapped, row->wrapped_size));
+	set(&change, SDES_DEK_COMMITMENT, bytea_datum(row->commitment, SDES_COMMITMENT_SIZE));
+	ScanKeyInit(&key, SDES_DEK_KEY_ID, BTEqualStrategyNumber, F_BYTEAEQ,
+	            bytea_datum(row->binding.key_id, SDES_KEY_ID_SIZE));
+	change_row(SDES_TABLE_DEK, "dek_pkey", &key, &change);
+}
+
+void
+sdes_store_delete_kek(const uint8 *id)
+{
+	Relation rel = table_open(sdes_table_oid(SDES_TABLE_KEK), RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, SDES_KEK_ID, BTEqualStrategyNumber, F_BYTEAEQ,
+	            bytea_datum(id, SDES_KEK_ID_SIZE));
+	scan = systable_beginscan(rel, sdes_index_oid("kek_pkey"), true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		CatalogTupleDelete(rel, &tuple->t_self);
+	systable_endscan(scan);
+	CacheInvalidateRelcache(rel);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
 }

@@ -37,10 +37,10 @@ typedef struct Group
 } Group;
 
 static const Group groups[] = {
-    {"keys", key_tests},         {"pin", pin_tests},       {"faults", fault_tests},
-    {"ladder", ladder_tests},    {"batches", batch_tests}, {"clients", client_tests},
-    {"wraps", wrap_tests},       {"values", value_tests},  {"vectors", vector_tests},
-    {"failures", failure_tests},
+    {"keys", key_tests},       {"pin", pin_tests},          {"faults", fault_tests},
+    {"ladder", ladder_tests},  {"batches", batch_tests},    {"clients", client_tests},
+    {"signers", sign_tests},   {"wraps", wrap_tests},       {"values", value_tests},
+    {"vectors", vector_tests}, {"failures", failure_tests},
 };
 
 static bool

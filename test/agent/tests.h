@@ -15,6 +15,7 @@ extern void fault_tests(void);
 extern void ladder_tests(void);
 extern void batch_tests(void);
 extern void client_tests(void);
+extern void sign_tests(void);
 extern void wrap_tests(void);
 extern void value_tests(void);
 extern void vector_tests(void);

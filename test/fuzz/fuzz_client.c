@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define OPS          12   /* SDES_OP_HELLO is asked for by hand, too */
+#define OPS          14   /* SDES_OP_HELLO is asked for by hand, too */
 #define LARGE        0x20 /* a large reply to SEAL comes before the input */
 #define WITH_WELCOME 0x40 /* a good reply to HELLO comes before the input */
 #define WITH_SECRET  0x80
@@ -61,6 +61,7 @@ static SdesRequest *
 the_request(SdesAgentOp op)
 {
 	static const uint8_t value[] = {1, 'a', 0, 0, 0, 1, 'v'};
+	static const uint8_t dek[SDES_DEK_SIZE] = {0};
 	static SdesRequest request;
 
 	memset(&request, 0, sizeof(request));
@@ -69,6 +70,7 @@ the_request(SdesAgentOp op)
 	request.binding.purpose = SDES_PURPOSE_DATA;
 	request.binding.mode = SDES_MODE_CACHED;
 	request.kind = SDES_KEK_AES_256;
+	request.dek = SDES_BYTES_OF(dek);
 	request.nvalues = 1;
 	request.values = SDES_BYTES_OF(value);
 	return &request;

@@ -6,6 +6,7 @@
 #include "fuzz.h"
 
 #include "envelope/armor.h"
+#include "parcel/parcel.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -272,7 +273,7 @@ requests(void)
 {
 	uint8_t dek[SDES_DEK_SIZE] = {0}, room[128];
 
-	for (int op = SDES_OP_HELLO; op <= SDES_OP_DEK_WRAP; op++)
+	for (int op = SDES_OP_HELLO; op <= SDES_OP_SIGN; op++)
 	{
 		SdesRequest r = {.op = (SdesAgentOp) op,
 		                 .version = SDES_PROTOCOL_VERSION,
@@ -297,7 +298,7 @@ replies(void)
 {
 	uint8_t dek[SDES_DEK_SIZE] = {0}, room[128];
 
-	for (int op = SDES_OP_HELLO; op <= SDES_OP_DEK_WRAP; op++)
+	for (int op = SDES_OP_HELLO; op <= SDES_OP_SIGN; op++)
 	{
 		SdesReply good = {.op = (SdesAgentOp) op,
 		                  .info = {.state = SDES_AGENT_FAILED,
@@ -324,6 +325,62 @@ replies(void)
 		if (op == SDES_OP_KEK_LIST)
 			reply(&good); /* one id twice: refused */
 	}
+}
+
+/* A parcel of three keys: for one site, or for three officers. */
+static void
+parcel(SdesParcelKind kind)
+{
+	uint8_t records[1024], room[4096], sealed[3 * SDES_PARCEL_SEALED_SIZE] = {0};
+	SdesWriter r = sdes_writer(records, sizeof(records));
+	SdesWriter w = sdes_writer(room, sizeof(room));
+	SdesParcelRecipient recipient = {.name = "stores-3f9a2c1d"};
+	SdesParcelBucket bucket = {.kek_kind = 1, .days = 90, .name = "customer_pii"};
+	SdesParcelKey key = {
+	    .version = 1, .purpose = SDES_PURPOSE_DATA, .mode = SDES_MODE_CACHED};
+	bool backup = kind == SDES_PARCEL_BACKUP;
+	SdesParcel p = {.kind = (uint8_t) kind,
+	                .threshold = backup ? 2 : 0,
+	                .nrecipients = backup ? 3 : 1,
+	                .nbuckets = 2,
+	                .nkeys = 3};
+
+	for (int i = 0; i < p.nrecipients; i++)
+		sdes_parcel_write_recipient(&r, &recipient);
+	p.recipients = sdes_bytes(records, (size_t) (r.at - records));
+	p.buckets.data = r.at;
+	sdes_parcel_write_bucket(&r, &bucket);
+	sdes_parcel_write_bucket(&r, &bucket);
+	p.buckets.size = (size_t) (r.at - p.buckets.data);
+	p.keys.data = r.at;
+	for (int i = 0; i < 3; i++)
+		sdes_parcel_write_key(&r, &key);
+	p.keys.size = (size_t) (r.at - p.keys.data);
+	REQUIRE(sdes_parcel_write_manifest(&w, &p) == SDES_OK);
+	sdes_write_bytes(&w, SDES_BYTES_OF(p.digest));
+	for (int i = 0; i < p.nrecipients; i++)
+	{
+		sdes_write_u16(&w, 4);
+		sdes_write_u32(&w, 0);
+	}
+	sdes_write_bytes(&w, SDES_BYTES_OF(sealed));
+	sdes_write_u16(&w, 0);
+	REQUIRE(!w.failed);
+	seed("parcel", sdes_bytes(room, sizeof(room) - w.left));
+}
+
+static void
+parcels(void)
+{
+	static const uint8_t id[SDES_PARCEL_ID_SIZE] = {FUZZ_BYTE, FUZZ_BYTE, FUZZ_BYTE,
+	                                                FUZZ_BYTE};
+	uint8_t share[SDES_PARCEL_KEY_SIZE] = {0};
+	char text[SDES_SHARE_TEXT_MAX];
+
+	parcel(SDES_PARCEL_EXPORT);
+	parcel(SDES_PARCEL_BACKUP);
+	REQUIRE(sdes_share_to_text(id, 16, share, text) == SDES_OK);
+	seed_text("parcel", text);
 }
 
 static void
@@ -437,6 +494,7 @@ main(int argc, char **argv)
 	large();
 	requests();
 	replies();
+	parcels();
 	settings();
 	pans();
 	limits();

@@ -22,6 +22,7 @@ my %MAY = (
     'crypto' => [],
     'envelope' => [qw(crypto)],
     'pan' => [qw(crypto)],
+    'parcel' => [qw(crypto envelope)],
     'hsm' => [qw(crypto envelope)],
     'agent' => [qw(crypto envelope hsm)],
     (map { $_ => [qw(crypto envelope)] } @AGENT_SHARED),
@@ -37,18 +38,19 @@ my %MAY = (
     'reveal' => [qw(value types policy agentlink store top)],
     'doctor' => [ qw(value policy keyring store agentlink envelope crypto top), @AGENT_SHARED ],
     'admin' => [ qw(policy keyring store agentlink envelope crypto top) ],
+    'exchange' => [ qw(policy keyring store agentlink parcel envelope crypto top) ],
     'worker' => [ @AGENT_SHARED, qw(rotation agentlink crypto top) ],
 );
 
 # Within the agent's room, what the server's side shares knows no other file.
 my %OWN_ROOM_ONLY = map { $_ => \@AGENT_SHARED } @AGENT_SHARED;
 
-my @BELOW = qw(crypto envelope pan hsm agent);
+my @BELOW = qw(crypto envelope pan parcel hsm agent);
 
 # Libraries by their headers, and who may use them: rooms, or parts of them.
 # Wiping and comparing (openssl/crypto.h) is for everybody.
 my %LIBRARY = (
-    'openssl/(?!crypto\.h$)' => [qw(crypto hsm/pkcs11_rsa hsm/pkcs11_libp11)],
+    'openssl/(?!crypto\.h$)' => [qw(crypto parcel hsm/pkcs11_rsa hsm/pkcs11_sign hsm/pkcs11_libp11)],
     'libp11\.h$' => [qw(hsm/pkcs11_libp11)],
     'p11-kit/' => [qw(hsm agent)],
 );

@@ -50,7 +50,10 @@ $new->safe_psql('postgres', 'INSERT INTO t (id) VALUES (200)');
 is($new->safe_psql('postgres', 'SELECT e, p FROM t WHERE id = 200'),
     'by default|4111 1111 1111 1111', 'a default that came over is sealed into its column');
 is($new->safe_psql('postgres', 'SELECT string_agg("check", \',\') FROM sdes.health() WHERE NOT ok'),
-    '', 'all is well');
+    'owner', 'all is well, but that the cluster is another one now');
+$new->safe_psql('postgres', 'SELECT sdes.adopt_keys()');
+is($new->safe_psql('postgres', 'SELECT string_agg("check", \',\') FROM sdes.health() WHERE NOT ok'),
+    '', 'the upgraded database is told that it is the owner');
 
 $new->stop;
 done_testing();

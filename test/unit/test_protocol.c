@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define GARBAGE_ROUNDS 200000
-#define OPS            SDES_OP_DEK_WRAP /* the last one: ops are numbered from 1 on */
+#define OPS            SDES_OP_SIGN /* the last one: ops are numbered from 1 on */
 
 static void
 fill(void *out, size_t size, uint8_t seed)
@@ -71,8 +71,11 @@ sample_request(SdesAgentOp op, SdesRequest *out)
 		strcpy(out->label, "sdes/\xc3\xa4/1");
 	if (op == SDES_OP_KEK_CREATE)
 		out->kind = SDES_KEK_RSA_4096;
-	if (op == SDES_OP_KEK_CHECK || op == SDES_OP_KEK_DESTROY || op == SDES_OP_KEK_LIST)
+	if (op == SDES_OP_KEK_CHECK || op == SDES_OP_KEK_DESTROY || op == SDES_OP_KEK_LIST ||
+	    op == SDES_OP_PUBLIC_KEY || op == SDES_OP_SIGN)
 		fill(out->kek_id, sizeof(out->kek_id), 5);
+	if (op == SDES_OP_SIGN)
+		fill(out->digest, sizeof(out->digest), 12);
 	if (op == SDES_OP_DEK_CREATE || op == SDES_OP_DEK_UNWRAP || op == SDES_OP_DEK_WRAP)
 		out->binding = sample_binding();
 	if (op == SDES_OP_DEK_WRAP)
@@ -121,6 +124,8 @@ sample_reply(SdesAgentOp op, SdesStatus status, SdesReply *out)
 		sample_info(&out->info);
 	if (op == SDES_OP_KEK_CREATE)
 		fill(out->kek_id, sizeof(out->kek_id), 7);
+	if (op == SDES_OP_PUBLIC_KEY || op == SDES_OP_SIGN)
+		fill(out->rsa, sizeof(out->rsa), 13);
 	if (op == SDES_OP_KEK_CREATE || op == SDES_OP_KEK_CHECK)
 		strcpy(out->mechanism, "AES-GCM");
 	if (op == SDES_OP_KEK_LIST)

@@ -1,0 +1,372 @@
+/*
+ * build.c
+ *		Building parcels of keys.
+ *
+ * Invariant: a key is in the open in locked memory only, of the agent and of this
+ * process, from where it is unwrapped to where it is sealed; so is the content key.
+ */
+#include "postgres.h"
+
+#include "exchange/internal.h"
+
+#include "crypto/kdf.h"
+#include "mb/pg_wchar.h"
+#include "sdes_errors.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+/* Microseconds from 1970 to 2000, PostgreSQL's epoch. */
+#define EPOCH_DIFFERENCE ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+
+/* By purpose and version. */
+static int
+compare_keys(const ListCell *a, const ListCell *b)
+{
+	const SdesDekBinding *left = &((const SdesDekRow *) lfirst(a))->binding;
+	const SdesDekBinding *right = &((const SdesDekRow *) lfirst(b))->binding;
+
+	if (left->purpose != right->purpose)
+		return left->purpose < right->purpose ? -1 : 1;
+	return left->version < right->version ? -1 : left->version > right->version;
+}
+
+List *
+sdes_keys_to_send(const SdesBucketRow *bucket, int *stay)
+{
+	List *keys = NIL;
+	ListCell *cell;
+
+	*stay = 0;
+	foreach (cell, sdes_store_deks())
+	{
+		SdesDekRow *row = lfirst(cell);
+
+		if (memcmp(row->binding.bucket, bucket->uuid, SDES_UUID_SIZE) != 0 ||
+		    row->state == SDES_KEY_DESTROYED)
+			continue;
+		if (row->binding.mode == SDES_MODE_HSM)
+			(*stay)++;
+		else
+			keys = lappend(keys, row);
+	}
+	list_sort(keys, compare_keys);
+	return keys;
+}
+
+/* ---- the manifest ---- */
+
+static uint8
+kek_kind(const uint8 *id)
+{
+	ListCell *cell;
+
+	foreach (cell, sdes_store_keks())
+	{
+		const SdesKekRow *kek = lfirst(cell);
+
+		if (memcmp(kek->id, id, SDES_KEK_ID_SIZE) == 0)
+			return sdes_kek_kind_by_name(kek->kind);
+	}
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+	                errmsg("the row of a key encryption key is missing in sdes.kek"),
+	                errhint("See SELECT * FROM sdes.health().")));
+}
+
+static int
+place_of(const List *buckets, const uint8 *uuid)
+{
+	int place = 0;
+	ListCell *cell;
+
+	foreach (cell, buckets)
+	{
+		if (memcmp(((const SdesBucketRow *) lfirst(cell))->uuid, uuid, SDES_UUID_SIZE) == 0)
+			return place;
+		place++;
+	}
+	elog(ERROR, "a key of a bucket that is not in the parcel");
+}
+
+/* Kind of the KEK of the bucket's last key among those that are sent. */
+static void
+write_bucket(SdesWriter *w, const SdesBucketRow *bucket, const List *keys)
+{
+	SdesParcelBucket record = {.system = bucket->system, .kek_kind = SDES_KEK_AES_256};
+	char *utf8 = pg_server_to_any(bucket->name, (int) strlen(bucket->name), PG_UTF8);
+	ListCell *cell;
+
+	memcpy(record.uuid, bucket->uuid, SDES_UUID_SIZE);
+	record.months = bucket->rotation_period.month;
+	record.days = bucket->rotation_period.day;
+	record.microseconds = bucket->rotation_period.time;
+	strlcpy(record.name, utf8, sizeof(record.name));
+	foreach (cell, keys)
+	{
+		const SdesDekBinding *binding = &((const SdesDekRow *) lfirst(cell))->binding;
+
+		if (memcmp(binding->bucket, bucket->uuid, SDES_UUID_SIZE) == 0)
+			record.kek_kind = kek_kind(binding->kek_id);
+	}
+	sdes_parcel_write_bucket(w, &record);
+}
+
+static void
+write_key(SdesWriter *w, const SdesDekRow *row, const List *buckets)
+{
+	SdesParcelKey record = {.version = row->binding.version,
+	                        .purpose = row->binding.purpose,
+	                        .mode = row->binding.mode,
+	                        .state = (uint8) row->state,
+	                        .created = row->created_at + EPOCH_DIFFERENCE};
+
+	memcpy(record.key_id, row->binding.key_id, SDES_KEY_ID_SIZE);
+	record.bucket = (uint16) place_of(buckets, row->binding.bucket);
+	sdes_parcel_write_key(w, &record);
+}
+
+static SdesWriter
+new_records(SdesBytes *records, size_t size)
+{
+	*records = sdes_bytes(palloc(size), size);
+	return sdes_writer((void *) (uintptr_t) records->data, size);
+}
+
+/* The records, and all else that the manifest says. */
+static void
+describe(const SdesParcelPlan *plan, const SdesSite *own, SdesParcel *parcel)
+{
+	SdesWriter w;
+	ListCell *cell;
+
+	memset(parcel, 0, sizeof(*parcel));
+	parcel->kind = (uint8) plan->kind;
+	parcel->threshold = (uint8) plan->threshold;
+	parcel->created = GetCurrentTimestamp() + EPOCH_DIFFERENCE;
+	parcel->nrecipients = (uint8) list_length(plan->addressees);
+	parcel->nbuckets = (uint16) list_length(plan->buckets);
+	parcel->nkeys = (uint32) list_length(plan->keys);
+	memcpy(parcel->sender, own->row.fingerprint, SDES_FINGERPRINT_SIZE);
+	sdes_random_uuid(parcel->id);
+
+	w = new_records(&parcel->recipients, parcel->nrecipients * SDES_PARCEL_RECIPIENT_SIZE);
+	foreach (cell, plan->addressees)
+		sdes_parcel_write_recipient(&w, &((const SdesAddressee *) lfirst(cell))->record);
+	w = new_records(&parcel->buckets, parcel->nbuckets * SDES_PARCEL_BUCKET_SIZE);
+	foreach (cell, plan->buckets)
+		write_bucket(&w, lfirst(cell), plan->keys);
+	w = new_records(&parcel->keys, parcel->nkeys * SDES_PARCEL_KEY_RECORD_SIZE);
+	foreach (cell, plan->keys)
+		write_key(&w, lfirst(cell), plan->buckets);
+}
+
+/* ---- what is secret ---- */
+
+/* A DEK from the agent, checked against its row; until sdes_agentlink_finish(). */
+static SdesBytes
+unwrap(const SdesDekRow *row)
+{
+	SdesRequest request = {.op = SDES_OP_DEK_UNWRAP, .binding = row->binding};
+	SdesLinkFailure failure;
+	const SdesReply *reply;
+	SdesStatus status;
+
+	if (row->wrapped_size > sizeof(request.wrapped))
+		sdes_report(ERROR, SDES_ERR_COMMITMENT, NULL);
+	request.wrapped_size = row->wrapped_size;
+	memcpy(request.wrapped, row->wrapped, row->wrapped_size);
+	reply = sdes_agentlink_try(&request, SDES_PATIENT, &failure);
+	if (reply == NULL)
+		sdes_report(ERROR,
+		            failure.status == SDES_ERR_TAG ? SDES_ERR_COMMITMENT : failure.status,
+		            failure.detail);
+	status = sdes_dek_check(reply->dek, &row->binding, row->commitment);
+	if (status != SDES_OK)
+	{
+		sdes_agentlink_finish();
+		sdes_report(ERROR, status, NULL);
+	}
+	return reply->dek;
+}
+
+/* What an error is about. */
+typedef struct InHand
+{
+	const char *bucket;
+	uint32 version;
+} InHand;
+
+static void
+say_what_is_in_hand(void *arg)
+{
+	const InHand *in_hand = arg;
+
+	errcontext("key version %u of bucket \"%s\"", in_hand->version, in_hand->bucket);
+}
+
+static void
+seal_key(const SdesParcel *parcel, SdesBytes content_key, uint32 at, const SdesDekRow *row,
+         SdesWriter *w)
+{
+	uint8 sealed[SDES_PARCEL_SEALED_SIZE];
+	SdesStatus status = sdes_parcel_seal(parcel, content_key, at, unwrap(row), sealed);
+
+	sdes_agentlink_finish();
+	sdes_check(status);
+	sdes_write_bytes(w, SDES_BYTES_OF(sealed));
+}
+
+static void
+seal_keys(const SdesParcelPlan *plan, const SdesParcel *parcel, SdesBytes content_key,
+          SdesWriter *w)
+{
+	ErrorContextCallback context = {.callback = say_what_is_in_hand};
+	InHand in_hand;
+	ListCell *cell;
+
+	context.arg = &in_hand;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	foreach (cell, plan->keys)
+	{
+		const SdesDekRow *row = lfirst(cell);
+		const SdesBucketRow *bucket =
+		    list_nth(plan->buckets, place_of(plan->buckets, row->binding.bucket));
+
+		in_hand = (InHand){bucket->name, row->binding.version};
+		seal_key(parcel, content_key, (uint32) foreach_current_index(cell), row, w);
+	}
+	error_context_stack = context.previous;
+}
+
+/* The content key for a site, or an officer's share of it. */
+static void
+address(const SdesParcelPlan *plan, const SdesParcel *parcel, SdesBytes content_key,
+        SdesWriter *w)
+{
+	uint8 wrapped[SDES_PARCEL_WRAPPED_MAX];
+	SdesSecret shares = {NULL, 0};
+	SdesStatus status = SDES_OK;
+	uint8 number = 0;
+	ListCell *cell;
+
+	if (plan->kind == SDES_PARCEL_BACKUP)
+	{
+		status =
+		    sdes_secret_new(&shares, (size_t) parcel->nrecipients * SDES_PARCEL_KEY_SIZE);
+		if (status == SDES_OK)
+			status = sdes_share_split(content_key, plan->threshold, parcel->nrecipients,
+			                          shares.data);
+	}
+	foreach (cell, plan->addressees)
+	{
+		const SdesAddressee *to = lfirst(cell);
+		size_t size = 0;
+
+		number++;
+		if (status == SDES_OK && plan->kind == SDES_PARCEL_EXPORT)
+			status =
+			    sdes_parcel_wrap(parcel, content_key, to->key, to->kek_id, wrapped, &size);
+		else if (status == SDES_OK)
+			status = sdes_parcel_wrap_share(
+			    parcel, number, shares.data + (number - 1) * SDES_PARCEL_KEY_SIZE, to->key,
+			    wrapped, &size);
+		sdes_write_u16(w, (uint16) size);
+		sdes_write_bytes(w, sdes_bytes(wrapped, size));
+	}
+	sdes_secret_free(&shares);
+	sdes_check(status);
+}
+
+/* Everything after the manifest but the signature. */
+static void
+write_contents(const SdesParcelPlan *plan, const SdesParcel *parcel, SdesWriter *w)
+{
+	volatile SdesSecret content_key = {NULL, 0};
+	uint8 commitment[SDES_DIGEST_SIZE];
+
+	sdes_check(sdes_secret_new((SdesSecret *) &content_key, SDES_PARCEL_KEY_SIZE));
+	PG_TRY();
+	{
+		SdesBytes key = sdes_bytes(content_key.data, content_key.size);
+
+		sdes_check(sdes_random(content_key.data, content_key.size));
+		sdes_check(sdes_parcel_commitment(parcel, key, commitment));
+		sdes_write_bytes(w, SDES_BYTES_OF(commitment));
+		address(plan, parcel, key, w);
+		seal_keys(plan, parcel, key, w);
+	}
+	PG_FINALLY();
+	{
+		sdes_secret_free((SdesSecret *) &content_key);
+	}
+	PG_END_TRY();
+}
+
+/* ---- the record of what left ---- */
+
+static void
+record_bucket(const SdesParcelPlan *plan, const SdesParcel *parcel,
+              const SdesBucketRow *bucket)
+{
+	SdesExportedRow row = {.backup = plan->kind == SDES_PARCEL_BACKUP};
+	uint8(*ids)[SDES_KEY_ID_SIZE] = palloc((parcel->nkeys + 1) * sizeof(*ids));
+	ListCell *cell;
+
+	memcpy(row.parcel, parcel->id, SDES_UUID_SIZE);
+	memcpy(row.bucket, bucket->uuid, SDES_UUID_SIZE);
+	foreach (cell, plan->keys)
+	{
+		const SdesDekBinding *binding = &((const SdesDekRow *) lfirst(cell))->binding;
+
+		if (memcmp(binding->bucket, bucket->uuid, SDES_UUID_SIZE) == 0)
+			memcpy(ids[row.nkeys++], binding->key_id, SDES_KEY_ID_SIZE);
+	}
+	row.key_ids = (const uint8(*)[SDES_KEY_ID_SIZE]) ids;
+	foreach (cell, plan->addressees)
+	{
+		const char *name = ((const SdesAddressee *) lfirst(cell))->record.name;
+
+		row.recipient = pg_any_to_server(name, (int) strlen(name), PG_UTF8);
+		/* Two officers of one name are told apart by their place. */
+		if (row.backup)
+			row.recipient =
+			    psprintf("%s (%d)", row.recipient, foreach_current_index(cell) + 1);
+		sdes_store_insert_exported(&row);
+	}
+}
+
+static size_t
+wrapped_size(const SdesParcelPlan *plan)
+{
+	return (size_t) list_length(plan->addressees) * SDES_PARCEL_WRAPPED_MAX;
+}
+
+bytea *
+sdes_build_parcel(const SdesParcelPlan *plan, const SdesSite *own)
+{
+	uint8 signature[SDES_RSA_4096_SIZE];
+	SdesParcel parcel;
+	bytea *bytes;
+	size_t size;
+	SdesWriter w;
+	ListCell *cell;
+
+	describe(plan, own, &parcel);
+	size = sdes_parcel_size(&parcel, wrapped_size(plan));
+	if (size > SDES_PARCEL_MAX)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+		                errmsg("there are too many keys for one parcel")));
+	bytes = palloc(VARHDRSZ + size);
+	w = sdes_writer(VARDATA(bytes), size);
+	sdes_check(sdes_parcel_write_manifest(&w, &parcel));
+	write_contents(plan, &parcel, &w);
+	sdes_site_sign(own, sdes_bytes(VARDATA(bytes), size - w.left), signature);
+	sdes_write_u16(&w, sizeof(signature));
+	sdes_write_bytes(&w, SDES_BYTES_OF(signature));
+	if (w.failed)
+		elog(ERROR, "a parcel does not fit where it must");
+	SET_VARSIZE(bytes, VARHDRSZ + size - w.left);
+	foreach (cell, plan->buckets)
+		record_bucket(plan, &parcel, lfirst(cell));
+	return bytes;
+}

@@ -1,0 +1,265 @@
+/*
+ * sites.c
+ *		Rows about other sites. They are few, and nobody caches them.
+ */
+#include "postgres.h"
+
+#include "store/sites.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "sdes_errors.h"
+#include "store/tables.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#define SITE_FINGERPRINT    1
+#define SITE_NAME           2
+#define SITE_CERTIFICATE    3
+#define SITE_OWN            4
+#define SITE_SIGNING_KEY    5
+#define SITE_ENCRYPTION_KEY 6
+#define SITE_ADDED_AT       7
+#define SITE_ADDED_BY       8
+#define SITE_NCOLUMNS       8
+
+#define EXPORTED_PARCEL      1
+#define EXPORTED_BUCKET      2
+#define EXPORTED_RECIPIENT   3
+#define EXPORTED_KIND        4
+#define EXPORTED_KEY_IDS     5
+#define EXPORTED_EXPORTED_AT 6
+#define EXPORTED_EXPORTED_BY 7
+#define EXPORTED_NCOLUMNS    7
+
+#define IMPORTED_PARCEL      1
+#define IMPORTED_SENDER      2
+#define IMPORTED_FINGERPRINT 3
+#define IMPORTED_IMPORTED_AT 4
+#define IMPORTED_IMPORTED_BY 5
+#define IMPORTED_NCOLUMNS    5
+
+#define INSTANCE_ID         1
+#define INSTANCE_SYSTEM_ID  2
+#define INSTANCE_DATABASE   3
+#define INSTANCE_ADOPTED_AT 4
+#define INSTANCE_ADOPTED_BY 5
+#define INSTANCE_NCOLUMNS   5
+
+static Datum
+bytes_datum(const uint8 *data, size_t size)
+{
+	bytea *bytes = palloc(VARHDRSZ + size);
+
+	SET_VARSIZE(bytes, VARHDRSZ + size);
+	memcpy(VARDATA(bytes), data, size);
+	return PointerGetDatum(bytes);
+}
+
+static Datum
+id_datum(const uint8 *data)
+{
+	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
+
+	memcpy(uuid->data, data, SDES_UUID_SIZE);
+	return UUIDPGetDatum(uuid);
+}
+
+/* By whom and when, the last two columns of each of these tables. */
+static void
+sign_row(Datum *values, int ncolumns)
+{
+	values[ncolumns - 2] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	values[ncolumns - 1] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));
+}
+
+static void
+malformed_site(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+	                errmsg("malformed row in table \"sdes.site\""),
+	                errhint("It was changed by hand or damaged. Have an officer trust the "
+	                        "site again.")));
+}
+
+/* An empty one is of another site. */
+static void
+read_key_id(Datum value, bool own, uint8 out[SDES_KEK_ID_SIZE])
+{
+	bytea *bytes = DatumGetByteaPP(value);
+
+	if (VARSIZE_ANY_EXHDR(bytes) != (own ? SDES_KEK_ID_SIZE : 0))
+		malformed_site();
+	memcpy(out, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+}
+
+static SdesSiteRow *
+read_site(HeapTuple tuple, TupleDesc desc)
+{
+	SdesSiteRow *site = palloc0(sizeof(SdesSiteRow));
+	Datum values[SITE_NCOLUMNS];
+	bool nulls[SITE_NCOLUMNS];
+	bytea *fingerprint;
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	fingerprint = DatumGetByteaPP(values[SITE_FINGERPRINT - 1]);
+	if (VARSIZE_ANY_EXHDR(fingerprint) != SDES_FINGERPRINT_SIZE)
+		malformed_site();
+	memcpy(site->fingerprint, VARDATA_ANY(fingerprint), SDES_FINGERPRINT_SIZE);
+	site->name = TextDatumGetCString(values[SITE_NAME - 1]);
+	site->certificate = TextDatumGetCString(values[SITE_CERTIFICATE - 1]);
+	site->own = DatumGetBool(values[SITE_OWN - 1]);
+	read_key_id(values[SITE_SIGNING_KEY - 1], site->own, site->signing_key);
+	read_key_id(values[SITE_ENCRYPTION_KEY - 1], site->own, site->encryption_key);
+	return site;
+}
+
+List *
+sdes_store_sites(void)
+{
+	Relation rel = table_open(sdes_table_oid(SDES_TABLE_SITE), AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple tuple;
+	List *sites = NIL;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		sites = lappend(sites, read_site(tuple, RelationGetDescr(rel)));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return sites;
+}
+
+void
+sdes_store_insert_site(const SdesSiteRow *row)
+{
+	Datum values[SITE_NCOLUMNS];
+	size_t id_size = row->own ? SDES_KEK_ID_SIZE : 0;
+
+	values[SITE_FINGERPRINT - 1] = bytes_datum(row->fingerprint, SDES_FINGERPRINT_SIZE);
+	values[SITE_NAME - 1] = CStringGetTextDatum(row->name);
+	values[SITE_CERTIFICATE - 1] = CStringGetTextDatum(row->certificate);
+	values[SITE_OWN - 1] = BoolGetDatum(row->own);
+	values[SITE_SIGNING_KEY - 1] = bytes_datum(row->signing_key, id_size);
+	values[SITE_ENCRYPTION_KEY - 1] = bytes_datum(row->encryption_key, id_size);
+	sign_row(values, SITE_NCOLUMNS);
+	sdes_table_insert(SDES_TABLE_SITE, values);
+}
+
+void
+sdes_store_delete_site(const uint8 *fingerprint)
+{
+	Relation rel = table_open(sdes_table_oid(SDES_TABLE_SITE), RowExclusiveLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		if (memcmp(read_site(tuple, RelationGetDescr(rel))->fingerprint, fingerprint,
+		           SDES_FINGERPRINT_SIZE) == 0)
+			CatalogTupleDelete(rel, &tuple->t_self);
+	systable_endscan(scan);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+void
+sdes_store_insert_exported(const SdesExportedRow *row)
+{
+	Datum values[EXPORTED_NCOLUMNS];
+	Datum *ids = palloc(row->nkeys * sizeof(Datum));
+
+	for (int i = 0; i < row->nkeys; i++)
+		ids[i] = bytes_datum(row->key_ids[i], SDES_KEY_ID_SIZE);
+	values[EXPORTED_PARCEL - 1] = id_datum(row->parcel);
+	values[EXPORTED_BUCKET - 1] = id_datum(row->bucket);
+	values[EXPORTED_RECIPIENT - 1] = CStringGetTextDatum(row->recipient);
+	values[EXPORTED_KIND - 1] = CStringGetTextDatum(row->backup ? "backup" : "export");
+	values[EXPORTED_KEY_IDS - 1] = PointerGetDatum(
+	    construct_array(ids, row->nkeys, BYTEAOID, -1, false, TYPALIGN_INT));
+	sign_row(values, EXPORTED_NCOLUMNS);
+	sdes_table_insert(SDES_TABLE_EXPORTED, values);
+}
+
+bool
+sdes_store_is_imported(const uint8 *parcel)
+{
+	Relation rel = table_open(sdes_table_oid(SDES_TABLE_IMPORTED), AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple tuple;
+	bool found = false;
+
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Datum values[IMPORTED_NCOLUMNS];
+		bool nulls[IMPORTED_NCOLUMNS];
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		found = memcmp(DatumGetUUIDP(values[IMPORTED_PARCEL - 1])->data, parcel,
+		               SDES_UUID_SIZE) == 0;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+void
+sdes_store_insert_imported(const uint8 *parcel, const SdesSiteRow *sender)
+{
+	Datum values[IMPORTED_NCOLUMNS];
+
+	values[IMPORTED_PARCEL - 1] = id_datum(parcel);
+	values[IMPORTED_SENDER - 1] = CStringGetTextDatum(sender->name);
+	values[IMPORTED_FINGERPRINT - 1] =
+	    bytes_datum(sender->fingerprint, SDES_FINGERPRINT_SIZE);
+	sign_row(values, IMPORTED_NCOLUMNS);
+	sdes_table_insert(SDES_TABLE_IMPORTED, values);
+}
+
+bool
+sdes_store_instance(SdesInstanceRow *out)
+{
+	Relation rel = table_open(sdes_table_oid(SDES_TABLE_INSTANCE), AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple tuple = systable_getnext(scan);
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Datum values[INSTANCE_NCOLUMNS];
+		bool nulls[INSTANCE_NCOLUMNS];
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		out->system_id = DatumGetInt64(values[INSTANCE_SYSTEM_ID - 1]);
+		out->database = DatumGetObjectId(values[INSTANCE_DATABASE - 1]);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return HeapTupleIsValid(tuple);
+}
+
+void
+sdes_store_put_instance(const uint8 *id, const SdesInstanceRow *row)
+{
+	Relation rel = table_open(sdes_table_oid(SDES_TABLE_INSTANCE), RowExclusiveLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	Datum values[INSTANCE_NCOLUMNS];
+	HeapTuple tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		CatalogTupleDelete(rel, &tuple->t_self);
+	systable_endscan(scan);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+
+	values[INSTANCE_ID - 1] = id_datum(id);
+	values[INSTANCE_SYSTEM_ID - 1] = Int64GetDatum(row->system_id);
+	values[INSTANCE_DATABASE - 1] = ObjectIdGetDatum(row->database);
+	sign_row(values, INSTANCE_NCOLUMNS);
+	sdes_table_insert(SDES_TABLE_INSTANCE, values);
+}

@@ -1,0 +1,63 @@
+/*
+ * sites.h
+ *		Rows of the tables about other sites: whom this one trusts, what went out and
+ *		came in, and which database owns the keys.
+ */
+#ifndef SDES_STORE_SITES_H
+#define SDES_STORE_SITES_H
+
+#include "store/store.h"
+
+#define SDES_FINGERPRINT_SIZE 32
+
+typedef struct SdesSiteRow
+{
+	uint8 fingerprint[SDES_FINGERPRINT_SIZE];
+	const char *name;        /* in the database's encoding */
+	const char *certificate; /* PEM */
+	bool own;
+	uint8 signing_key[SDES_KEK_ID_SIZE]; /* of the own site only */
+	uint8 encryption_key[SDES_KEK_ID_SIZE];
+} SdesSiteRow;
+
+/* A list of palloc'd rows. */
+extern List *sdes_store_sites(void);
+extern void sdes_store_insert_site(const SdesSiteRow *row);
+extern void sdes_store_delete_site(const uint8 *fingerprint);
+
+typedef struct SdesExportedRow
+{
+	uint8 parcel[SDES_UUID_SIZE];
+	uint8 bucket[SDES_UUID_SIZE];
+	const char *recipient;
+	bool backup;
+	int nkeys;
+	const uint8 (*key_ids)[SDES_KEY_ID_SIZE];
+} SdesExportedRow;
+
+extern void sdes_store_insert_exported(const SdesExportedRow *row);
+
+extern bool sdes_store_is_imported(const uint8 *parcel);
+extern void sdes_store_insert_imported(const uint8 *parcel, const SdesSiteRow *sender);
+
+typedef struct SdesInstanceRow
+{
+	int64 system_id;
+	Oid database;
+} SdesInstanceRow;
+
+/* False when there is none: no key was made yet. */
+extern bool sdes_store_instance(SdesInstanceRow *out);
+/* Replaces the one that is there. */
+extern void sdes_store_put_instance(const uint8 *id, const SdesInstanceRow *row);
+
+/*
+ * Puts a key under another key encryption key: blob, commitment and kek of *row replace
+ * what the row of its key id says.
+ */
+extern void sdes_store_set_dek_wrapping(const SdesDekRow *row);
+
+/* Forgets a key encryption key that is gone from the HSM and wraps nothing. */
+extern void sdes_store_delete_kek(const uint8 *id);
+
+#endif
