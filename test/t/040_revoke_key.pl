@@ -28,6 +28,8 @@ log_statement = none
 jit = off
 log_line_prefix = '%n %p %a '
 CONF
+# A standby's replay waits for its queries where they conflict with what is replayed.
+my $STANDBY = "${CONF}hot_standby_feedback = on\nwal_receiver_status_interval = 1\n";
 
 my $hsm = new_hsm('revoke');
 my $node = new_cluster('revoke', hsm => $hsm, init => { allows_streaming => 1 }, conf => $CONF);
@@ -45,7 +47,7 @@ CREATE TABLE secrets (id int, v sdes.enc_text('pii'));
 INSERT INTO secrets SELECT g, 'secret ' || g FROM generate_series(1, 1000) g;
 SQL
 $node->backup('base');
-my $standby = new_cluster('revoke_standby', hsm => $hsm, from_backup => [ $node, 'base', has_streaming => 1 ], conf => $CONF);
+my $standby = new_cluster('revoke_standby', hsm => $hsm, from_backup => [ $node, 'base', has_streaming => 1 ], conf => $STANDBY);
 my $version = 1;
 
 # Statements that open values for far longer than the test takes, and take no lock while
