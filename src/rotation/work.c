@@ -18,6 +18,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "keyring/keyring.h"
+#include "keyring/usage.h"
 #include "rotation/catalogs.h"
 #include "rotation/horizon.h"
 #include "rotation/internal.h"
@@ -50,7 +51,10 @@ is_over(TimestampTz since, const Interval *period)
 	return DatumGetTimestampTz(end) <= GetCurrentTimestamp();
 }
 
-/* The bucket whose active key's cryptoperiod is over; NULL if there is none. */
+/*
+ * The bucket whose active key's cryptoperiod is over, or that has sealed enough; NULL if
+ * there is none.
+ */
 static const SdesBucketRow *
 overdue_bucket(const SdesTrackedSet *set, SdesDekPurpose *purpose)
 {
@@ -67,7 +71,8 @@ overdue_bucket(const SdesTrackedSet *set, SdesDekPurpose *purpose)
 			*purpose = row->binding.purpose;
 			if (row->state == SDES_KEY_ACTIVE &&
 			    memcmp(row->binding.bucket, bucket->uuid, SDES_UUID_SIZE) == 0 &&
-			    is_over(row->created_at, &bucket->rotation_period))
+			    (is_over(row->created_at, &bucket->rotation_period) ||
+			     sdes_usage_due(row->binding.key_id)))
 				return bucket;
 		}
 	}

@@ -331,6 +331,9 @@ sdes_cipher_seal(const SdesKey *key, SdesSealing *items, int n)
 	for (int i = 0; i < n; i++)
 		if (items[i].plaintext.size > sdes_cipher_max(key->mode))
 			sdes_check(SDES_ERR_TOO_LONG);
+	/* A request of no value is none. */
+	if (n == 0)
+		return;
 	sdes_usage_take(key, n);
 	if (key->mode == SDES_MODE_HSM)
 		seal_in_hsm(key, items, n);

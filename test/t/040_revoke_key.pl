@@ -28,6 +28,8 @@ log_statement = none
 jit = off
 log_line_prefix = '%n %p %a '
 CONF
+# A standby's replay waits for its queries where they conflict with what is replayed.
+my $STANDBY = "${CONF}hot_standby_feedback = on\nwal_receiver_status_interval = 1\n";
 
 my $hsm = new_hsm('revoke');
 my $node = new_cluster('revoke', hsm => $hsm, init => { allows_streaming => 1 }, conf => $CONF);
@@ -45,7 +47,7 @@ CREATE TABLE secrets (id int, v sdes.enc_text('pii'));
 INSERT INTO secrets SELECT g, 'secret ' || g FROM generate_series(1, 1000) g;
 SQL
 $node->backup('base');
-my $standby = new_cluster('revoke_standby', hsm => $hsm, from_backup => [ $node, 'base', has_streaming => 1 ], conf => $CONF);
+my $standby = new_cluster('revoke_standby', hsm => $hsm, from_backup => [ $node, 'base', has_streaming => 1 ], conf => $STANDBY);
 my $version = 1;
 
 # Statements that open values for far longer than the test takes, and take no lock while
@@ -127,6 +129,20 @@ for my $round (1 .. $ROUNDS)
 }
 diag(sprintf '%s: %d statements, the last of them ended %.1f ms after the commit', $_, scalar @{ $delays{$_} }, 1000 * max @{ $delays{$_} })
     for sort keys %delays;
+
+# Who looks for changes of keys hears of grants, too.
+for my $server ($node, $standby)
+{
+    my $name = $server == $node ? 'primary' : 'standby';
+    my $query = start_query($server, 'shop', $LONG);
+    sleep(1);
+    $node->safe_psql('postgres', q{SELECT sdes.revoke_access('pii', 'shop', '{decrypt}')});
+    finish_query($query);
+    like($query->{err}, qr/ERROR:  42501: permission denied to decrypt/, "$name: a grant that is taken away ends a statement, too");
+    cmp_ok($query->{seconds}, '<', $LATEST, "$name: soon");
+    $node->safe_psql('postgres', q{SELECT sdes.grant_access('pii', 'shop', '{decrypt}')});
+    $node->wait_for_catchup($standby);
+}
 
 like(error_as($standby, 'postgres', "SELECT sdes.revoke_key('pii', $version, 'x')"), qr/25006: cannot execute sdes.revoke_key/, 'a standby revokes nothing');
 no_crash_ok($_, 0, 'no process crashed') for $node, $standby;

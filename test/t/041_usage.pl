@@ -23,6 +23,7 @@ my $CLIENTS = 3;
 my $hsm = new_hsm('usage');
 my $node = new_cluster('usage', hsm => $hsm, init => { allows_streaming => 1 }, conf => <<'CONF');
 wal_writer_delay = 10s
+sdes.rotation_naptime = 1
 log_statement = none
 jit = off
 CONF
@@ -143,6 +144,20 @@ finish_query($running);
 is($running->{err}, '', 'sealing goes on while the table is rewritten');
 cmp_ok(messages($node) - $before, '>=', 5 * $BLOCK, 'and is counted');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM sdes.usage'), $node->safe_psql('postgres', 'SELECT count(*) FROM sdes.dek'), 'one row for each key');
+
+# ---- enough is enough ----
+
+$node->safe_psql('postgres', q{SELECT sdes.create_bucket('busy')});
+my $set = q{UPDATE sdes.usage SET messages = %d WHERE encode(key_id, 'hex') = (SELECT key_id FROM sdes.keys WHERE bucket = 'busy')};
+sub busy_versions
+{
+    return $node->safe_psql('postgres', q{SELECT string_agg(version || ' ' || state, ', ' ORDER BY version) FROM sdes.keys WHERE bucket = 'busy'});
+}
+$node->safe_psql('postgres', sprintf $set, 2**30 - 1);
+sleep(3);
+is(busy_versions(), '1 active', 'a key stays while it has sealed less than 2^30 values');
+$node->safe_psql('postgres', sprintf $set, 2**30);
+ok(wait_for(sub { busy_versions() =~ /, 2 active/ }, 20), 'then it gets a successor by itself');
 
 # ---- a database that is restored ----
 
