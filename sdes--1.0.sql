@@ -220,6 +220,8 @@ CREATE TABLE sdes.site (
     own boolean NOT NULL,
     signing_key bytea NOT NULL,
     encryption_key bytea NOT NULL,
+    kem_key bytea NOT NULL,
+    kem_root bytea NOT NULL,
     added_at timestamptz NOT NULL,
     added_by text NOT NULL
 );
@@ -230,6 +232,8 @@ COMMENT ON COLUMN sdes.site.certificate IS 'of the key that signs and of the one
 COMMENT ON COLUMN sdes.site.own IS 'true for this site';
 COMMENT ON COLUMN sdes.site.signing_key IS 'CKA_ID of this site''s key in the token; empty for others';
 COMMENT ON COLUMN sdes.site.encryption_key IS 'the same of the key to which others encrypt';
+COMMENT ON COLUMN sdes.site.kem_key IS 'the same of the key that wraps the root of this site''s ML-KEM key; empty without one';
+COMMENT ON COLUMN sdes.site.kem_root IS 'that root, wrapped';
 COMMENT ON COLUMN sdes.site.added_at IS 'since when it is trusted';
 COMMENT ON COLUMN sdes.site.added_by IS 'the role that added it';
 

@@ -131,6 +131,17 @@ new_records(SdesBytes *records, size_t size)
 	return sdes_writer((void *) (uintptr_t) records->data, size);
 }
 
+/* Both ways where the recipient has a key for both and OpenSSL here knows how. */
+static SdesParcelWrap
+wrapping(const SdesParcelPlan *plan)
+{
+	const SdesAddressee *first = linitial(plan->addressees);
+
+	return plan->kind == SDES_PARCEL_EXPORT && first->site->hybrid && sdes_kem_available()
+	           ? SDES_WRAP_HYBRID
+	           : SDES_WRAP_RSA;
+}
+
 /* The records, and all else that the manifest says. */
 static void
 describe(const SdesParcelPlan *plan, const SdesSite *own, SdesParcel *parcel)
@@ -140,6 +151,7 @@ describe(const SdesParcelPlan *plan, const SdesSite *own, SdesParcel *parcel)
 
 	memset(parcel, 0, sizeof(*parcel));
 	parcel->kind = (uint8) plan->kind;
+	parcel->wrap = (uint8) wrapping(plan);
 	parcel->threshold = (uint8) plan->threshold;
 	parcel->created = GetCurrentTimestamp() + EPOCH_DIFFERENCE;
 	parcel->nrecipients = (uint8) list_length(plan->addressees);
@@ -238,43 +250,84 @@ seal_keys(const SdesParcelPlan *plan, const SdesParcel *parcel, SdesBytes conten
 	error_context_stack = context.previous;
 }
 
-/* The content key for a site, or an officer's share of it. */
 static void
-address(const SdesParcelPlan *plan, const SdesParcel *parcel, SdesBytes content_key,
-        SdesWriter *w)
+write_wrapped(SdesWriter *w, const uint8 *wrapped, size_t size)
+{
+	sdes_write_u16(w, (uint16) size);
+	sdes_write_bytes(w, sdes_bytes(wrapped, size));
+}
+
+/* Makes the content key, and wraps it for a site. */
+static SdesStatus
+address_site(const SdesParcel *parcel, const SdesCertificate *to, SdesSecret *content_key,
+             SdesWriter *w)
 {
 	uint8 wrapped[SDES_PARCEL_WRAPPED_MAX];
-	SdesSecret shares = {NULL, 0};
-	SdesStatus status = SDES_OK;
+	SdesStatus status;
+	size_t size = 0;
+
+	if (parcel->wrap == SDES_WRAP_HYBRID)
+		status = sdes_parcel_wrap_hybrid(parcel, to, content_key->data, wrapped, &size);
+	else
+	{
+		status = sdes_random(content_key->data, content_key->size);
+		if (status == SDES_OK)
+			status = sdes_parcel_wrap(parcel, sdes_secret_bytes(content_key), to->encrypts,
+			                          to->key_id, wrapped, &size);
+	}
+	write_wrapped(w, wrapped, size);
+	return status;
+}
+
+/* Makes the content key, and encrypts to each officer his share of it. */
+static SdesStatus
+address_officers(const SdesParcelPlan *plan, const SdesParcel *parcel,
+                 SdesSecret *content_key, SdesWriter *w)
+{
+	uint8 wrapped[SDES_PARCEL_WRAPPED_MAX];
+	SdesSecret shares;
+	SdesStatus status =
+	    sdes_secret_new(&shares, (size_t) parcel->nrecipients * SDES_PARCEL_KEY_SIZE);
 	uint8 number = 0;
 	ListCell *cell;
 
-	if (plan->kind == SDES_PARCEL_BACKUP)
-	{
-		status =
-		    sdes_secret_new(&shares, (size_t) parcel->nrecipients * SDES_PARCEL_KEY_SIZE);
-		if (status == SDES_OK)
-			status = sdes_share_split(content_key, plan->threshold, parcel->nrecipients,
-			                          shares.data);
-	}
+	if (status == SDES_OK)
+		status = sdes_random(content_key->data, content_key->size);
+	if (status == SDES_OK)
+		status = sdes_share_split(sdes_secret_bytes(content_key), plan->threshold,
+		                          parcel->nrecipients, shares.data);
 	foreach (cell, plan->addressees)
 	{
 		const SdesAddressee *to = lfirst(cell);
+		const uint8 *share = shares.data + number * SDES_PARCEL_KEY_SIZE;
 		size_t size = 0;
 
 		number++;
-		if (status == SDES_OK && plan->kind == SDES_PARCEL_EXPORT)
-			status =
-			    sdes_parcel_wrap(parcel, content_key, to->key, to->kek_id, wrapped, &size);
-		else if (status == SDES_OK)
-			status = sdes_parcel_wrap_share(
-			    parcel, number, shares.data + (number - 1) * SDES_PARCEL_KEY_SIZE, to->key,
-			    wrapped, &size);
-		sdes_write_u16(w, (uint16) size);
-		sdes_write_bytes(w, sdes_bytes(wrapped, size));
+		if (status == SDES_OK)
+			status = sdes_parcel_wrap_share(parcel, number, share, to->key, wrapped, &size);
+		write_wrapped(w, wrapped, size);
 	}
 	sdes_secret_free(&shares);
-	sdes_check(status);
+	return status;
+}
+
+static void
+write_secrets(const SdesParcelPlan *plan, const SdesParcel *parcel, SdesSecret *content_key,
+              SdesWriter *w)
+{
+	const SdesAddressee *first = linitial(plan->addressees);
+	size_t room = (size_t) parcel->nrecipients * (2 + SDES_PARCEL_WRAPPED_MAX);
+	uint8 *wrapped = palloc(room);
+	SdesWriter aside = sdes_writer(wrapped, room);
+	uint8 commitment[SDES_DIGEST_SIZE];
+
+	sdes_check(plan->kind == SDES_PARCEL_EXPORT
+	               ? address_site(parcel, first->site, content_key, &aside)
+	               : address_officers(plan, parcel, content_key, &aside));
+	sdes_check(sdes_parcel_commitment(parcel, sdes_secret_bytes(content_key), commitment));
+	sdes_write_bytes(w, SDES_BYTES_OF(commitment));
+	sdes_write_bytes(w, sdes_bytes(wrapped, room - aside.left));
+	seal_keys(plan, parcel, sdes_secret_bytes(content_key), w);
 }
 
 /* Everything after the manifest but the signature. */
@@ -282,18 +335,11 @@ static void
 write_contents(const SdesParcelPlan *plan, const SdesParcel *parcel, SdesWriter *w)
 {
 	volatile SdesSecret content_key = {NULL, 0};
-	uint8 commitment[SDES_DIGEST_SIZE];
 
 	sdes_check(sdes_secret_new((SdesSecret *) &content_key, SDES_PARCEL_KEY_SIZE));
 	PG_TRY();
 	{
-		SdesBytes key = sdes_bytes(content_key.data, content_key.size);
-
-		sdes_check(sdes_random(content_key.data, content_key.size));
-		sdes_check(sdes_parcel_commitment(parcel, key, commitment));
-		sdes_write_bytes(w, SDES_BYTES_OF(commitment));
-		address(plan, parcel, key, w);
-		seal_keys(plan, parcel, key, w);
+		write_secrets(plan, parcel, (SdesSecret *) &content_key, w);
 	}
 	PG_FINALLY();
 	{

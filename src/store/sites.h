@@ -18,6 +18,10 @@ typedef struct SdesSiteRow
 	bool own;
 	uint8 signing_key[SDES_KEK_ID_SIZE]; /* of the own site only */
 	uint8 encryption_key[SDES_KEK_ID_SIZE];
+	bool hybrid; /* it has an ML-KEM key, whose root is wrapped: */
+	uint8 kem_key[SDES_KEK_ID_SIZE];
+	size_t kem_root_size;
+	const uint8 *kem_root;
 } SdesSiteRow;
 
 /* A list of palloc'd rows. */
