@@ -870,7 +870,7 @@ CREATE FUNCTION sdes.backup_keys(certificates text[], threshold integer) RETURNS
 COMMENT ON FUNCTION sdes.backup_keys(text[], integer) IS
     'a sealed backup of all keys of this database, which as many officers as threshold says open together';
 REVOKE EXECUTE ON FUNCTION sdes.backup_keys(text[], integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION sdes.backup_keys(text[], integer) TO sdes_admin;
+GRANT EXECUTE ON FUNCTION sdes.backup_keys(text[], integer) TO sdes_officer;
 
 CREATE FUNCTION sdes.backup_shares(backup bytea, OUT number integer, OUT officer text, OUT fingerprint text,
                                    OUT share bytea)
@@ -879,7 +879,7 @@ CREATE FUNCTION sdes.backup_shares(backup bytea, OUT number integer, OUT officer
 COMMENT ON FUNCTION sdes.backup_shares(bytea) IS
     'the shares in a backup, each encrypted to its officer, who decrypts it with openssl';
 REVOKE EXECUTE ON FUNCTION sdes.backup_shares(bytea) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION sdes.backup_shares(bytea) TO sdes_admin;
+GRANT EXECUTE ON FUNCTION sdes.backup_shares(bytea) TO sdes_admin, sdes_officer;
 
 CREATE FUNCTION sdes.restore_keys(backup bytea, shares text[]) RETURNS integer
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_restore_keys';

@@ -10,7 +10,9 @@
 #include "exchange/internal.h"
 
 #include "crypto/kdf.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "sdes_errors.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -381,6 +383,30 @@ record_bucket(const SdesParcelPlan *plan, const SdesParcel *parcel,
 	}
 }
 
+/*
+ * The row of sdes.exported goes when the transaction is rolled back; the client may have
+ * the parcel then. So the log is told at once.
+ */
+static void
+log_departure(const SdesParcelPlan *plan, const SdesParcel *parcel)
+{
+	StringInfoData to;
+	ListCell *cell;
+
+	initStringInfo(&to);
+	foreach (cell, plan->addressees)
+	{
+		const char *name = ((const SdesAddressee *) lfirst(cell))->record.name;
+
+		appendStringInfo(&to, "%s\"%s\"", to.len > 0 ? ", " : "",
+		                 pg_any_to_server(name, (int) strlen(name), PG_UTF8));
+	}
+	ereport(LOG,
+	        (errmsg("%u encryption key(s) leave this database, in %s for %s", parcel->nkeys,
+	                plan->kind == SDES_PARCEL_BACKUP ? "a backup" : "an export", to.data),
+	         errdetail("Role \"%s\" does that.", GetUserNameFromId(GetUserId(), false))));
+}
+
 static size_t
 wrapped_size(const SdesParcelPlan *plan)
 {
@@ -406,6 +432,7 @@ sdes_build_parcel(const SdesParcelPlan *plan, const SdesSite *own)
 	w = sdes_writer(VARDATA(bytes), size);
 	sdes_check(sdes_parcel_write_manifest(&w, &parcel));
 	write_contents(plan, &parcel, &w);
+	log_departure(plan, &parcel);
 	sdes_site_sign(own, sdes_bytes(VARDATA(bytes), size - w.left), signature);
 	sdes_write_u16(&w, sizeof(signature));
 	sdes_write_bytes(&w, SDES_BYTES_OF(signature));
