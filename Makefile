@@ -20,7 +20,7 @@ SDES_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" sdes.con
 # The rooms of the house, see src/README.md. What both the server's module and
 # the agent need is compiled once (as position-independent code).
 BELOW_WATERLINE := $(sort $(wildcard src/crypto/*.c src/envelope/*.c)) \
-	$(addprefix src/agent/,protocol.c config.c backoff.c)
+	$(addprefix src/agent/,protocol.c config.c token_list.c backoff.c)
 MODULE_SOURCES := $(BELOW_WATERLINE) src/agent/client.c \
 	$(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,\
 		pan parcel agentlink store keyring policy value types search redact reveal rotation admin exchange doctor worker))) \
@@ -40,7 +40,8 @@ SHLIB_LINK = -lcrypto
 # "make installcheck" against a running server with a token; "make check" brings
 # its own. Scripts run in the order of their names, in one database.
 REGRESS        = install bucket enc_text enc_pan guard store access pan_grants search reveal reveal_forms reveal_nested \
-	reveal_json reveal_spool reveal_not input health hsm_mode hsm_batch rsa_kek rotation
+	reveal_json reveal_spool reveal_not input health hsm_mode hsm_batch rsa_kek rotation \
+	key_states kek_life
 ISOLATION      = $(sort $(patsubst test/isolation/specs/%.spec,%,\
 	$(wildcard test/isolation/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test/isolation

@@ -91,7 +91,12 @@ CREATE TABLE sdes.kek (
     mechanism text NOT NULL,
     token_label text NOT NULL,
     token_serial text NOT NULL,
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    state text NOT NULL CONSTRAINT kek_state_check
+        CHECK (state OPERATOR(pg_catalog.=) ANY ('{active,retired,destroying,destroyed}'::text[])),
+    retired_at timestamptz,
+    destroying_at timestamptz,
+    destroyed_at timestamptz
 );
 COMMENT ON TABLE sdes.kek IS 'key encryption keys: which key in which HSM token; the keys never leave it';
 COMMENT ON COLUMN sdes.kek.id IS 'CKA_ID of the key object in the token';
@@ -101,6 +106,11 @@ COMMENT ON COLUMN sdes.kek.mechanism IS 'how it wraps, as proved by a round trip
 COMMENT ON COLUMN sdes.kek.token_label IS 'label of the token it was generated in';
 COMMENT ON COLUMN sdes.kek.token_serial IS 'serial number of that token';
 COMMENT ON COLUMN sdes.kek.created_at IS 'when it was generated';
+COMMENT ON COLUMN sdes.kek.state IS
+    'active, retired (wraps nothing in this database, opens backups), destroying (waits to be destroyed in the HSM) or destroyed';
+COMMENT ON COLUMN sdes.kek.retired_at IS 'since when it wraps nothing in this database any more';
+COMMENT ON COLUMN sdes.kek.destroying_at IS 'when its destruction was ordered';
+COMMENT ON COLUMN sdes.kek.destroyed_at IS 'when it was found to be gone from every token';
 
 CREATE TABLE sdes.dek (
     key_id bytea NOT NULL CONSTRAINT dek_pkey PRIMARY KEY
@@ -150,6 +160,24 @@ COMMENT ON COLUMN sdes.dek.retired_at IS 'since when no client''s statement open
 COMMENT ON COLUMN sdes.dek.destroyed_at IS 'since when its blob is gone from this row';
 COMMENT ON COLUMN sdes.dek.reason IS 'why it was revoked';
 
+CREATE TABLE sdes.dek_copy (
+    key_id bytea NOT NULL
+        CONSTRAINT dek_copy_key_id_check CHECK (pg_catalog.octet_length(key_id) OPERATOR(pg_catalog.=) 8),
+    kek bytea NOT NULL,
+    wrapped bytea NOT NULL CONSTRAINT dek_copy_wrapped_check
+        CHECK (pg_catalog.octet_length(wrapped) OPERATOR(pg_catalog.<=) 1024),
+    commitment bytea NOT NULL CONSTRAINT dek_copy_commitment_check
+        CHECK (pg_catalog.octet_length(commitment) OPERATOR(pg_catalog.=) 32),
+    created_at timestamptz NOT NULL,
+    CONSTRAINT dek_copy_pkey PRIMARY KEY (key_id, kek)
+);
+COMMENT ON TABLE sdes.dek_copy IS 'data encryption keys, wrapped by the HSM tokens that take over when the first one fails';
+COMMENT ON COLUMN sdes.dek_copy.key_id IS 'which key of sdes.dek';
+COMMENT ON COLUMN sdes.dek_copy.kek IS 'the key encryption key, of another token, that wraps it';
+COMMENT ON COLUMN sdes.dek_copy.wrapped IS 'the key, wrapped';
+COMMENT ON COLUMN sdes.dek_copy.commitment IS 'HKDF output over the key, what its row in sdes.dek says of it, and this kek';
+COMMENT ON COLUMN sdes.dek_copy.created_at IS 'when it was made';
+
 CREATE TABLE sdes.access (
     bucket uuid NOT NULL,
     role text COLLATE "C" NOT NULL,
@@ -171,6 +199,18 @@ COMMENT ON COLUMN sdes.access.system_id IS 'system identifier of that cluster';
 COMMENT ON COLUMN sdes.access.granted_at IS 'when it was granted';
 COMMENT ON COLUMN sdes.access.granted_by IS 'the role that granted it';
 COMMENT ON COLUMN sdes.access.forced IS 'granted with force, although card numbers could be guessed with it';
+
+-- Its rows are changed in place, whatever becomes of the transaction; messages comes
+-- first so that C finds it. No cache hangs on them, so they have no trigger.
+CREATE TABLE sdes.usage (
+    messages bigint NOT NULL CONSTRAINT usage_messages_check
+        CHECK (messages OPERATOR(pg_catalog.>=) 0),
+    key_id bytea NOT NULL CONSTRAINT usage_pkey PRIMARY KEY
+        CONSTRAINT usage_key_id_check CHECK (pg_catalog.octet_length(key_id) OPERATOR(pg_catalog.=) 8)
+);
+COMMENT ON TABLE sdes.usage IS 'how many values data encryption keys may have sealed';
+COMMENT ON COLUMN sdes.usage.messages IS 'reserved in blocks, before they are sealed: an upper bound';
+COMMENT ON COLUMN sdes.usage.key_id IS 'the key''s id in sdes.dek';
 
 -- How far re-encryption has come. Nothing here is needed to go on: what is left to do
 -- follows from the states of keys. So dumps leave it out.
@@ -285,12 +325,14 @@ COMMENT ON COLUMN sdes.instance.database IS 'its OID there';
 COMMENT ON COLUMN sdes.instance.adopted_at IS 'since when it owns them';
 COMMENT ON COLUMN sdes.instance.adopted_by IS 'the role that said so';
 
-GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.access, sdes.rotation TO PUBLIC;
+GRANT SELECT ON sdes.bucket, sdes.kek, sdes.dek, sdes.dek_copy, sdes.usage, sdes.access, sdes.rotation TO PUBLIC;
 GRANT SELECT ON sdes.site, sdes.exported, sdes.imported, sdes.instance TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('sdes.bucket', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.kek', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.dek', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.usage', '');
+SELECT pg_catalog.pg_extension_config_dump('sdes.dek_copy', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.access', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.site', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.exported', '');
@@ -310,15 +352,19 @@ CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.k
     FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
 CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.dek
     FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
+CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.dek_copy
+    FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
 CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.access
     FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
 COMMENT ON TRIGGER invalidate ON sdes.bucket IS 'keeps caches right';
 COMMENT ON TRIGGER invalidate ON sdes.kek IS 'keeps caches right';
 COMMENT ON TRIGGER invalidate ON sdes.dek IS 'keeps caches right';
+COMMENT ON TRIGGER invalidate ON sdes.dek_copy IS 'keeps caches right';
 COMMENT ON TRIGGER invalidate ON sdes.access IS 'keeps caches right';
 ALTER TABLE sdes.bucket ENABLE ALWAYS TRIGGER invalidate;
 ALTER TABLE sdes.kek ENABLE ALWAYS TRIGGER invalidate;
 ALTER TABLE sdes.dek ENABLE ALWAYS TRIGGER invalidate;
+ALTER TABLE sdes.dek_copy ENABLE ALWAYS TRIGGER invalidate;
 ALTER TABLE sdes.access ENABLE ALWAYS TRIGGER invalidate;
 
 -- ---------------------------------------------------------------------------
@@ -815,12 +861,61 @@ COMMENT ON FUNCTION sdes.revoke_access(text, text, text[]) IS
 REVOKE EXECUTE ON FUNCTION sdes.revoke_access(text, text, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.revoke_access(text, text, text[]) TO sdes_officer;
 
+-- The life of key encryption keys.
+
+CREATE FUNCTION sdes.rewrap_bucket(bucket text, kek text DEFAULT NULL, destroy_old boolean DEFAULT false)
+    RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_rewrap_bucket';
+COMMENT ON FUNCTION sdes.rewrap_bucket(text, text, boolean) IS
+    'makes a new key encryption key for a bucket (kek aes-256 or rsa-4096, else of the kind it has), wraps its data encryption keys under it and returns its id; destroy_old: the old one is destroyed in the HSM, else it is kept for backups';
+REVOKE EXECUTE ON FUNCTION sdes.rewrap_bucket(text, text, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.rewrap_bucket(text, text, boolean) TO sdes_admin;
+
+CREATE FUNCTION sdes.destroy_kek(kek_id text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_destroy_kek';
+COMMENT ON FUNCTION sdes.destroy_kek(text) IS
+    'has a key encryption key destroyed in the HSM that wraps nothing any more; sdes.destroy_keks() does it once this is committed';
+REVOKE EXECUTE ON FUNCTION sdes.destroy_kek(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.destroy_kek(text) TO sdes_admin;
+
+CREATE FUNCTION sdes.destroy_keks(OUT kek_id text, OUT bucket text, OUT token text, OUT destroyed boolean,
+                                  OUT detail text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_destroy_keks';
+COMMENT ON FUNCTION sdes.destroy_keks() IS
+    'destroys in the HSM the key encryption keys that are to be destroyed, and says of each whether that was done or what stands in the way';
+REVOKE EXECUTE ON FUNCTION sdes.destroy_keks() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.destroy_keks() TO sdes_admin;
+
+CREATE FUNCTION sdes.shred_bucket(name text, confirm text, OUT what text, OUT place text, OUT detail text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_shred_bucket';
+COMMENT ON FUNCTION sdes.shred_bucket(text, text) IS
+    'destroys all keys of a bucket, so that nobody can read its values again, and lists what still opens some; confirm is its name once more';
+REVOKE EXECUTE ON FUNCTION sdes.shred_bucket(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.shred_bucket(text, text) TO sdes_admin;
+
+CREATE FUNCTION sdes.sync_tokens(OUT token text, OUT bucket text, OUT keys integer, OUT detail text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_sync_tokens';
+COMMENT ON FUNCTION sdes.sync_tokens() IS
+    'wraps in every HSM token the data encryption keys that it lacks, and tells how many it wrapped or what stands in the way';
+REVOKE EXECUTE ON FUNCTION sdes.sync_tokens() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.sync_tokens() TO sdes_admin;
+
 CREATE FUNCTION sdes.retry_pin() RETURNS void
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_retry_pin';
 COMMENT ON FUNCTION sdes.retry_pin() IS
     'has the PIN tried again that the HSM token refused, once it was corrected';
 REVOKE EXECUTE ON FUNCTION sdes.retry_pin() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.retry_pin() TO sdes_admin;
+
+CREATE FUNCTION sdes.revoke_key(bucket text, version integer, reason text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_revoke_key';
+COMMENT ON FUNCTION sdes.revoke_key(text, integer, text) IS
+    'has no client open values under a key version any more, from the commit on; they are readable again once they are re-encrypted';
+REVOKE EXECUTE ON FUNCTION sdes.revoke_key(text, integer, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.revoke_key(text, integer, text) TO sdes_admin;
 
 CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, OUT hint text)
     RETURNS SETOF record
@@ -928,6 +1023,7 @@ CREATE VIEW sdes.keys AS
            k.kind AS kek_kind,
            k.mechanism AS wrapped_by,
            k.token_label AS token,
+           u.messages,
            d.created_at,
            d.created_by,
            d.decrypt_only_at,
@@ -937,7 +1033,9 @@ CREATE VIEW sdes.keys AS
            d.reason
     FROM sdes.dek d
     JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) d.bucket
-    JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek;
+    JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek
+    LEFT JOIN sdes.usage u ON u.key_id OPERATOR(pg_catalog.=) d.key_id;
+COMMENT ON COLUMN sdes.keys.messages IS 'how many values it may have sealed, an upper bound';
 COMMENT ON VIEW sdes.keys IS 'the data encryption keys of this database, without key material';
 GRANT SELECT ON sdes.keys TO PUBLIC;
 
@@ -988,3 +1086,52 @@ CREATE VIEW sdes.rotation_progress AS
 COMMENT ON VIEW sdes.rotation_progress IS
     'how far the values of each bucket are re-encrypted, by table; eta at the present rate';
 GRANT SELECT ON sdes.rotation_progress TO PUBLIC;
+-- Every algorithm and key in use (PCI DSS 4.0, 12.3.3): when it was made, how long it
+-- may be used, and whether a quantum computer would break it. A key is as good as
+-- what wraps it.
+CREATE VIEW sdes.crypto_inventory AS
+    SELECT 'key encryption key'::text AS what,
+           b.name AS bucket,
+           pg_catalog.encode(k.id, 'hex') AS id,
+           pg_catalog.upper(pg_catalog.split_part(k.kind, '-', 1)) AS algorithm,
+           pg_catalog.split_part(k.kind, '-', 2)::integer AS bits,
+           k.mechanism,
+           k.created_at,
+           pg_catalog.now() OPERATOR(pg_catalog.-) k.created_at AS age,
+           k.state,
+           NULL::timestamptz AS expires_at,
+           k.kind OPERATOR(pg_catalog.=) 'aes-256' AS quantum_safe,
+           pg_catalog.format('HSM token %s, serial %s', k.token_label, k.token_serial) AS location
+    FROM sdes.kek k
+    LEFT JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) k.bucket
+    WHERE k.state OPERATOR(pg_catalog.<>) 'destroyed'
+    UNION ALL
+    SELECT CASE d.purpose WHEN 'data' THEN 'data encryption key' WHEN 'literal' THEN 'literal key'
+                          WHEN 'search' THEN 'search key' ELSE d.purpose OPERATOR(pg_catalog.||) ' key' END,
+           b.name,
+           pg_catalog.encode(d.key_id, 'hex'),
+           CASE WHEN d.purpose OPERATOR(pg_catalog.=) 'search' THEN 'HMAC-SHA-256' ELSE 'AES' END,
+           256,
+           CASE WHEN d.purpose OPERATOR(pg_catalog.=) 'search' THEN 'search tokens of 128 bits, key by HKDF-SHA-256'
+                WHEN d.mode OPERATOR(pg_catalog.=) 'hsm' THEN 'proof of its row; the key encryption key seals values by AES-GCM'
+                ELSE 'AES-GCM, 96-bit random nonce, 128-bit tag, key by HKDF-SHA-256' END,
+           d.created_at,
+           pg_catalog.now() OPERATOR(pg_catalog.-) d.created_at,
+           d.state,
+           CASE WHEN d.state OPERATOR(pg_catalog.=) 'active' THEN d.created_at OPERATOR(pg_catalog.+) b.rotation_period END,
+           k.kind OPERATOR(pg_catalog.=) 'aes-256' AND NOT EXISTS (
+               SELECT FROM sdes.dek_copy c JOIN sdes.kek ck ON ck.id OPERATOR(pg_catalog.=) c.kek
+               WHERE c.key_id OPERATOR(pg_catalog.=) d.key_id AND ck.kind OPERATOR(pg_catalog.<>) 'aes-256'),
+           pg_catalog.format('sdes.dek, wrapped by %s', k.mechanism)
+    FROM sdes.dek d
+    LEFT JOIN sdes.bucket b ON b.uuid OPERATOR(pg_catalog.=) d.bucket
+    LEFT JOIN sdes.kek k ON k.id OPERATOR(pg_catalog.=) d.kek
+    WHERE d.state OPERATOR(pg_catalog.<>) 'destroyed'
+    UNION ALL
+    SELECT 'channel to the key agent', NULL, NULL, 'none', 256,
+           'Unix socket, unencrypted; peer known by its user and, of the server''s own agent, a secret drawn at each start',
+           NULL, NULL, 'active', NULL, true,
+           'within this host';
+COMMENT ON VIEW sdes.crypto_inventory IS
+    'the algorithms and keys in use, their age, when they expire, and whether a quantum computer would break them';
+GRANT SELECT ON sdes.crypto_inventory TO PUBLIC;

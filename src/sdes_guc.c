@@ -67,7 +67,7 @@ check_init_args(char **newval, void **extra, GucSource source)
 static bool
 check_token(char **newval, void **extra, GucSource source)
 {
-	return check_syntax("sdes.pkcs11_token", *newval, sdes_config_check_token);
+	return check_syntax("sdes.pkcs11_token", *newval, sdes_config_check_tokens);
 }
 
 static bool
@@ -79,7 +79,7 @@ check_pin_source(char **newval, void **extra, GucSource source)
 static bool
 check_socket(char **newval, void **extra, GucSource source)
 {
-	return check_syntax("sdes.agent_socket", *newval, sdes_config_check_socket);
+	return check_syntax("sdes.agent_socket", *newval, sdes_config_check_sockets);
 }
 
 /* "22:00-06:30"; false for anything else. */
@@ -190,9 +190,11 @@ sdes_guc_init(void)
 	    "sdes.pkcs11_init_args", "Initialization string for the PKCS#11 module.",
 	    "Passed as pReserved of C_Initialize; NSS needs it, most modules do not.",
 	    &sdes_pkcs11_init_args, check_init_args);
-	define_hsm_setting("sdes.pkcs11_token", "PKCS#11 URI (RFC 7512) of the token.",
-	                   "For example pkcs11:token=sdes;serial=0123.", &sdes_pkcs11_token,
-	                   check_token);
+	define_hsm_setting("sdes.pkcs11_token",
+	                   "PKCS#11 URIs (RFC 7512) of the tokens, in failover order.",
+	                   "For example pkcs11:token=sdes;serial=0123. Separated by blanks; "
+	                   "each may carry ?module-path= and pin-source=.",
+	                   &sdes_pkcs11_token, check_token);
 	define_hsm_setting("sdes.pin_source", "Where the key agent gets the token's PIN from.",
 	                   "file:/path, |command, or credential:name (systemd).",
 	                   &sdes_pin_source, check_pin_source);
@@ -214,7 +216,7 @@ sdes_guc_init(void)
 	/* A postmaster setting can only be made while the postmaster starts. */
 	if (preloaded)
 		DefineCustomStringVariable(
-		    "sdes.agent_socket", "Socket of a key agent that runs as a service of its own.",
+		    "sdes.agent_socket", "Sockets of key agents that run as services of their own.",
 		    "Empty: the server starts and supervises its own agent.", &sdes_agent_socket,
 		    "", PGC_POSTMASTER, GUC_SUPERUSER_ONLY | GUC_DISALLOW_IN_AUTO_FILE,
 		    check_socket, NULL, NULL);

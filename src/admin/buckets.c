@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "admin/admin.h"
 #include "agentlink/agentlink.h"
 #include "crypto/kdf.h"
 #include "keyring/keyring.h"
@@ -62,8 +63,8 @@ make_bucket(const char *name, const SdesKeySpec *spec, const Interval *period,
 		sdes_keyring_make_dek(&kek, &search, first_search_version());
 }
 
-static uint8
-parse_kind(const char *kek)
+uint8
+sdes_parse_kek_kind(const char *kek)
 {
 	for (uint8 kind = SDES_KEK_AES_256; sdes_kek_kind_name(kind) != NULL; kind++)
 		if (strcmp(kek, sdes_kek_kind_name(kind)) == 0)
@@ -108,7 +109,7 @@ system_spec(const SdesKeySpec *first)
 static SdesKeySpec
 parse_spec(const char *kek, const char *mode)
 {
-	SdesKeySpec spec = {parse_kind(kek), parse_mode(mode), SDES_PURPOSE_DATA};
+	SdesKeySpec spec = {sdes_parse_kek_kind(kek), parse_mode(mode), SDES_PURPOSE_DATA};
 
 	if (spec.mode == SDES_MODE_HSM && spec.kind != SDES_KEK_AES_256)
 		ereport(ERROR,
@@ -197,9 +198,21 @@ Datum
 sdes_retry_pin(PG_FUNCTION_ARGS)
 {
 	SdesRequest request = {.op = SDES_OP_PIN_RETRY};
+	SdesLinkFailure failure = {SDES_OK};
 
+	sdes_require_preload();
 	sdes_policy_require_member("sdes_admin", "have the PIN of the HSM token tried again");
-	sdes_agentlink_ask(&request);
-	sdes_agentlink_finish();
+	/* Each has a PIN of its own; one that cannot be asked keeps no other from it. */
+	for (int link = 0; link < sdes_agentlink_count(); link++)
+	{
+		SdesLinkFailure one;
+
+		if (sdes_agentlink_try_at(link, &request, SDES_PATIENT, &one) != NULL)
+			sdes_agentlink_finish();
+		else if (failure.status == SDES_OK)
+			failure = one;
+	}
+	if (failure.status != SDES_OK)
+		sdes_report(ERROR, failure.status, failure.detail);
 	PG_RETURN_VOID();
 }

@@ -17,6 +17,7 @@
 
 #define SDES_CONFIG_VALUE_SIZE 1024 /* of a value, with its zero */
 #define SDES_AGENT_SECRET_SIZE 32
+#define SDES_MAX_TOKENS        4 /* of a server, each with an agent of its own */
 
 typedef struct SdesAgentConfig
 {
@@ -41,6 +42,26 @@ extern bool sdes_config_check_init_args(const char *value, const char **why);
 extern bool sdes_config_check_token(const char *value, const char **why);
 extern bool sdes_config_check_pin_source(const char *value, const char **why);
 extern bool sdes_config_check_socket(const char *value, const char **why);
+
+/*
+ * The server's settings for several tokens, in failover order: PKCS#11 URIs, or sockets
+ * of agents that are services, separated by blanks. A URI here may carry
+ * "?module-path=...&pin-source=...".
+ */
+extern bool sdes_config_check_tokens(const char *list, const char **why);
+extern bool sdes_config_check_sockets(const char *list, const char **why);
+
+extern int sdes_config_count(const char *list);
+
+/* Item number 0, 1 ... of a list; false when there is none, or no room for it. */
+extern bool sdes_config_item(const char *list, int number, char *out, size_t room);
+
+/*
+ * Makes config's token that of a list which passed its check, empty when there is no
+ * such item. The URI's own module, which then has no init_args, and PIN source take
+ * the place of config's.
+ */
+extern void sdes_config_take_token(const char *list, int number, SdesAgentConfig *config);
 
 /*
  * Sets one setting from a "name = value" line. False, with *why set as above,

@@ -1,6 +1,6 @@
 /*
  * agentlink.c
- *		One question to the agent, one answer, interruptible throughout.
+ *		One question to the agents in turn, one answer, interruptible throughout.
  */
 #include "postgres.h"
 
@@ -155,30 +155,55 @@ converse(SdesClientWant want, int timeout_ms, SdesLinkFailure *failure)
 	return SDES_OK;
 }
 
-static int
-timeout_of(const SdesRequest *request, SdesPatience patience)
+void
+sdes_agentlink_socket(int link, char *path)
 {
-	if (patience == SDES_BRIEF)
+	path[0] = '\0';
+	if (sdes_agent_socket[0] != '\0')
+		(void) sdes_config_item(sdes_agent_socket, link, path, SDES_SOCKET_SIZE);
+	else if (link == 0)
+		strcpy(path, SDES_STATE_DIRECTORY "/agent.sock");
+	else
+		snprintf(path, SDES_SOCKET_SIZE, SDES_STATE_DIRECTORY "/agent-%d.sock", link + 1);
+}
+
+/* What is asked, of whom, and for how long. */
+typedef struct Asking
+{
+	const SdesRequest *request; /* the same for all, or made anew */
+	SdesRequestMaker make;
+	void *arg;
+	SdesPatience patience;
+	int order[SDES_MAX_TOKENS];
+	int n;
+} Asking;
+
+/* With others to ask, none is waited for long. */
+static int
+timeout_of(const Asking *asking, const SdesRequest *request, bool last)
+{
+	if (asking->patience == SDES_BRIEF)
 		return SDES_LINK_BRIEF_MS;
-	return request->op == SDES_OP_KEK_CREATE ? SDES_LINK_KEK_TIMEOUT_MS
-	                                         : SDES_LINK_TIMEOUT_MS;
+	if (request->op == SDES_OP_KEK_CREATE)
+		return SDES_LINK_KEK_TIMEOUT_MS;
+	return last ? SDES_LINK_TIMEOUT_MS : SDES_LINK_FAILOVER_MS;
 }
 
 static SdesStatus
-attempt(const SdesRequest *request, SdesPatience patience, SdesLinkFailure *failure)
+attempt(int link, const SdesRequest *request, int timeout_ms, SdesLinkFailure *failure)
 {
 	bool service = sdes_agent_socket[0] != '\0';
 	uint8 secret[SDES_AGENT_SECRET_SIZE];
+	char path[SDES_SOCKET_SIZE];
 	SdesStatus status;
 
 	LWLockAcquire(sdes_shared->lock, LW_SHARED);
-	memcpy(secret, sdes_shared->secret, sizeof(secret));
+	memcpy(secret, sdes_shared->links[link].secret, sizeof(secret));
 	LWLockRelease(sdes_shared->lock);
 
-	status =
-	    converse(sdes_client_begin(client, service ? sdes_agent_socket : SDES_OWN_SOCKET,
-	                               service ? NULL : secret, request),
-	             timeout_of(request, patience), failure);
+	sdes_agentlink_socket(link, path);
+	status = converse(sdes_client_begin(client, path, service ? NULL : secret, request),
+	                  timeout_ms, failure);
 	sdes_wipe(secret, sizeof(secret));
 	if (status == SDES_OK && sdes_client_reply(client)->status != SDES_OK)
 		status = fail(failure, sdes_client_reply(client)->status,
@@ -186,35 +211,139 @@ attempt(const SdesRequest *request, SdesPatience patience, SdesLinkFailure *fail
 	return status;
 }
 
-/* Whether to ask once more: the agent is gone, but it is being started again. */
-static bool
-worth_another(const SdesRequest *request, const SdesLinkFailure *failure, int waited_ms)
+/* The key that a request is about; zeros for none. */
+static const uint8 *
+kek_of(const SdesRequest *request)
 {
-	if (waited_ms >= SDES_LINK_RESTART_MS || sdes_agentlink_public().trouble[0] != '\0')
+	switch (request->op)
+	{
+		case SDES_OP_DEK_CREATE:
+		case SDES_OP_DEK_UNWRAP:
+		case SDES_OP_DEK_WRAP:
+			return request->binding.kek_id;
+		default:
+			return request->kek_id;
+	}
+}
+
+/*
+ * A token that hangs, or its agent, holds up one statement of one backend, not all of
+ * them. A new key may take its time, and a brief look says nothing.
+ */
+static void
+note_silence(const Asking *asking, int link, const SdesRequest *request, SdesStatus status)
+{
+	if ((status == SDES_ERR_AGENT_TIMEOUT || status == SDES_ERR_HSM_TIMEOUT) &&
+	    asking->patience != SDES_BRIEF && request->op != SDES_OP_KEK_CREATE &&
+	    sdes_agentlink_count() > 1)
+		sdes_link_suspect(link, kek_of(request));
+}
+
+/* One agent, with each of the requests that there are for it. */
+static SdesStatus
+ask_link(const Asking *asking, int link, bool last, SdesLinkFailure *failure)
+{
+	SdesStatus status = fail(failure, SDES_ERR_HSM_KEY_MISSING, "");
+	SdesRequest made;
+
+	for (int i = 0; status == SDES_ERR_HSM_KEY_MISSING; i++)
+	{
+		const SdesRequest *request = asking->request ? asking->request : &made;
+
+		if (asking->request ? i > 0 : !asking->make(link, i, &made, asking->arg))
+			break;
+		status = attempt(link, request, timeout_of(asking, request, last), failure);
+		note_silence(asking, link, request, status);
+	}
+	return status;
+}
+
+/* Whether another token may do what one did not. */
+static bool
+is_local(SdesStatus status)
+{
+	switch (status)
+	{
+		case SDES_ERR_AGENT_ABSENT:
+		case SDES_ERR_AGENT_LOST:
+		case SDES_ERR_AGENT_PROTOCOL:
+		case SDES_ERR_AGENT_REFUSED:
+		case SDES_ERR_AGENT_TIMEOUT:
+		case SDES_ERR_HSM_STARTING:
+		case SDES_ERR_HSM_UNSET:
+		case SDES_ERR_HSM_MODULE:
+		case SDES_ERR_HSM_TOKEN:
+		case SDES_ERR_HSM_PIN_SOURCE:
+		case SDES_ERR_HSM_PIN:
+		case SDES_ERR_HSM_PIN_LOCKED:
+		case SDES_ERR_HSM_MECHANISM:
+		case SDES_ERR_HSM_KEY_MISSING:
+		case SDES_ERR_HSM_TIMEOUT:
+		case SDES_ERR_HSM:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * All agents, one after the other. What fails is told by the first one; but that a key
+ * is missing only if none that could not be asked may have it.
+ */
+static SdesStatus
+ask_round(const Asking *asking, SdesLinkFailure *failure)
+{
+	SdesStatus status = SDES_OK;
+
+	for (int i = 0; i < asking->n; i++)
+	{
+		SdesLinkFailure another;
+
+		status = ask_link(asking, asking->order[i], i == asking->n - 1, &another);
+		if (status == SDES_OK)
+			return status;
+		if (i == 0 || !is_local(status) ||
+		    (failure->status == SDES_ERR_HSM_KEY_MISSING && status != failure->status))
+			*failure = another;
+		if (!is_local(status))
+			return status;
+		if (i < asking->n - 1)
+			sdes_client_close(client);
+	}
+	return failure->status;
+}
+
+/* Whether to ask once more: an agent is gone, but it is being started again. */
+static bool
+worth_another(const Asking *asking, const SdesLinkFailure *failure, int waited_ms)
+{
+	bool once_only = asking->request && asking->request->op == SDES_OP_KEK_CREATE;
+
+	if (waited_ms >= SDES_LINK_RESTART_MS ||
+	    sdes_agentlink_public(asking->order[0]).trouble[0] != '\0')
 		return false;
 	if (failure->status == SDES_ERR_AGENT_ABSENT)
 		return true;
 	/* A new agent has a new secret, which the supervisor publishes first. */
 	if (failure->status == SDES_ERR_AGENT_REFUSED)
 		return true;
-	return failure->status == SDES_ERR_AGENT_LOST && request->op != SDES_OP_KEK_CREATE;
+	return failure->status == SDES_ERR_AGENT_LOST && !once_only;
 }
 
 /* Patience counts from the first failure: a long wait for an answer is no reason. */
 static SdesStatus
-ask_until_answered(const SdesRequest *request, SdesPatience patience,
-                   SdesLinkFailure *failure)
+ask_until_answered(const Asking *asking, SdesLinkFailure *failure)
 {
-	SdesStatus status = attempt(request, patience, failure);
+	SdesStatus status = ask_round(asking, failure);
 	instr_time failed;
 
 	INSTR_TIME_SET_CURRENT(failed);
-	while (status != SDES_OK && patience == SDES_PATIENT &&
-	       worth_another(request, failure, elapsed_ms(failed)))
+	while (status != SDES_OK && asking->patience == SDES_PATIENT &&
+	       worth_another(asking, failure, elapsed_ms(failed)))
 	{
 		sdes_client_close(client);
 		wait_for(0, PGINVALID_SOCKET, RETRY_PAUSE_MS);
-		status = attempt(request, patience, failure);
+		status = ask_round(asking, failure);
 	}
 	return status;
 }
@@ -243,25 +372,23 @@ prepare(SdesLinkFailure *failure)
 	return SDES_OK;
 }
 
-/* The agent's own words say more than ours about why it cannot be reached. */
+/* The supervisor's words say more than ours about why an agent cannot be reached. */
 static void
-explain_absence(SdesLinkFailure *failure)
+explain_absence(int link, SdesLinkFailure *failure)
 {
 	if (failure->status == SDES_ERR_AGENT_ABSENT && failure->detail[0] == '\0')
-		strlcpy(failure->detail, sdes_agentlink_public().trouble, sizeof(failure->detail));
+		strlcpy(failure->detail, sdes_agentlink_public(link).trouble,
+		        sizeof(failure->detail));
 }
 
-const SdesReply *
-sdes_agentlink_try(const SdesRequest *request, SdesPatience patience,
-                   SdesLinkFailure *failure)
+static const SdesReply *
+ask(const Asking *asking, SdesLinkFailure *failure)
 {
-	volatile SdesStatus status = prepare(failure);
+	volatile SdesStatus status = SDES_OK;
 
-	if (status != SDES_OK)
-		return NULL;
 	PG_TRY();
 	{
-		status = ask_until_answered(request, patience, failure);
+		status = ask_until_answered(asking, failure);
 	}
 	PG_CATCH();
 	{
@@ -274,9 +401,57 @@ sdes_agentlink_try(const SdesRequest *request, SdesPatience patience,
 		connected = true;
 		return sdes_client_reply(client);
 	}
-	explain_absence(failure);
+	explain_absence(asking->order[0], failure);
 	hang_up();
 	return NULL;
+}
+
+/* Those that are known to hang come last. */
+static void
+put_in_order(Asking *asking)
+{
+	int n = sdes_agentlink_count();
+
+	for (int suspect = 0; suspect <= 1; suspect++)
+		for (int link = 0; link < n; link++)
+			if (sdes_agentlink_suspected(link, NULL) == (suspect != 0))
+				asking->order[asking->n++] = link;
+}
+
+static const SdesReply *
+ask_in_order(Asking *asking, SdesLinkFailure *failure)
+{
+	if (prepare(failure) != SDES_OK)
+		return NULL;
+	put_in_order(asking);
+	return ask(asking, failure);
+}
+
+const SdesReply *
+sdes_agentlink_try(const SdesRequest *request, SdesPatience patience,
+                   SdesLinkFailure *failure)
+{
+	Asking asking = {.request = request, .patience = patience};
+
+	return ask_in_order(&asking, failure);
+}
+
+const SdesReply *
+sdes_agentlink_try_each(SdesRequestMaker make, void *arg, SdesPatience patience,
+                        SdesLinkFailure *failure)
+{
+	Asking asking = {.make = make, .arg = arg, .patience = patience};
+
+	return ask_in_order(&asking, failure);
+}
+
+const SdesReply *
+sdes_agentlink_try_at(int link, const SdesRequest *request, SdesPatience patience,
+                      SdesLinkFailure *failure)
+{
+	Asking asking = {.request = request, .patience = patience, .order = {link}, .n = 1};
+
+	return prepare(failure) == SDES_OK ? ask(&asking, failure) : NULL;
 }
 
 const SdesReply *
@@ -284,6 +459,17 @@ sdes_agentlink_ask(const SdesRequest *request)
 {
 	SdesLinkFailure failure;
 	const SdesReply *reply = sdes_agentlink_try(request, SDES_PATIENT, &failure);
+
+	if (reply == NULL)
+		sdes_report(ERROR, failure.status, failure.detail);
+	return reply;
+}
+
+const SdesReply *
+sdes_agentlink_ask_at(int link, const SdesRequest *request)
+{
+	SdesLinkFailure failure;
+	const SdesReply *reply = sdes_agentlink_try_at(link, request, SDES_PATIENT, &failure);
 
 	if (reply == NULL)
 		sdes_report(ERROR, failure.status, failure.detail);

@@ -11,9 +11,11 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "sdes_guc.h"
 #include "storage/ipc.h"
 #include "storage/pg_shmem.h"
 #include "storage/shmem.h"
+#include "utils/timestamp.h"
 
 SdesShared *sdes_shared = NULL;
 
@@ -26,7 +28,7 @@ static bool access_changed = false; /* by this transaction */
 
 /* KEKs of this transaction that exist in the HSM but are not committed here. */
 static int npending = 0;
-static uint8 pending[SDES_MAX_ORPHANS][SDES_KEK_ID_SIZE];
+static SdesOrphan pending[SDES_MAX_ORPHANS];
 
 static void
 request(void)
@@ -52,18 +54,32 @@ startup(void)
 	{
 		memset(sdes_shared, 0, sizeof(SdesShared));
 		pg_atomic_init_u64(&sdes_shared->access_changes, 0);
+		pg_atomic_init_u64(&sdes_shared->last_fetch, 0);
 		sdes_shared->lock = &GetNamedLWLockTranche("sdes")->lock;
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
 
+int
+sdes_agentlink_count(void)
+{
+	int n;
+
+	if (sdes_agent_socket[0] != '\0')
+		return sdes_config_count(sdes_agent_socket);
+	LWLockAcquire(sdes_shared->lock, LW_SHARED);
+	n = sdes_shared->nlinks;
+	LWLockRelease(sdes_shared->lock);
+	return Max(n, 1);
+}
+
 SdesAgentPublic
-sdes_agentlink_public(void)
+sdes_agentlink_public(int link)
 {
 	SdesAgentPublic published;
 
 	LWLockAcquire(sdes_shared->lock, LW_SHARED);
-	published = sdes_shared->published;
+	published = sdes_shared->links[link].published;
 	LWLockRelease(sdes_shared->lock);
 	return published;
 }
@@ -75,43 +91,108 @@ sdes_agentlink_is_private(void)
 }
 
 void
-sdes_agentlink_publish(const SdesAgentPublic *published,
+sdes_agentlink_publish(int link, const SdesAgentPublic *published,
                        const uint8 secret[SDES_AGENT_SECRET_SIZE])
 {
 	LWLockAcquire(sdes_shared->lock, LW_EXCLUSIVE);
-	sdes_shared->published = *published;
-	memcpy(sdes_shared->secret, secret, SDES_AGENT_SECRET_SIZE);
+	sdes_shared->links[link].published = *published;
+	memcpy(sdes_shared->links[link].secret, secret, SDES_AGENT_SECRET_SIZE);
 	sdes_shared->supervisor_latch = published->supervisor_pid ? MyLatch : NULL;
 	LWLockRelease(sdes_shared->lock);
 }
 
-bool
-sdes_agentlink_take_orphan(uint8 kek_id[SDES_KEK_ID_SIZE])
+void
+sdes_agentlink_publish_count(int n)
 {
-	bool found;
+	LWLockAcquire(sdes_shared->lock, LW_EXCLUSIVE);
+	sdes_shared->nlinks = n;
+	LWLockRelease(sdes_shared->lock);
+}
+
+void
+sdes_link_suspect(int link, const uint8 *kek_id)
+{
+	LWLockAcquire(sdes_shared->lock, LW_EXCLUSIVE);
+	sdes_shared->links[link].suspect = true;
+	memcpy(sdes_shared->links[link].suspect_kek, kek_id, SDES_KEK_ID_SIZE);
+	LWLockRelease(sdes_shared->lock);
+}
+
+bool
+sdes_agentlink_suspected(int link, uint8 *kek_id)
+{
+	bool suspect;
+
+	LWLockAcquire(sdes_shared->lock, LW_SHARED);
+	suspect = sdes_shared->links[link].suspect;
+	if (kek_id != NULL)
+		memcpy(kek_id, sdes_shared->links[link].suspect_kek, SDES_KEK_ID_SIZE);
+	LWLockRelease(sdes_shared->lock);
+	return suspect;
+}
+
+void
+sdes_agentlink_trust(int link)
+{
+	LWLockAcquire(sdes_shared->lock, LW_EXCLUSIVE);
+	sdes_shared->links[link].suspect = false;
+	LWLockRelease(sdes_shared->lock);
+}
+
+/* Keys made through a link that the settings have no more are for the first one. */
+bool
+sdes_agentlink_take_orphan(int link, SdesOrphan *out)
+{
+	bool found = false;
+	int n = sdes_agentlink_count();
 
 	LWLockAcquire(sdes_shared->lock, LW_EXCLUSIVE);
-	found = sdes_shared->norphans > 0;
-	if (found)
-		memcpy(kek_id, sdes_shared->orphans[--sdes_shared->norphans], SDES_KEK_ID_SIZE);
+	for (int i = 0; i < sdes_shared->norphans && !found; i++)
+	{
+		SdesOrphan *orphan = &sdes_shared->orphans[i];
+
+		found = orphan->link == link || (link == 0 && orphan->link >= n);
+		if (!found)
+			continue;
+		*out = *orphan;
+		*orphan = sdes_shared->orphans[--sdes_shared->norphans];
+	}
 	LWLockRelease(sdes_shared->lock);
 	return found;
 }
 
-void
-sdes_agentlink_kek_pending(const uint8 kek_id[SDES_KEK_ID_SIZE])
+/* More than fit are left to sdes.health(), which lists orphans. */
+static void
+put_orphan(const SdesOrphan *orphan)
 {
-	/* More than fit are left to sdes.health(), which lists orphans. */
-	if (npending < SDES_MAX_ORPHANS)
-		memcpy(pending[npending++], kek_id, SDES_KEK_ID_SIZE);
+	if (sdes_shared->norphans < SDES_MAX_ORPHANS)
+		sdes_shared->orphans[sdes_shared->norphans++] = *orphan;
+}
+
+void
+sdes_agentlink_put_orphan(const SdesOrphan *orphan)
+{
+	LWLockAcquire(sdes_shared->lock, LW_EXCLUSIVE);
+	put_orphan(orphan);
+	LWLockRelease(sdes_shared->lock);
+}
+
+void
+sdes_agentlink_kek_pending(int link, const uint8 kek_id[SDES_KEK_ID_SIZE])
+{
+	if (npending == SDES_MAX_ORPHANS)
+		return;
+	pending[npending].link = link;
+	pending[npending].asked = 0;
+	memcpy(pending[npending++].kek_id, kek_id, SDES_KEK_ID_SIZE);
 }
 
 static void
 hand_over_pending(void)
 {
 	LWLockAcquire(sdes_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < npending && sdes_shared->norphans < SDES_MAX_ORPHANS; i++)
-		memcpy(sdes_shared->orphans[sdes_shared->norphans++], pending[i], SDES_KEK_ID_SIZE);
+	for (int i = 0; i < npending; i++)
+		put_orphan(&pending[i]);
 	if (sdes_shared->supervisor_latch)
 		SetLatch(sdes_shared->supervisor_latch);
 	LWLockRelease(sdes_shared->lock);
@@ -127,6 +208,18 @@ void
 sdes_agentlink_access_changed(void)
 {
 	access_changed = true;
+}
+
+void
+sdes_agentlink_key_fetched(void)
+{
+	pg_atomic_write_u64(&sdes_shared->last_fetch, (uint64) GetCurrentTimestamp());
+}
+
+TimestampTz
+sdes_agentlink_last_fetch(void)
+{
+	return (TimestampTz) pg_atomic_read_u64(&sdes_shared->last_fetch);
 }
 
 /*

@@ -13,22 +13,37 @@
 
 #define SDES_MAX_ORPHANS 64
 
+typedef struct SdesLink
+{
+	SdesAgentPublic published;
+	uint8 secret[SDES_AGENT_SECRET_SIZE]; /* of the running agent */
+	bool suspect;                         /* it did not answer in time */
+	uint8 suspect_kek[SDES_KEK_ID_SIZE];  /* what it was asked for then; zeros: none */
+} SdesLink;
+
 typedef struct SdesShared
 {
 	pg_atomic_uint64 access_changes;
+	pg_atomic_uint64 last_fetch; /* a TimestampTz; 0: never */
 
 	/* lock covers everything below it */
 	LWLock *lock;
-	SdesAgentPublic published;
-	uint8 secret[SDES_AGENT_SECRET_SIZE]; /* of the running agent */
-	Latch *supervisor_latch;              /* NULL: not running */
+	int nlinks; /* 0: the supervisor has not said yet */
+	SdesLink links[SDES_MAX_TOKENS];
+	Latch *supervisor_latch; /* NULL: not running */
 	int norphans;
-	uint8 orphans[SDES_MAX_ORPHANS][SDES_KEK_ID_SIZE];
+	SdesOrphan orphans[SDES_MAX_ORPHANS];
 } SdesShared;
 
 /* NULL in a server that did not preload sdes. */
 extern SdesShared *sdes_shared;
 
 extern void sdes_shared_init(void);
+
+/*
+ * The agent of a link did not answer in time: until the supervisor finds that it does,
+ * the others are asked first. kek_id is the key it was asked for, or zeros.
+ */
+extern void sdes_link_suspect(int link, const uint8 *kek_id);
 
 #endif

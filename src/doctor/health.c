@@ -12,6 +12,8 @@
 
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
+#include "keyring/copies.h"
+#include "keyring/destroy.h"
 #include "keyring/instance.h"
 #include "keyring/keyring.h"
 #include "policy/pan_grants.h"
@@ -20,17 +22,39 @@
 #include "sdes_guc.h"
 #include "store/sites.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 SDES_SQL_FUNCTION(sdes_health);
 
-typedef struct Health
+/* What one token's agent says. */
+typedef struct Seen
 {
-	ReturnSetInfo *result;
 	bool asked;     /* the agent answered */
 	bool logged_in; /* and is logged in */
 	SdesAgentInfo info;
 	SdesLinkFailure failure; /* why it did not answer */
+} Seen;
+
+typedef struct Health
+{
+	ReturnSetInfo *result;
+	int ntokens;
+	Seen seen[SDES_MAX_TOKENS];
+	int link; /* of the token that is being looked at */
 } Health;
+
+static Seen *
+seen(Health *health)
+{
+	return &health->seen[health->link];
+}
+
+/* Checks of the second token are called "agent 2" and so on. */
+static const char *
+of_token(const Health *health, const char *check)
+{
+	return health->link == 0 ? check : psprintf("%s %d", check, health->link + 1);
+}
 
 static void
 add(Health *health, const char *check, bool ok, const char *detail, const char *hint)
@@ -73,7 +97,7 @@ check_processes(Health *health)
 static void
 check_supervisor(Health *health)
 {
-	SdesAgentPublic published = sdes_agentlink_public();
+	SdesAgentPublic published = sdes_agentlink_public(health->link);
 	bool ok = published.supervisor_pid != 0;
 
 	add(health, "workers", ok,
@@ -86,27 +110,29 @@ check_supervisor(Health *health)
 static void
 check_agent(Health *health)
 {
-	SdesAgentPublic published = sdes_agentlink_public();
+	SdesAgentPublic published = sdes_agentlink_public(health->link);
 	SdesRequest request = {.op = SDES_OP_STATUS};
-	const SdesReply *reply = sdes_agentlink_try(&request, false, &health->failure);
+	const SdesReply *reply =
+	    sdes_agentlink_try_at(health->link, &request, SDES_ONCE, &seen(health)->failure);
 
 	if (reply == NULL)
 	{
-		add(health, "agent", false,
-		    published.trouble[0]                ? published.trouble
-		    : health->failure.detail[0] != '\0' ? health->failure.detail
-		                                        : sdes_status_name(health->failure.status),
-		    sdes_status_hint(health->failure.status));
+		add(health, of_token(health, "agent"), false,
+		    published.trouble[0] ? published.trouble
+		    : seen(health)->failure.detail[0] != '\0'
+		        ? seen(health)->failure.detail
+		        : sdes_status_name(seen(health)->failure.status),
+		    sdes_status_hint(seen(health)->failure.status));
 		return;
 	}
-	health->asked = true;
-	health->info = reply->info;
+	seen(health)->asked = true;
+	seen(health)->info = reply->info;
 	sdes_agentlink_finish();
-	health->logged_in = health->info.state == SDES_AGENT_READY;
-	add(health, "agent", true,
-	    published.starts == 0 ? psprintf("process %u answers", health->info.pid)
+	seen(health)->logged_in = seen(health)->info.state == SDES_AGENT_READY;
+	add(health, of_token(health, "agent"), true,
+	    published.starts == 0 ? psprintf("process %u answers", seen(health)->info.pid)
 	                          : psprintf("process %u answers, started %u time(s)",
-	                                     health->info.pid, published.starts),
+	                                     seen(health)->info.pid, published.starts),
 	    NULL);
 }
 
@@ -115,39 +141,46 @@ static void
 check_stage(Health *health, const char *check, const char *found, SdesStatus first,
             SdesStatus last)
 {
-	SdesStatus status = (SdesStatus) health->info.status;
-	bool failed = health->info.state == SDES_AGENT_FAILED;
+	SdesStatus status = (SdesStatus) seen(health)->info.status;
+	bool failed = seen(health)->info.state == SDES_AGENT_FAILED;
 
-	if (!health->asked)
-		add(health, check, false, "not known, since the agent does not answer", NULL);
+	if (!seen(health)->asked)
+		add(health, of_token(health, check), false,
+		    "not known, since the agent does not answer", NULL);
 	else if (failed && status >= first && status <= last)
-		add(health, check, false,
-		    health->info.detail[0] ? health->info.detail : sdes_status_name(status),
+		add(health, of_token(health, check), false,
+		    seen(health)->info.detail[0] ? seen(health)->info.detail
+		                                 : sdes_status_name(status),
 		    sdes_status_hint(status));
 	else if (found[0] != '\0')
-		add(health, check, true, found, NULL);
+		add(health, of_token(health, check), true, found, NULL);
 	else if (failed && status > last)
-		add(health, check, true, "works as far as it was needed", NULL);
+		add(health, of_token(health, check), true, "works as far as it was needed", NULL);
 	else
-		add(health, check, false, "not known yet", "See the other checks.");
+		add(health, of_token(health, check), false, "not known yet",
+		    "See the other checks.");
 }
 
 static void
 check_login(Health *health)
 {
-	SdesStatus status = (SdesStatus) health->info.status;
+	SdesStatus status = (SdesStatus) seen(health)->info.status;
 
-	if (!health->asked)
-		add(health, "login", false, "not known, since the agent does not answer", NULL);
-	else if (health->logged_in)
-		add(health, "login", true,
-		    psprintf("logged in; %u login(s) since the agent started", health->info.logins),
+	if (!seen(health)->asked)
+		add(health, of_token(health, "login"), false,
+		    "not known, since the agent does not answer", NULL);
+	else if (seen(health)->logged_in)
+		add(health, of_token(health, "login"), true,
+		    psprintf("logged in; %u login(s) since the agent started",
+		             seen(health)->info.logins),
 		    NULL);
-	else if (health->info.state == SDES_AGENT_STARTING)
-		add(health, "login", false, "the agent is starting", "Look again in a moment.");
+	else if (seen(health)->info.state == SDES_AGENT_STARTING)
+		add(health, of_token(health, "login"), false, "the agent is starting",
+		    "Look again in a moment.");
 	else
-		add(health, "login", false,
-		    health->info.detail[0] ? health->info.detail : sdes_status_name(status),
+		add(health, of_token(health, "login"), false,
+		    seen(health)->info.detail[0] ? seen(health)->info.detail
+		                                 : sdes_status_name(status),
 		    sdes_status_hint(status));
 }
 
@@ -155,24 +188,90 @@ check_login(Health *health)
 static void
 check_hsm(Health *health)
 {
-	const SdesAgentInfo *info = &health->info;
+	const SdesAgentInfo *info = &seen(health)->info;
 	const char *why =
 	    info->detail[0] ? info->detail : sdes_status_name((SdesStatus) info->status);
 
-	if (!health->asked)
-		add(health, "hsm", false, "not known, since the agent does not answer", NULL);
+	if (!seen(health)->asked)
+		add(health, of_token(health, "hsm"), false,
+		    "not known, since the agent does not answer", NULL);
 	else if (info->state == SDES_AGENT_STARTING)
-		add(health, "hsm", false, "the agent is starting", "Look again in a moment.");
+		add(health, of_token(health, "hsm"), false, "the agent is starting",
+		    "Look again in a moment.");
 	else if (info->state == SDES_AGENT_FAILED)
-		add(health, "hsm", false,
+		add(health, of_token(health, "hsm"), false,
 		    psprintf("out of service for %u s: %s", info->seconds, why),
 		    sdes_status_hint((SdesStatus) info->status));
+	else if (sdes_agentlink_suspected(health->link, NULL))
+		add(health, of_token(health, "hsm"), false,
+		    "did not answer in time: the other tokens are asked first",
+		    "It is asked every other second, and takes its turn again once it answers.");
 	else if (info->failures > 0)
-		add(health, "hsm", false,
+		add(health, of_token(health, "hsm"), false,
 		    psprintf("%u failure(s) in a row, the last: %s", info->failures, why),
 		    sdes_status_hint(SDES_ERR_HSM));
 	else
-		add(health, "hsm", true, psprintf("in service for %u s", info->seconds), NULL);
+		add(health, of_token(health, "hsm"), true,
+		    psprintf("in service for %u s", info->seconds), NULL);
+}
+
+/* Seconds in a unit that people think in, rounded down. */
+static const char *
+for_people(int64 seconds)
+{
+	if (seconds < 2 * SECS_PER_MINUTE)
+		return psprintf("%d s", (int) seconds);
+	if (seconds < 2 * SECS_PER_HOUR)
+		return psprintf("%d min", (int) (seconds / SECS_PER_MINUTE));
+	return psprintf("%d h", (int) (seconds / SECS_PER_HOUR));
+}
+
+/* Seconds until the key that any session fetched last expires, 0 if it has. */
+static int64
+last_expiry(void)
+{
+	int64 age = GetCurrentTimestamp() - sdes_agentlink_last_fetch();
+
+	return Max(sdes_key_cache_max_age * USECS_PER_SEC - age, 0) / USECS_PER_SEC;
+}
+
+/* Whether there is no token that serves. */
+static bool
+is_away(const Health *health)
+{
+	for (int i = 0; i < health->ntokens; i++)
+		if (health->seen[i].logged_in && health->seen[i].info.failures == 0)
+			return false;
+	return true;
+}
+
+/*
+ * How long sessions get along without the HSM. A key that is in use was fetched anew in
+ * the last sdes.key_cache_ttl before the HSM went away, which was after the last fetch of
+ * all: so of those keys none expires earlier than that much before the last.
+ */
+static void
+check_cache(Health *health)
+{
+	bool away = is_away(health);
+	int64 last = away ? last_expiry() : sdes_key_cache_max_age;
+	int64 first = Max(last - sdes_key_cache_ttl, 0);
+	const char *detail;
+
+	if (!away)
+		detail = psprintf("without the HSM, sessions would go on for %s to %s",
+		                  for_people(first), for_people(last));
+	else if (first > 0)
+		detail = psprintf("sessions go on with the keys they have for another %s to %s",
+		                  for_people(first), for_people(last));
+	else if (last > 0)
+		detail = psprintf("the keys that sessions have are expiring, the last one in %s",
+		                  for_people(last));
+	else
+		detail = "no session has a key";
+	add(health, "cache", !away || first > 0, detail,
+	    "Bring the HSM back, see the rows above. Keys that have not expired yet live on if "
+	    "sdes.key_cache_max_age is raised in postgresql.conf, and the server reloaded.");
 }
 
 static const char *
@@ -219,29 +318,64 @@ add_tally(Health *health, const char *check, const Tally *tally, const char *all
 		add(health, check, true, psprintf("%d %s", tally->total, all_well), NULL);
 }
 
+/* The token that a KEK is in; with one there is no other. -1: none of the settings'. */
+static int
+home_of(const Health *health, const SdesKekRow *kek)
+{
+	for (int i = 0; i < health->ntokens; i++)
+		if (health->ntokens == 1 ||
+		    (strcmp(health->seen[i].info.token_label, kek->token_label) == 0 &&
+		     strcmp(health->seen[i].info.token_serial, kek->token_serial) == 0))
+			return i;
+	return -1;
+}
+
+static bool
+any_login(const Health *health)
+{
+	bool any = false;
+
+	for (int i = 0; i < health->ntokens; i++)
+		any = any || health->seen[i].logged_in;
+	return any;
+}
+
+static void
+check_kek(const Health *health, const SdesKekRow *kek, Tally *tally)
+{
+	SdesRequest request = {.op = SDES_OP_KEK_CHECK};
+	SdesLinkFailure failure = {SDES_OK};
+	int home = home_of(health, kek);
+
+	memcpy(request.kek_id, kek->id, SDES_KEK_ID_SIZE);
+	if (home < 0)
+	{
+		failure.status = SDES_ERR_HSM_TOKEN;
+		snprintf(
+		    failure.detail, sizeof(failure.detail),
+		    "token \"%s\" (serial \"%s\") does not answer, or is not among those of the "
+		    "settings",
+		    kek->token_label, kek->token_serial);
+	}
+	else if (sdes_agentlink_try_at(home, &request, SDES_ONCE, &failure) != NULL)
+		sdes_agentlink_finish();
+	count(tally, kek->bucket, failure.status, failure.detail);
+}
+
 static void
 check_keks(Health *health)
 {
 	Tally tally = {0};
-	List *keks = sdes_store_keks();
 	ListCell *cell;
 
-	if (!health->logged_in)
+	if (!any_login(health))
 	{
 		add(health, "kek", false, "not known without a login", NULL);
 		return;
 	}
-	foreach (cell, keks)
-	{
-		SdesKekRow *kek = lfirst(cell);
-		SdesRequest request = {.op = SDES_OP_KEK_CHECK};
-		SdesLinkFailure failure = {SDES_OK};
-
-		memcpy(request.kek_id, kek->id, SDES_KEK_ID_SIZE);
-		if (sdes_agentlink_try(&request, false, &failure) != NULL)
-			sdes_agentlink_finish();
-		count(&tally, kek->bucket, failure.status, failure.detail);
-	}
+	foreach (cell, sdes_store_keks())
+		if (((SdesKekRow *) lfirst(cell))->state < SDES_KEK_DESTROYING)
+			check_kek(health, lfirst(cell), &tally);
 	add_tally(health, "kek", &tally,
 	          "key encryption key(s) in the token, non-extractable, round trip done");
 }
@@ -253,7 +387,7 @@ check_deks(Health *health)
 	List *deks = sdes_store_deks();
 	ListCell *cell;
 
-	if (!health->logged_in)
+	if (!any_login(health))
 	{
 		add(health, "dek", false, "not known without a login", NULL);
 		return;
@@ -272,6 +406,37 @@ check_deks(Health *health)
 	add_tally(health, "dek", &tally, "data encryption key(s) unwrapped and checked");
 }
 
+/* Keys that a token could not take over, as far as tokens have told their names. */
+static void
+check_copies(Health *health)
+{
+	SdesHsmToken tokens[SDES_MAX_TOKENS];
+	int n = sdes_tokens_look(tokens);
+	int lacking = 0;
+	const char *first = NULL;
+	ListCell *cell;
+
+	foreach (cell, sdes_store_deks())
+	{
+		const SdesDekRow *dek = lfirst(cell);
+
+		if (dek->state == SDES_KEY_DESTROYED || dek->binding.mode == SDES_MODE_HSM)
+			continue;
+		for (int i = 0; i < n; i++)
+		{
+			if (tokens[i].label[0] == '\0' || sdes_keyring_is_in(dek, &tokens[i]))
+				continue;
+			if (lacking++ == 0)
+				first = psprintf("bucket \"%s\", token \"%s\"",
+				                 bucket_name(dek->binding.bucket), tokens[i].label);
+		}
+	}
+	add(health, "copies", lacking == 0,
+	    lacking == 0 ? "every data encryption key is wrapped in every token"
+	                 : psprintf("%d wrapped key(s) lack, the first: %s", lacking, first),
+	    "Run SELECT * FROM sdes.sync_tokens().");
+}
+
 static bool
 is_known(const List *keks, const uint8 *id)
 {
@@ -280,6 +445,22 @@ is_known(const List *keks, const uint8 *id)
 	foreach (cell, keks)
 		if (memcmp(((SdesKekRow *) lfirst(cell))->id, id, SDES_KEK_ID_SIZE) == 0)
 			return true;
+	return false;
+}
+
+/* Whether a key may be in a token, by its row. */
+static bool
+may_be_there(const List *keks, const uint8 *id)
+{
+	ListCell *cell;
+
+	foreach (cell, keks)
+	{
+		const SdesKekRow *kek = lfirst(cell);
+
+		if (memcmp(kek->id, id, SDES_KEK_ID_SIZE) == 0)
+			return kek->state != SDES_KEK_DESTROYED;
+	}
 	return false;
 }
 
@@ -301,19 +482,50 @@ is_site_key(const List *sites, const uint8 *id)
 	return false;
 }
 
-/* Keys in the token that carry this database's label but that no row knows. */
+/*
+ * Appends the ids of keys in a token that carry this database's label but that no row
+ * knows, or whose row says that they are destroyed. False when it cannot be asked.
+ */
+static bool
+find_orphans(int link, StringInfo ids, int *orphans, SdesLinkFailure *failure)
+{
+	List *keks = sdes_store_keks();
+	List *sites = sdes_store_sites();
+	SdesRequest request = {.op = SDES_OP_KEK_LIST};
+	int listed;
+
+	sdes_keyring_label_prefix(request.label, sizeof(request.label));
+	do
+	{
+		const SdesReply *reply = sdes_agentlink_try_at(link, &request, SDES_ONCE, failure);
+
+		if (reply == NULL)
+			return false;
+		listed = reply->nkeks;
+		for (int i = 0; i < listed; i++)
+		{
+			if (may_be_there(keks, reply->keks[i]) || is_site_key(sites, reply->keks[i]))
+				continue;
+			if ((*orphans)++ > 0)
+				appendStringInfoString(ids, ", ");
+			for (int j = 0; j < SDES_KEK_ID_SIZE; j++)
+				appendStringInfo(ids, "%02x", reply->keks[i][j]);
+		}
+		if (listed > 0)
+			memcpy(request.kek_id, reply->keks[listed - 1], SDES_KEK_ID_SIZE);
+		sdes_agentlink_finish();
+	} while (listed == SDES_KEK_LIST_MAX);
+	return true;
+}
+
 static void
 check_orphans(Health *health)
 {
-	SdesRequest request = {.op = SDES_OP_KEK_LIST};
 	SdesLinkFailure failure;
-	List *keks = sdes_store_keks();
-	List *sites = sdes_store_sites();
 	StringInfoData ids;
 	int orphans = 0;
-	int listed;
 
-	if (!health->logged_in)
+	if (!any_login(health))
 	{
 		add(health, "orphans", false, "not known without a login", NULL);
 		return;
@@ -325,32 +537,16 @@ check_orphans(Health *health)
 		return;
 	}
 	initStringInfo(&ids);
-	sdes_keyring_label_prefix(request.label, sizeof(request.label));
-	do
+	for (int link = 0; link < health->ntokens; link++)
 	{
-		const SdesReply *reply = sdes_agentlink_try(&request, false, &failure);
-
-		if (reply == NULL)
-		{
-			add(health, "orphans", false, sdes_status_name(failure.status),
-			    sdes_status_hint(failure.status));
-			return;
-		}
-		listed = reply->nkeks;
-		for (int i = 0; i < listed; i++)
-		{
-			if (is_known(keks, reply->keks[i]) || is_site_key(sites, reply->keks[i]))
-				continue;
-			if (orphans++ > 0)
-				appendStringInfoString(&ids, ", ");
-			for (int j = 0; j < SDES_KEK_ID_SIZE; j++)
-				appendStringInfo(&ids, "%02x", reply->keks[i][j]);
-		}
-		if (listed > 0)
-			memcpy(request.kek_id, reply->keks[listed - 1], SDES_KEK_ID_SIZE);
-		sdes_agentlink_finish();
-	} while (listed == SDES_KEK_LIST_MAX);
-
+		if (!health->seen[link].logged_in)
+			continue;
+		if (find_orphans(link, &ids, &orphans, &failure))
+			continue;
+		add(health, "orphans", false, sdes_status_name(failure.status),
+		    sdes_status_hint(failure.status));
+		return;
+	}
 	add(health, "orphans", orphans == 0,
 	    orphans == 0
 	        ? "no key of this database in the token is without its row"
@@ -359,6 +555,20 @@ check_orphans(Health *health)
 	    "about to be removed. A copy of this database (restored, cloned) has keys of the "
 	    "same "
 	    "label: never delete one whose id stands in sdes.kek of any copy.");
+}
+
+/* What was ordered to be destroyed and is in a token yet, as far as is known. */
+static void
+check_destruction(Health *health)
+{
+	int waiting = list_length(sdes_keyring_doomed_keks());
+
+	add(health, "destruction", waiting == 0,
+	    waiting == 0
+	        ? "no key encryption key waits to be destroyed"
+	        : psprintf("%d key encryption key(s) wait to be destroyed in the HSM", waiting),
+	    "SELECT * FROM sdes.destroy_keks() destroys them, and says of each that it cannot "
+	    "destroy what stands in the way.");
 }
 
 static bool
@@ -388,7 +598,8 @@ check_rows(Health *health)
 		SdesDekRow *dek = lfirst(cell);
 
 		strays += !has_bucket(buckets, dek->binding.bucket) ||
-		          !is_known(keks, dek->binding.kek_id);
+		          !is_known(keks, dek->binding.kek_id) ||
+		          sdes_store_reserved(dek->binding.key_id) < 0;
 	}
 	foreach (cell, sdes_store_access())
 		strays += !has_bucket(buckets, ((SdesAccessRow *) lfirst(cell))->bucket);
@@ -396,7 +607,9 @@ check_rows(Health *health)
 	    strays == 0
 	        ? "buckets, keys and grants fit together"
 	        : psprintf("%d row(s) refer to a bucket or key that is not there", strays),
-	    "Rows of sdes.bucket, sdes.kek, sdes.dek or sdes.access were lost. Restore them.");
+	    "Rows of sdes.bucket, sdes.kek, sdes.dek, sdes.usage or sdes.access were lost. "
+	    "Restore "
+	    "them.");
 }
 
 /* A copy of a database shares keys with the original, which neither may destroy. */
@@ -437,32 +650,46 @@ check_grants(Health *health)
 	    "true.");
 }
 
+/* How one token is reached, from the agent on. */
+static void
+check_token(Health *health)
+{
+	SdesAgentInfo *info = &seen(health)->info;
+	char token[80];
+
+	check_agent(health);
+	check_stage(health, "module", info->module, SDES_ERR_HSM_UNSET, SDES_ERR_HSM_MODULE);
+	snprintf(token, sizeof(token), "%s%s%s", info->token_label,
+	         info->token_serial[0] ? ", serial " : "", info->token_serial);
+	check_stage(health, "token", token, SDES_ERR_HSM_TOKEN, SDES_ERR_HSM_TOKEN);
+	check_login(health);
+	check_hsm(health);
+}
+
 Datum
 sdes_health(PG_FUNCTION_ARGS)
 {
 	Health health = {0};
-	char token[80];
 
 	InitMaterializedSRF(fcinfo, 0);
 	health.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	check_preload(&health);
 	if (!sdes_is_preloaded())
 		return (Datum) 0;
+	health.ntokens = sdes_agentlink_count();
 	check_processes(&health);
 	check_supervisor(&health);
-	check_agent(&health);
-	check_stage(&health, "module", health.info.module, SDES_ERR_HSM_UNSET,
-	            SDES_ERR_HSM_MODULE);
-	snprintf(token, sizeof(token), "%s%s%s", health.info.token_label,
-	         health.info.token_serial[0] ? ", serial " : "", health.info.token_serial);
-	check_stage(&health, "token", token, SDES_ERR_HSM_TOKEN, SDES_ERR_HSM_TOKEN);
-	check_login(&health);
-	check_hsm(&health);
+	for (health.link = 0; health.link < health.ntokens; health.link++)
+		check_token(&health);
+	check_cache(&health);
 	check_rows(&health);
 	check_grants(&health);
 	check_owner(&health);
 	check_keks(&health);
 	check_deks(&health);
+	if (health.ntokens > 1)
+		check_copies(&health);
 	check_orphans(&health);
+	check_destruction(&health);
 	return (Datum) 0;
 }

@@ -96,9 +96,10 @@ make_key(uint8 kind, const char *what, uint8 *id)
 
 	sdes_keyring_label_prefix(request.label, sizeof(request.label));
 	strlcat(request.label, what, sizeof(request.label));
-	memcpy(id, sdes_agentlink_ask(&request)->kek_id, SDES_KEK_ID_SIZE);
+	/* A site's keys have no copies: they are in the first token. */
+	memcpy(id, sdes_agentlink_ask_at(0, &request)->kek_id, SDES_KEK_ID_SIZE);
 	sdes_agentlink_finish();
-	sdes_agentlink_kek_pending(id);
+	sdes_agentlink_kek_pending(0, id);
 }
 
 static void

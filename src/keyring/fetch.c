@@ -39,25 +39,126 @@ expand(SdesBytes dek, const SdesDekRow *row, SdesFetched *out)
 	return sdes_dek_open(dek, &row->binding, row->commitment, &out->aead);
 }
 
+/* A key as it is wrapped in one token after the other, and where each wrapping is. */
+typedef struct Wrapping
+{
+	const SdesDekRow *row;
+	SdesAgentPublic home; /* its label and serial number */
+} Wrapping;
+
+typedef struct Wrappings
+{
+	Wrapping *all;
+	int n;
+	const SdesDekRow *asked; /* the one that was asked for last */
+} Wrappings;
+
+static void
+add_wrapping(Wrappings *wrappings, const SdesDekRow *row, const List *keks)
+{
+	Wrapping *wrapping = &wrappings->all[wrappings->n++];
+	ListCell *cell;
+
+	memset(wrapping, 0, sizeof(*wrapping));
+	wrapping->row = row;
+	foreach (cell, keks)
+	{
+		const SdesKekRow *kek = lfirst(cell);
+
+		if (memcmp(kek->id, row->binding.kek_id, SDES_KEK_ID_SIZE) != 0)
+			continue;
+		strlcpy(wrapping->home.token_label, kek->token_label,
+		        sizeof(wrapping->home.token_label));
+		strlcpy(wrapping->home.token_serial, kek->token_serial,
+		        sizeof(wrapping->home.token_serial));
+	}
+}
+
+/* Where there is no copy, it does not matter what the row's token is called. */
+static void
+find_wrappings(const SdesDekRow *row, Wrappings *wrappings)
+{
+	List *copies = sdes_store_copies(row);
+	List *keks = copies == NIL ? NIL : sdes_store_keks();
+	ListCell *cell;
+
+	wrappings->all = palloc((1 + list_length(copies)) * sizeof(Wrapping));
+	wrappings->n = 0;
+	add_wrapping(wrappings, row, keks);
+	foreach (cell, copies)
+		add_wrapping(wrappings, lfirst(cell), keks);
+}
+
+static bool
+is_at(const Wrapping *wrapping, const SdesAgentPublic *token)
+{
+	return token->token_label[0] != '\0' &&
+	       strcmp(wrapping->home.token_label, token->token_label) == 0 &&
+	       strcmp(wrapping->home.token_serial, token->token_serial) == 0;
+}
+
+/*
+ * What was wrapped in the token. Where nothing was, or it has not said its name,
+ * everything is tried: HSMs may replicate their keys.
+ */
+static bool
+make_unwrap(int link, int attempt, SdesRequest *request, void *arg)
+{
+	Wrappings *wrappings = arg;
+	SdesAgentPublic token = sdes_agentlink_public(link);
+	int here = 0;
+
+	for (int i = 0; i < wrappings->n; i++)
+		here += is_at(&wrappings->all[i], &token);
+	for (int i = 0; i < wrappings->n; i++)
+	{
+		if (here > 0 && !is_at(&wrappings->all[i], &token))
+			continue;
+		if (attempt-- > 0)
+			continue;
+		wrappings->asked = wrappings->all[i].row;
+		make_request(wrappings->asked, request);
+		return true;
+	}
+	return false;
+}
+
+/* What does not unwrap to what was wrapped for a row is that row's fault. */
+const SdesReply *
+sdes_fetch_raw(const SdesDekRow *row, SdesPatience patience, SdesLinkFailure *failure)
+{
+	Wrappings wrappings;
+	const SdesReply *reply;
+
+	find_wrappings(row, &wrappings);
+	reply = sdes_agentlink_try_each(make_unwrap, &wrappings, patience, failure);
+	if (reply == NULL)
+	{
+		if (failure->status == SDES_ERR_TAG)
+			failure->status = SDES_ERR_COMMITMENT;
+		return NULL;
+	}
+	failure->detail[0] = '\0';
+	failure->status =
+	    sdes_dek_check(reply->dek, &wrappings.asked->binding, wrappings.asked->commitment);
+	if (failure->status == SDES_OK)
+		return reply;
+	sdes_agentlink_finish();
+	return NULL;
+}
+
 SdesStatus
 sdes_fetch_key(const SdesDekRow *row, SdesPatience patience, SdesFetched *out,
                SdesLinkFailure *failure)
 {
-	SdesRequest request;
 	const SdesReply *reply;
 	SdesStatus status;
 
 	out->aead = NULL;
 	out->mac = NULL;
-	make_request(row, &request);
-	reply = sdes_agentlink_try(&request, patience, failure);
+	reply = sdes_fetch_raw(row, patience, failure);
 	if (reply == NULL)
-	{
-		/* What does not unwrap is not what was wrapped for this row. */
-		if (failure->status == SDES_ERR_TAG)
-			failure->status = SDES_ERR_COMMITMENT;
 		return failure->status;
-	}
 	if (row->binding.mode == SDES_MODE_HSM)
 	{
 		status = sdes_dek_check(reply->dek, &row->binding, row->commitment);

@@ -23,6 +23,14 @@ typedef struct SdesFetched
 extern SdesStatus sdes_fetch_key(const SdesDekRow *row, SdesPatience patience,
                                  SdesFetched *out, SdesLinkFailure *failure);
 
+/*
+ * Has an agent unwrap a row's key, or a copy of it in another token. The reply holds
+ * the key until sdes_agentlink_finish(), checked against the row that was unwrapped;
+ * NULL when it cannot be had.
+ */
+extern const SdesReply *sdes_fetch_raw(const SdesDekRow *row, SdesPatience patience,
+                                       SdesLinkFailure *failure);
+
 /* Wipes and frees the keys. */
 extern void sdes_fetched_free(SdesFetched *fetched);
 

@@ -17,6 +17,7 @@
 #include "keyring/buckets.h"
 #include "keyring/fetch.h"
 #include "keyring/freshness.h"
+#include "keyring/usage.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
@@ -184,6 +185,7 @@ sdes_keyring_init(void)
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
 	RegisterXactCallback(sweep_at_end, NULL);
 	sdes_buckets_init();
+	sdes_usage_init();
 }
 
 static bool
@@ -304,12 +306,22 @@ report_unprepared(void)
 	         errhint("Try again."), SDES_KEEP_OUT_OF_LOG));
 }
 
+/*
+ * Invalidations are looked for at each use, so that a revocation ends a statement under
+ * way, in a parallel worker and on a standby, too: one that only reads on takes no lock,
+ * and would hear of no change. To the callers' callers it is as if a function had opened
+ * a table. Without news it costs a look at one flag in shared memory.
+ */
 static void
 ready(void)
 {
 	start();
-	if (!sdes_must_not_wait() && sdes_expiry_due())
-		sweep(false);
+	if (!sdes_must_not_wait())
+	{
+		AcceptInvalidationMessages();
+		if (sdes_expiry_due())
+			sweep(false);
+	}
 	if (seen == changes && OidIsValid(dek_table))
 		return;
 	if (!sdes_must_not_wait())
@@ -356,6 +368,8 @@ obtain(const uint8 *key_id, SdesPatience patience, SdesLinkFailure *failure)
 	entry->expired = false;
 	entry->failed_at = 0;
 	sdes_freshness_start(&entry->freshness);
+	if (entry->key.mode == SDES_MODE_CACHED)
+		sdes_agentlink_key_fetched();
 	sdes_expiry_set(sdes_freshness_left_ms(&entry->freshness));
 	return SDES_OK;
 }
@@ -456,6 +470,24 @@ opened(KeyEntry *entry)
 	return &entry->key;
 }
 
+/* Of a key that was revoked: since when and why, as its row says. */
+static void
+report_revoked(const SdesDekRow *row)
+{
+	SdesBucketRow bucket;
+
+	if (!sdes_store_bucket_by_uuid(row->binding.bucket, &bucket))
+		strlcpy(bucket.name, "?", sizeof(bucket.name));
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+	                errmsg("encryption key version %u of bucket \"%s\" was revoked",
+	                       row->binding.version, bucket.name),
+	                errdetail("Since %s, because: %s", timestamptz_to_str(row->retired_at),
+	                          row->reason),
+	                errhint("Values under it can be read again once they are re-encrypted "
+	                        "under the bucket's active key."),
+	                SDES_KEEP_OUT_OF_LOG));
+}
+
 static KeyEntry *
 known(const uint8 *key_id)
 {
@@ -468,9 +500,17 @@ known(const uint8 *key_id)
 	return entry;
 }
 
+/* Of a key in a state that opens nothing. */
 static void
 report_closed(const KeyEntry *entry)
 {
+	SdesDekRow row;
+
+	/* Where no row can be read, less is said. */
+	if (entry->key.state == SDES_KEY_RETIRED && !sdes_must_not_wait() &&
+	    sdes_store_dek_by_id(entry->key_id, &row) && row.reason != NULL &&
+	    row.retired_at != 0)
+		report_revoked(&row);
 	ereport(ERROR,
 	        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 	         errmsg("encryption key version %u is %s", entry->key.version,
@@ -507,7 +547,7 @@ sdes_keyring_try(const uint8 *key_id)
 
 	ready();
 	entry = entry_of(key_id);
-	if (entry == NULL)
+	if (entry == NULL || !opens_values(entry))
 		return NULL;
 	if (entry->failed_at != 0 &&
 	    !TimestampDifferenceExceeds(entry->failed_at, GetCurrentTimestamp(),

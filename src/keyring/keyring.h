@@ -14,15 +14,16 @@
  * what is known and at hand is given, changes of rows
  * are taken in at the next call without a lock. sdes_keyring_prepare() comes first.
  *
- * A row's change is noticed at the next use through relcache invalidation. A key
- * that is gone from the HSM is noticed when the cached one gets stale
- * (sdes.key_cache_ttl).
+ * A row's change is noticed at the next use through relcache invalidation, in a
+ * statement under way as well. A key that is gone from the HSM is noticed when the
+ * cached one gets stale (sdes.key_cache_ttl).
  */
 #ifndef SDES_KEYRING_H
 #define SDES_KEYRING_H
 
 #include "postgres.h"
 
+#include "agentlink/agentlink.h"
 #include "store/store.h"
 
 typedef struct SdesKey
@@ -64,8 +65,8 @@ extern const SdesKey *sdes_keyring_by_id(const uint8 *key_id);
 extern const SdesKey *sdes_keyring_for_renewal(const uint8 *key_id);
 
 /*
- * The same for a restore: NULL when the id is unknown or the key cannot be had
- * now.
+ * The same for a restore: NULL when the id is unknown, the key opens nothing any more or
+ * cannot be had now.
  */
 extern const SdesKey *sdes_keyring_try(const uint8 *key_id);
 
@@ -116,13 +117,16 @@ typedef struct SdesKeySpec
 extern const char *sdes_kek_kind_name(uint8 kind);
 
 /*
- * Makes a KEK in the HSM for a bucket and inserts its row, which *kek becomes.
- * The KEK is destroyed again should the transaction abort.
+ * Makes a KEK for a bucket in the first HSM token that can be reached and inserts its
+ * row, which *kek becomes. The KEK is destroyed again should the transaction abort.
  */
 extern void sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec *spec,
                                   SdesKekRow *kek);
 
-/* Has the HSM draw and wrap a DEK of that version, active at once, and inserts its row. */
+/*
+ * Has the HSM draw a DEK of that version, active at once, and wrap it under the KEK;
+ * inserts its row, and in mode cached a copy for each other token that can be reached.
+ */
 extern void sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec,
                                   uint32 version);
 
@@ -136,6 +140,39 @@ extern void sdes_check_rotation_period(const Interval *period);
  * transaction ends. An error where there is none to succeed.
  */
 extern uint32 sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose);
+
+/* ---- new KEKs for keys that there are ---- */
+
+/* A KEK and the link to the token it is in. */
+typedef struct SdesPlace
+{
+	int link;
+	SdesKekRow kek;
+} SdesPlace;
+
+/* Rows of a bucket's keys that are not destroyed. */
+extern List *sdes_keyring_living_deks(const uint8 *bucket);
+
+/*
+ * Wraps the key of a row under n KEKs: wrapped[i] becomes the row as it is under
+ * places[i], or failures[i] why it could not be.
+ */
+extern void sdes_keyring_wrap_again(const SdesDekRow *row, const SdesPlace *places, int n,
+                                    SdesDekRow *wrapped, SdesLinkFailure *failures);
+
+/*
+ * Makes a KEK for a bucket in each token that can be reached, *kek in the first of them,
+ * and wraps all its keys under them. A token out of reach keeps the copies it has,
+ * unless drop_all. What becomes of the KEKs there were is for keyring/destroy.h.
+ */
+extern void sdes_keyring_rewrap(const SdesBucketRow *bucket, const SdesKeySpec *spec,
+                                bool drop_all, SdesKekRow *kek);
+
+/* Of a KEK's row: SdesKekKind. */
+extern uint8 sdes_kek_kind(const SdesKekRow *kek);
+
+/* The row of a KEK; an error if there is none. */
+extern const SdesKekRow *sdes_keyring_kek(const uint8 *id);
 
 /* Unwraps the key of a row anew and checks it; for sdes.health(). */
 extern SdesStatus sdes_keyring_round_trip(const SdesDekRow *row, char *detail, size_t size);

@@ -13,6 +13,7 @@
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
 #include "crypto/kdf.h"
+#include "keyring/copies.h"
 #include "keyring/instance.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -56,31 +57,101 @@ sdes_kek_kind_name(uint8 kind)
 	return kind < lengthof(kind_names) ? kind_names[kind] : NULL;
 }
 
-void
-sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec *spec, SdesKekRow *kek)
+bool
+sdes_keyring_make_kek_at(int link, const SdesBucketRow *bucket, const SdesKeySpec *spec,
+                         SdesKekRow *kek, SdesLinkFailure *failure)
 {
-	SdesRequest request = {.op = SDES_OP_STATUS};
+	SdesRequest request = {.op = SDES_OP_KEK_CREATE};
 	const SdesReply *reply;
 
-	reply = sdes_agentlink_ask(&request);
-	kek->token_label = pstrdup(reply->info.token_label);
-	kek->token_serial = pstrdup(reply->info.token_serial);
-	sdes_agentlink_finish();
-
-	request.op = SDES_OP_KEK_CREATE;
 	request.kind = spec->kind;
 	request.seals = spec->mode == SDES_MODE_HSM;
 	make_label(bucket->name, request.label, sizeof(request.label));
-	reply = sdes_agentlink_ask(&request);
+	reply = sdes_agentlink_try_at(link, &request, SDES_PATIENT, failure);
+	if (reply == NULL)
+		return false;
+	memset(kek, 0, sizeof(*kek));
 	memcpy(kek->id, reply->kek_id, SDES_KEK_ID_SIZE);
 	kek->mechanism = pstrdup(reply->mechanism);
 	sdes_agentlink_finish();
-	sdes_agentlink_kek_pending(kek->id);
+	sdes_agentlink_kek_pending(link, kek->id);
 
+	/* By now the agent knows its token. */
+	request.op = SDES_OP_STATUS;
+	reply = sdes_agentlink_ask_at(link, &request);
+	kek->token_label = pstrdup(reply->info.token_label);
+	kek->token_serial = pstrdup(reply->info.token_serial);
+	sdes_agentlink_finish();
 	kek->kind = sdes_kek_kind_name(spec->kind);
 	memcpy(kek->bucket, bucket->uuid, SDES_UUID_SIZE);
 	sdes_store_insert_kek(kek);
 	sdes_instance_claim();
+	return true;
+}
+
+/* The first token that can be reached; the first one when none can, to say why. */
+static const SdesHsmToken *
+first_ready(const SdesHsmToken *tokens, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (tokens[i].ready)
+			return &tokens[i];
+	return &tokens[0];
+}
+
+void
+sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec *spec, SdesKekRow *kek)
+{
+	SdesHsmToken tokens[SDES_MAX_TOKENS];
+	int n = sdes_tokens_look(tokens);
+	SdesLinkFailure failure;
+
+	if (!sdes_keyring_make_kek_at(first_ready(tokens, n)->link, bucket, spec, kek,
+	                              &failure))
+		sdes_report(ERROR, failure.status, failure.detail);
+}
+
+/*
+ * Where a DEK is made: by the KEK, or in mode cached, should its token be out of reach,
+ * by one of the same bucket and kind in another.
+ */
+static void
+choose_place(const SdesHsmToken *tokens, int n, const SdesKekRow *kek,
+             const SdesKeySpec *spec, SdesPlace *place)
+{
+	const SdesHsmToken *home = sdes_token_of(tokens, n, kek);
+	SdesLinkFailure failure;
+	SdesBucketRow bucket;
+
+	/* One that is starting has not told its name; one that fails has its reason. */
+	if (n == 1 && (!tokens[0].ready || tokens[0].label[0] == '\0'))
+		home = &tokens[0];
+	place->link = home != NULL ? home->link : 0;
+	place->kek = *kek;
+	if (spec->mode == SDES_MODE_HSM || (home != NULL && (n == 1 || home->ready)))
+		return;
+	if (!sdes_store_bucket_by_uuid(kek->bucket, &bucket))
+		elog(ERROR, "the bucket of a key is gone");
+	if (!sdes_keyring_kek_in(first_ready(tokens, n), &bucket, spec, place, &failure))
+		sdes_report(ERROR, failure.status, failure.detail);
+}
+
+static void
+copy_to_others(const SdesDekRow *row, const SdesHsmToken *tokens, int n)
+{
+	SdesCopied copied[SDES_MAX_TOKENS];
+
+	sdes_keyring_copy(row, tokens, n, copied);
+	for (int i = 0; i < n; i++)
+		if (copied[i].failure.status != SDES_OK)
+			ereport(WARNING, (errmsg("the new key has no copy in HSM token \"%s\"",
+			                         sdes_token_name(&tokens[i])),
+			                  errdetail_internal("%s%s%s",
+			                                     sdes_status_name(copied[i].failure.status),
+			                                     copied[i].failure.detail[0] ? ": " : "",
+			                                     copied[i].failure.detail),
+			                  errhint("Once it can be reached, run SELECT * FROM "
+			                          "sdes.sync_tokens().")));
 }
 
 void
@@ -89,16 +160,20 @@ sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec, uint32 ver
 	SdesRequest request = {.op = SDES_OP_DEK_CREATE};
 	SdesDekBinding *binding = &request.binding;
 	SdesDekRow row = {.state = SDES_KEY_ACTIVE};
+	SdesHsmToken tokens[SDES_MAX_TOKENS];
+	int n = sdes_tokens_look(tokens);
+	SdesPlace place;
 	const SdesReply *reply;
 
+	choose_place(tokens, n, kek, spec, &place);
 	sdes_check(sdes_random(binding->key_id, SDES_KEY_ID_SIZE));
 	memcpy(binding->bucket, kek->bucket, SDES_UUID_SIZE);
 	binding->version = version;
 	binding->purpose = spec->purpose;
 	binding->mode = spec->mode;
-	memcpy(binding->kek_id, kek->id, SDES_KEK_ID_SIZE);
+	memcpy(binding->kek_id, place.kek.id, SDES_KEK_ID_SIZE);
 
-	reply = sdes_agentlink_ask(&request);
+	reply = sdes_agentlink_ask_at(place.link, &request);
 	row.binding = *binding;
 	memcpy(row.commitment, reply->commitment, SDES_COMMITMENT_SIZE);
 	row.wrapped_size = reply->wrapped_size;
@@ -106,10 +181,12 @@ sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec, uint32 ver
 	memcpy(row.wrapped, reply->wrapped, reply->wrapped_size);
 	sdes_agentlink_finish();
 	sdes_store_insert_dek(&row);
+	if (n > 1)
+		copy_to_others(&row, tokens, n);
 }
 
-static const SdesKekRow *
-kek_of(const uint8 *id)
+const SdesKekRow *
+sdes_keyring_kek(const uint8 *id)
 {
 	ListCell *cell;
 
@@ -125,8 +202,8 @@ kek_of(const uint8 *id)
 	                errhint("See SELECT * FROM sdes.health().")));
 }
 
-static uint8
-kind_of(const SdesKekRow *kek)
+uint8
+sdes_kek_kind(const SdesKekRow *kek)
 {
 	uint8 kind = SDES_KEK_AES_256;
 
@@ -171,8 +248,8 @@ sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("bucket \"%s\" has no active encryption key", bucket->name),
 		                errhint("See SELECT * FROM sdes.keys.")));
-	kek = *kek_of(active->binding.kek_id);
-	spec = (SdesKeySpec){kind_of(&kek), active->binding.mode, purpose};
+	kek = *sdes_keyring_kek(active->binding.kek_id);
+	spec = (SdesKeySpec){sdes_kek_kind(&kek), active->binding.mode, purpose};
 	if (spec.mode == SDES_MODE_HSM)
 		sdes_keyring_make_kek(bucket, &spec, &kek);
 	sdes_keyring_make_dek(&kek, &spec, latest + 1);

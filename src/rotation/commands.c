@@ -67,8 +67,18 @@ older_keys(const SdesBucketRow *bucket)
 	return found;
 }
 
+/*
+ * Values under a key that was imported may go on arriving from its site; such a key has
+ * a reason from its beginning, and only whoever resumes rotation by hand unpins it.
+ */
+static bool
+is_imported(const SdesDekRow *row)
+{
+	return row->state == SDES_KEY_DECRYPT_ONLY && row->reason != NULL;
+}
+
 static void
-set_pinned(const SdesBucketRow *bucket, bool pinned)
+set_pinned(const SdesBucketRow *bucket, bool pinned, bool imported)
 {
 	ListCell *cell;
 
@@ -76,7 +86,7 @@ set_pinned(const SdesBucketRow *bucket, bool pinned)
 	{
 		const SdesDekRow *row = lfirst(cell);
 
-		if (row->pinned != pinned)
+		if (row->pinned != pinned && (imported || !is_imported(row)))
 			sdes_store_set_dek_pinned(row->binding.key_id, pinned);
 	}
 }
@@ -88,7 +98,7 @@ sdes_rotate_bucket(PG_FUNCTION_ARGS)
 	SdesBucketRow bucket;
 
 	begin(fcinfo, "sdes.rotate_bucket()", arguments, &bucket);
-	set_pinned(&bucket, false);
+	set_pinned(&bucket, false, false);
 	PG_RETURN_INT32((int32) sdes_rotation_make_version(&bucket, purpose_of(&bucket)));
 }
 
@@ -127,7 +137,7 @@ sdes_resume_rotation(PG_FUNCTION_ARGS)
 	begin(fcinfo, "sdes.resume_rotation()", arguments, &bucket);
 	bucket.rotation_paused = false;
 	sdes_store_set_rotation(&bucket);
-	set_pinned(&bucket, false);
+	set_pinned(&bucket, false, true);
 	foreach (cell, older_keys(&bucket))
 	{
 		const SdesDekRow *row = lfirst(cell);
@@ -145,7 +155,7 @@ sdes_cancel_rotation(PG_FUNCTION_ARGS)
 	SdesBucketRow bucket;
 
 	begin(fcinfo, "sdes.cancel_rotation()", arguments, &bucket);
-	set_pinned(&bucket, true);
+	set_pinned(&bucket, true, true);
 	PG_RETURN_VOID();
 }
 

@@ -47,6 +47,7 @@ malformed(SdesTable table)
 	                       table == SDES_TABLE_BUCKET ? "sdes.bucket"
 	                       : table == SDES_TABLE_KEK  ? "sdes.kek"
 	                       : table == SDES_TABLE_DEK  ? "sdes.dek"
+	                       : table == SDES_TABLE_COPY ? "sdes.dek_copy"
 	                                                  : "sdes.access"),
 	                errhint("It was changed by hand or damaged. Restore it from a backup."),
 	                SDES_KEEP_OUT_OF_LOG));
@@ -204,6 +205,8 @@ static bool
 append_kek(const Row *row, void *to)
 {
 	SdesKekRow *kek = palloc0(sizeof(SdesKekRow));
+	int state =
+	    sdes_kek_state_by_name(TextDatumGetCString(row->values[SDES_KEK_STATE - 1]));
 
 	copy_bytea(SDES_TABLE_KEK, row->values[SDES_KEK_ID - 1], kek->id, SDES_KEK_ID_SIZE);
 	copy_uuid(row->values[SDES_KEK_BUCKET - 1], kek->bucket);
@@ -211,6 +214,10 @@ append_kek(const Row *row, void *to)
 	kek->mechanism = TextDatumGetCString(row->values[SDES_KEK_MECHANISM - 1]);
 	kek->token_label = TextDatumGetCString(row->values[SDES_KEK_TOKEN_LABEL - 1]);
 	kek->token_serial = TextDatumGetCString(row->values[SDES_KEK_TOKEN_SERIAL - 1]);
+	if (state < 0)
+		malformed(SDES_TABLE_KEK);
+	kek->state = (SdesKekState) state;
+	kek->xmin = row->xmin;
 	*(List **) to = lappend(*(List **) to, kek);
 	return true;
 }
@@ -266,6 +273,12 @@ read_dek(const Row *row, SdesDekRow *out)
 	if (out->closed_at == 0)
 		out->closed_at = date_of(row, SDES_DEK_RETIRED_AT);
 	out->created_at = DatumGetTimestampTz(row->values[SDES_DEK_CREATED_AT - 1]);
+	out->retired_at = row->nulls[SDES_DEK_RETIRED_AT - 1]
+	                      ? 0
+	                      : DatumGetTimestampTz(row->values[SDES_DEK_RETIRED_AT - 1]);
+	out->reason = row->nulls[SDES_DEK_REASON - 1]
+	                  ? NULL
+	                  : TextDatumGetCString(row->values[SDES_DEK_REASON - 1]);
 	out->wrapped_size = VARSIZE_ANY_EXHDR(wrapped);
 	out->wrapped = palloc(out->wrapped_size + 1);
 	memcpy(out->wrapped, VARDATA_ANY(wrapped), out->wrapped_size);
@@ -314,6 +327,77 @@ sdes_store_deks(void)
 
 	scan(&lookup, append_dek, &rows);
 	return rows;
+}
+
+/* ---- sdes.dek_copy ---- */
+
+typedef struct Copies
+{
+	const SdesDekRow *of;
+	List *rows;
+} Copies;
+
+static bool
+append_copy(const Row *row, void *to)
+{
+	Copies *copies = to;
+	SdesDekRow *copy = palloc(sizeof(SdesDekRow));
+	bytea *wrapped = DatumGetByteaPP(row->values[SDES_COPY_WRAPPED - 1]);
+
+	if (VARSIZE_ANY_EXHDR(wrapped) > 1024)
+		malformed(SDES_TABLE_COPY);
+	*copy = *copies->of;
+	copy_bytea(SDES_TABLE_COPY, row->values[SDES_COPY_KEK - 1], copy->binding.kek_id,
+	           SDES_KEK_ID_SIZE);
+	copy_bytea(SDES_TABLE_COPY, row->values[SDES_COPY_COMMITMENT - 1], copy->commitment,
+	           SDES_COMMITMENT_SIZE);
+	copy->wrapped_size = VARSIZE_ANY_EXHDR(wrapped);
+	copy->wrapped = palloc(copy->wrapped_size + 1);
+	memcpy(copy->wrapped, VARDATA_ANY(wrapped), copy->wrapped_size);
+	copies->rows = lappend(copies->rows, copy);
+	return true;
+}
+
+List *
+sdes_store_copies(const SdesDekRow *row)
+{
+	Lookup lookup = {.table = SDES_TABLE_COPY, .index = "dek_copy_pkey", .nkeys = 1};
+	Copies copies = {row, NIL};
+	bytea *id = palloc(VARHDRSZ + SDES_KEY_ID_SIZE);
+
+	SET_VARSIZE(id, VARHDRSZ + SDES_KEY_ID_SIZE);
+	memcpy(VARDATA(id), row->binding.key_id, SDES_KEY_ID_SIZE);
+	ScanKeyInit(&lookup.key[0], SDES_COPY_KEY_ID, BTEqualStrategyNumber, F_BYTEAEQ,
+	            PointerGetDatum(id));
+	scan(&lookup, append_copy, &copies);
+	return copies.rows;
+}
+
+typedef struct KekSought
+{
+	const uint8 *id;
+	bool found;
+} KekSought;
+
+static bool
+is_under(const Row *row, void *to)
+{
+	KekSought *sought = to;
+	uint8 id[SDES_KEK_ID_SIZE];
+
+	copy_bytea(SDES_TABLE_COPY, row->values[SDES_COPY_KEK - 1], id, SDES_KEK_ID_SIZE);
+	sought->found = memcmp(id, sought->id, SDES_KEK_ID_SIZE) == 0;
+	return !sought->found;
+}
+
+bool
+sdes_store_has_copy_under(const uint8 *kek_id)
+{
+	Lookup lookup = {.table = SDES_TABLE_COPY};
+	KekSought sought = {kek_id, false};
+
+	scan(&lookup, is_under, &sought);
+	return sought.found;
 }
 
 /* ---- sdes.access ---- */

@@ -23,6 +23,7 @@
 static const char *const table_names[SDES_NTABLES] = {
     [SDES_TABLE_BUCKET] = "bucket",     [SDES_TABLE_KEK] = "kek",
     [SDES_TABLE_DEK] = "dek",           [SDES_TABLE_ACCESS] = "access",
+    [SDES_TABLE_COPY] = "dek_copy",     [SDES_TABLE_USAGE] = "usage",
     [SDES_TABLE_SITE] = "site",         [SDES_TABLE_EXPORTED] = "exported",
     [SDES_TABLE_IMPORTED] = "imported", [SDES_TABLE_INSTANCE] = "instance",
 };
@@ -49,6 +50,13 @@ static const char *const state_names[] = {
     [SDES_KEY_DECRYPT_ONLY] = "decrypt-only",
     [SDES_KEY_RETIRED] = "retired",
     [SDES_KEY_DESTROYED] = "destroyed",
+};
+
+static const char *const kek_state_names[] = {
+    [SDES_KEK_ACTIVE] = "active",
+    [SDES_KEK_RETIRED] = "retired",
+    [SDES_KEK_DESTROYING] = "destroying",
+    [SDES_KEK_DESTROYED] = "destroyed",
 };
 
 /*
@@ -180,6 +188,12 @@ sdes_state_by_name(const char *name)
 	return index_of(name, state_names, lengthof(state_names));
 }
 
+int
+sdes_kek_state_by_name(const char *name)
+{
+	return index_of(name, kek_state_names, lengthof(kek_state_names));
+}
+
 const char *
 sdes_purpose_name(SdesDekPurpose purpose)
 {
@@ -196,4 +210,10 @@ const char *
 sdes_state_name(SdesKeyState state)
 {
 	return state_names[state];
+}
+
+const char *
+sdes_kek_state_name(SdesKekState state)
+{
+	return kek_state_names[state];
 }

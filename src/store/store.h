@@ -30,6 +30,8 @@ typedef enum SdesTable
 	SDES_TABLE_KEK,
 	SDES_TABLE_DEK,
 	SDES_TABLE_ACCESS,
+	SDES_TABLE_USAGE,
+	SDES_TABLE_COPY,
 	SDES_TABLE_SITE,
 	SDES_TABLE_EXPORTED,
 	SDES_TABLE_IMPORTED,
@@ -55,6 +57,14 @@ typedef enum SdesKeyState
 	SDES_KEY_DESTROYED     /* its blob is gone */
 } SdesKeyState;
 
+typedef enum SdesKekState
+{
+	SDES_KEK_ACTIVE,     /* wraps keys */
+	SDES_KEK_RETIRED,    /* wraps none that a row has; kept for backups */
+	SDES_KEK_DESTROYING, /* is to be destroyed in the HSM */
+	SDES_KEK_DESTROYED   /* is in no token any more */
+} SdesKekState;
+
 typedef struct SdesBucketRow
 {
 	uint8 uuid[SDES_UUID_SIZE];
@@ -73,6 +83,8 @@ typedef struct SdesKekRow
 	const char *mechanism; /* what wraps DEKs under it */
 	const char *token_label;
 	const char *token_serial;
+	SdesKekState state; /* not for writers: a new one is active */
+	TransactionId xmin; /* that wrote this row; not for writers */
 } SdesKekRow;
 
 typedef struct SdesDekRow
@@ -86,6 +98,8 @@ typedef struct SdesDekRow
 
 	/* Not for writers. */
 	TimestampTz created_at;
+	TimestampTz retired_at; /* 0: never */
+	char *reason;           /* of a revocation, palloc'd; NULL: none */
 	TimestampTz closed_at;  /* since when it seals nothing; 0: it does */
 	bool emptied;           /* re-encryption found no value under it any more */
 	XLogRecPtr emptied_lsn; /* where the WAL was then */
@@ -152,6 +166,7 @@ extern List *sdes_store_access(void);
 
 extern void sdes_store_insert_bucket(const SdesBucketRow *row);
 extern void sdes_store_insert_kek(const SdesKekRow *row);
+/* With its row of sdes.usage, of which no message is reserved. */
 extern void sdes_store_insert_dek(const SdesDekRow *row);
 
 /*
@@ -167,6 +182,25 @@ extern void sdes_store_set_dek_emptied(const uint8 *key_id, bool emptied);
 /* Whether re-encryption leaves the values under a key where they are. */
 extern void sdes_store_set_dek_pinned(const uint8 *key_id, bool pinned);
 
+/* Replaces what wraps a key: its row's kek_id, wrapped and commitment. */
+extern void sdes_store_set_dek_wrap(const SdesDekRow *row);
+
+/*
+ * Copies of keys, wrapped by other tokens' KEKs. A copy is its key's row with another
+ * kek_id, wrapped and commitment.
+ */
+extern List *sdes_store_copies(const SdesDekRow *row);
+extern void sdes_store_insert_copy(const SdesDekRow *copy);
+
+/* Deletes those of a key, or only the one under a KEK unless that is NULL. */
+extern void sdes_store_delete_copies(const uint8 *key_id, const uint8 *kek_id);
+
+/* Whether there is a copy under that KEK. */
+extern bool sdes_store_has_copy_under(const uint8 *kek_id);
+
+/* Moves a KEK on to a later state, as of now. */
+extern void sdes_store_set_kek_state(const uint8 *id, SdesKekState state);
+
 /* How a bucket rotates: what of *row says so replaces what its row says. */
 extern void sdes_store_set_rotation(const SdesBucketRow *row);
 
@@ -176,8 +210,27 @@ extern void sdes_store_put_access(const SdesAccessRow *row);
 extern bool sdes_store_delete_access(const uint8 *bucket, const char *role,
                                      const char *privilege);
 
+typedef enum SdesReservation
+{
+	SDES_RESERVED,
+	SDES_USED_UP,   /* it would be more than the limit, which the row now says */
+	SDES_UNRESERVED /* there is no row of that key */
+} SdesReservation;
+
+/*
+ * Adds to the messages of a key, up to a limit: on disk when this returns, seen by
+ * everybody, and there to stay whatever becomes of the transaction. Takes no
+ * transaction id; also for parallel workers and transactions that only read, but not
+ * during recovery.
+ */
+extern SdesReservation sdes_store_reserve(const uint8 *key_id, int64 messages, int64 limit);
+
+/* What was reserved of a key so far; -1 when there is no row of it. */
+extern int64 sdes_store_reserved(const uint8 *key_id);
+
 extern const char *sdes_purpose_name(SdesDekPurpose purpose);
 extern const char *sdes_mode_name(SdesDekMode mode);
 extern const char *sdes_state_name(SdesKeyState state);
+extern const char *sdes_kek_state_name(SdesKekState state);
 
 #endif

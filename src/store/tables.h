@@ -21,14 +21,18 @@
 #define SDES_BUCKET_CREATED_BY 8
 #define SDES_BUCKET_NCOLUMNS   8
 
-#define SDES_KEK_ID           1
-#define SDES_KEK_BUCKET       2
-#define SDES_KEK_KIND         3
-#define SDES_KEK_MECHANISM    4
-#define SDES_KEK_TOKEN_LABEL  5
-#define SDES_KEK_TOKEN_SERIAL 6
-#define SDES_KEK_CREATED_AT   7
-#define SDES_KEK_NCOLUMNS     7
+#define SDES_KEK_ID            1
+#define SDES_KEK_BUCKET        2
+#define SDES_KEK_KIND          3
+#define SDES_KEK_MECHANISM     4
+#define SDES_KEK_TOKEN_LABEL   5
+#define SDES_KEK_TOKEN_SERIAL  6
+#define SDES_KEK_CREATED_AT    7
+#define SDES_KEK_STATE         8
+#define SDES_KEK_RETIRED_AT    9
+#define SDES_KEK_DESTROYING_AT 10
+#define SDES_KEK_DESTROYED_AT  11
+#define SDES_KEK_NCOLUMNS      11
 
 #define SDES_DEK_KEY_ID          1
 #define SDES_DEK_BUCKET          2
@@ -50,6 +54,13 @@
 #define SDES_DEK_REASON          18
 #define SDES_DEK_NCOLUMNS        18
 
+#define SDES_COPY_KEY_ID     1
+#define SDES_COPY_KEK        2
+#define SDES_COPY_WRAPPED    3
+#define SDES_COPY_COMMITMENT 4
+#define SDES_COPY_CREATED_AT 5
+#define SDES_COPY_NCOLUMNS   5
+
 #define SDES_ACCESS_BUCKET     1
 #define SDES_ACCESS_ROLE       2
 #define SDES_ACCESS_PRIVILEGE  3
@@ -60,6 +71,11 @@
 #define SDES_ACCESS_FORCED     8
 #define SDES_ACCESS_NCOLUMNS   8
 
+/* messages comes first: usage.c changes it in place. */
+#define SDES_USAGE_MESSAGES 1
+#define SDES_USAGE_KEY_ID   2
+#define SDES_USAGE_NCOLUMNS 2
+
 #define SDES_MAX_COLUMNS 18
 
 /* Inserts a row; columns that may be null are null in it. */
@@ -69,6 +85,7 @@ extern void sdes_table_insert(SdesTable table, Datum *values);
 extern int sdes_purpose_by_name(const char *name);
 extern int sdes_mode_by_name(const char *name);
 extern int sdes_state_by_name(const char *name);
+extern int sdes_kek_state_by_name(const char *name);
 
 /* OID of an index of the sdes schema. */
 extern Oid sdes_index_oid(const char *name);

@@ -104,7 +104,18 @@ sdes_store_insert_kek(const SdesKekRow *row)
 	values[SDES_KEK_TOKEN_LABEL - 1] = CStringGetTextDatum(row->token_label);
 	values[SDES_KEK_TOKEN_SERIAL - 1] = CStringGetTextDatum(row->token_serial);
 	values[SDES_KEK_CREATED_AT - 1] = now_datum();
+	values[SDES_KEK_STATE - 1] = CStringGetTextDatum(sdes_kek_state_name(SDES_KEK_ACTIVE));
 	sdes_table_insert(SDES_TABLE_KEK, values);
+}
+
+static void
+insert_usage(const uint8 *key_id)
+{
+	Datum values[SDES_USAGE_NCOLUMNS];
+
+	values[SDES_USAGE_MESSAGES - 1] = Int64GetDatum(0);
+	values[SDES_USAGE_KEY_ID - 1] = bytea_datum(key_id, SDES_KEY_ID_SIZE);
+	sdes_table_insert(SDES_TABLE_USAGE, values);
 }
 
 void
@@ -126,6 +137,43 @@ sdes_store_insert_dek(const SdesDekRow *row)
 	values[SDES_DEK_CREATED_AT - 1] = now_datum();
 	values[SDES_DEK_CREATED_BY - 1] = current_user_datum();
 	sdes_table_insert(SDES_TABLE_DEK, values);
+	insert_usage(row->binding.key_id);
+}
+
+void
+sdes_store_insert_copy(const SdesDekRow *copy)
+{
+	Datum values[SDES_COPY_NCOLUMNS];
+
+	values[SDES_COPY_KEY_ID - 1] = bytea_datum(copy->binding.key_id, SDES_KEY_ID_SIZE);
+	values[SDES_COPY_KEK - 1] = bytea_datum(copy->binding.kek_id, SDES_KEK_ID_SIZE);
+	values[SDES_COPY_WRAPPED - 1] = bytea_datum(copy->wrapped, copy->wrapped_size);
+	values[SDES_COPY_COMMITMENT - 1] = bytea_datum(copy->commitment, SDES_COMMITMENT_SIZE);
+	values[SDES_COPY_CREATED_AT - 1] = now_datum();
+	sdes_table_insert(SDES_TABLE_COPY, values);
+}
+
+void
+sdes_store_delete_copies(const uint8 *key_id, const uint8 *kek_id)
+{
+	Relation rel = table_open(sdes_table_oid(SDES_TABLE_COPY), RowExclusiveLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key[0], SDES_COPY_KEY_ID, BTEqualStrategyNumber, F_BYTEAEQ,
+	            bytea_datum(key_id, SDES_KEY_ID_SIZE));
+	if (kek_id != NULL)
+		ScanKeyInit(&key[1], SDES_COPY_KEK, BTEqualStrategyNumber, F_BYTEAEQ,
+		            bytea_datum(kek_id, SDES_KEK_ID_SIZE));
+	scan = systable_beginscan(rel, sdes_index_oid("dek_copy_pkey"), true, NULL,
+	                          kek_id == NULL ? 1 : 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		CatalogTupleDelete(rel, &tuple->t_self);
+	systable_endscan(scan);
+	CacheInvalidateRelcache(rel);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
 }
 
 bool
@@ -267,6 +315,48 @@ sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state, const char *re
 	if (state == SDES_KEY_DESTROYED)
 		set(&change, SDES_DEK_WRAPPED, bytea_datum((const uint8 *) "", 0));
 	change_dek(key_id, &change);
+	if (state == SDES_KEY_DESTROYED)
+		sdes_store_delete_copies(key_id, NULL);
+}
+
+void
+sdes_store_set_dek_wrap(const SdesDekRow *row)
+{
+	Change change = {0};
+
+	set(&change, SDES_DEK_KEK, bytea_datum(row->binding.kek_id, SDES_KEK_ID_SIZE));
+	set(&change, SDES_DEK_WRAPPED, bytea_datum(row->wrapped, row->wrapped_size));
+	set(&change, SDES_DEK_COMMITMENT, bytea_datum(row->commitment, SDES_COMMITMENT_SIZE));
+	change_dek(row->binding.key_id, &change);
+}
+
+static int
+kek_date_column(SdesKekState state)
+{
+	switch (state)
+	{
+		case SDES_KEK_RETIRED:
+			return SDES_KEK_RETIRED_AT;
+		case SDES_KEK_DESTROYING:
+			return SDES_KEK_DESTROYING_AT;
+		case SDES_KEK_DESTROYED:
+			return SDES_KEK_DESTROYED_AT;
+		default:
+			elog(ERROR, "a key encryption key does not become active again");
+	}
+}
+
+void
+sdes_store_set_kek_state(const uint8 *id, SdesKekState state)
+{
+	Change change = {0};
+	ScanKeyData key;
+
+	set(&change, SDES_KEK_STATE, CStringGetTextDatum(sdes_kek_state_name(state)));
+	set(&change, kek_date_column(state), now_datum());
+	ScanKeyInit(&key, SDES_KEK_ID, BTEqualStrategyNumber, F_BYTEAEQ,
+	            bytea_datum(id, SDES_KEK_ID_SIZE));
+	change_row(SDES_TABLE_KEK, "kek_pkey", &key, &change);
 }
 
 void

@@ -10,6 +10,7 @@
 #include "value/cipher.h"
 
 #include "crypto/secret.h"
+#include "keyring/usage.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "utils/memutils.h"
@@ -330,6 +331,7 @@ sdes_cipher_seal(const SdesKey *key, SdesSealing *items, int n)
 	for (int i = 0; i < n; i++)
 		if (items[i].plaintext.size > sdes_cipher_max(key->mode))
 			sdes_check(SDES_ERR_TOO_LONG);
+	sdes_usage_take(key, n);
 	if (key->mode == SDES_MODE_HSM)
 		seal_in_hsm(key, items, n);
 	else

@@ -41,13 +41,20 @@ find_program(char *path, char *trouble, size_t size)
 }
 
 static bool
-make_state_directory(char *trouble, size_t size)
+make_directory(const char *path, char *trouble, size_t size)
 {
-	if (mkdir(SDES_STATE_DIRECTORY, S_IRWXU) == 0 || errno == EEXIST)
+	if (mkdir(path, S_IRWXU) == 0 || errno == EEXIST)
 		return true;
-	snprintf(trouble, size, "cannot create directory \"%s\": %s", SDES_STATE_DIRECTORY,
-	         strerror(errno));
+	snprintf(trouble, size, "cannot create directory \"%.80s\": %s", path, strerror(errno));
 	return false;
+}
+
+/* All agents' folder, and the agent's own in it. */
+static bool
+make_state_directory(const SdesAgentConfig *config, char *trouble, size_t size)
+{
+	return make_directory(SDES_STATE_DIRECTORY, trouble, size) &&
+	       make_directory(config->state_directory, trouble, size);
 }
 
 /* In the child: only async-signal-safe calls from here to exec. */
@@ -94,7 +101,8 @@ sdes_agent_process_start(SdesAgentProcess *process, const SdesAgentConfig *confi
 	int in[2];
 	int out[2];
 
-	if (!find_program(program, trouble, size) || !make_state_directory(trouble, size))
+	if (!find_program(program, trouble, size) ||
+	    !make_state_directory(config, trouble, size))
 		return false;
 	if (pipe2(in, O_CLOEXEC) != 0)
 	{

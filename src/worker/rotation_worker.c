@@ -27,6 +27,7 @@
 
 #define SLICE_MS        3000
 #define LONGEST_REST_MS 10000
+#define LOCK_TIMEOUT    "500ms"
 
 extern SDES_EXPORT void sdes_rotation_worker_main(Datum database);
 
@@ -111,6 +112,8 @@ set_up(Oid database)
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET,
 	                PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	/* Shorter than deadlock_timeout: whoever wants what we hold is not the victim. */
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 void

@@ -160,6 +160,33 @@ check_choice(const char *uri, const SdesHsm *hsm, SdesStatus status,
 		REQUIRE(hsm->slot == last);
 }
 
+/* What a list that is taken is taken apart to has passed the checks of its settings. */
+static void
+check_list(const char *list)
+{
+	SdesAgentConfig config = {
+	    .module = "/default", .init_args = "args", .pin_source = "|pin"};
+	const char *why = NULL;
+
+	if (!sdes_config_check_tokens(list, &why))
+	{
+		REQUIRE(why != NULL && why[0] != '\0');
+		return;
+	}
+	REQUIRE(sdes_config_count(list) <= SDES_MAX_TOKENS);
+	for (int i = 0; i < SDES_MAX_TOKENS; i++)
+	{
+		SdesAgentConfig taken = config;
+
+		sdes_config_take_token(list, i, &taken);
+		REQUIRE((taken.token[0] != '\0') == (i < sdes_config_count(list)));
+		REQUIRE(sdes_config_check_token(taken.token, &why));
+		REQUIRE(taken.module[0] == '/' && sdes_config_check_module(taken.module, &why));
+		REQUIRE(taken.pin_source[0] != '\0' &&
+		        sdes_config_check_pin_source(taken.pin_source, &why));
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -170,6 +197,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool accepted = sdes_config_check_token(uri, &why) && uri[0] != '\0';
 	SdesStatus status = sdes_pkcs11_find_token(hsm, uri, &fault);
 
+	check_list(uri);
 	REQUIRE(status == SDES_OK || (status == SDES_ERR_HSM_TOKEN && fault.detail[0] != '\0'));
 	if (accepted)
 		check_choice(uri, hsm, status, &fault);

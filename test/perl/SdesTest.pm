@@ -17,7 +17,7 @@ use Time::HiRes ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(new_hsm new_cluster new_extension create_bucket query_as
+our @EXPORT = qw(new_hsm another_token token_uri new_cluster new_extension create_bucket query_as
     error_as agent_pid agent_pids wait_for soak orders canaries find_leaks
     no_leaks_ok);
 
@@ -47,6 +47,27 @@ sub new_hsm
         $hsm{conf} = "$dir/softhsm2.conf";
     }
     return \%hsm;
+}
+
+# One more token in the folder of a SoftHSM2 token, whose configuration names one folder
+# only: what the server has in its environment holds for both.
+sub another_token
+{
+    my ($hsm, $name) = @_;
+    my %token = (%$hsm, label => "sdes-$name", pin_file => "$hsm->{dir}/pin-$name");
+    _lib('set -- "$@"; export SOFTHSM2_CONF=$1/softhsm2.conf; umask 077
+        od -An -N8 -tx1 /dev/urandom | tr -d " \n" >"$2"
+        softhsm2-util --init-token --free --label "$3" --pin "$(cat "$2")" --so-pin 12345678 >/dev/null
+        chmod 400 "$1"/tokens/*/token.object', $hsm->{dir}, $token{pin_file}, $token{label});
+    $token{module} = _lib('softhsm_module');
+    return \%token;
+}
+
+# A token's PKCS#11 URI, with module and PIN source of its own.
+sub token_uri
+{
+    my ($token) = @_;
+    return "pkcs11:token=$token->{label}?module-path=$token->{module}&pin-source=file:$token->{pin_file}";
 }
 
 # Runs a line of bash that knows scripts/lib.sh; returns what it printed.

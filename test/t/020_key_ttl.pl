@@ -68,6 +68,24 @@ sub goes_on_ok
     return;
 }
 
+# Tests what health() says of how long sessions get along; of two numbers of seconds, the
+# second is what is left of the key that was fetched last, which expires then, the first a
+# key_cache_ttl less.
+sub clock_ok
+{
+    my ($name, $ok, $detail, $expires) = @_;
+    my $asked = time;
+    my $row = wait_for_health($node, 'cache', sub { $_[0]{detail} =~ $detail }, 5) // health($node)->{cache};
+    like($row->{detail}, $detail, "$name: health() tells how long sessions get along");
+    is($row->{ok}, $ok == 1, "$name: and whether that is well");
+    return if !defined $expires;
+    my ($first, $last) = $row->{detail} =~ $detail;
+    cmp_ok($last, '<=', $expires - $asked, "$name: it does not promise too much");
+    cmp_ok($last, '>=', $expires - time - 2, "$name: nor too little");
+    is($first, $last - 1, "$name: keys were fetched within key_cache_ttl");
+    return;
+}
+
 # Tests an outage from its beginning to its end, and what is seen of it.
 sub outage_ok
 {
@@ -79,6 +97,7 @@ sub outage_ok
     $break->();
     sleep(1.1);
     goes_on_ok($session, 4, $name);
+    clock_ok($name, 1, qr/^sessions go on with the keys they have for another (\d+) s to (\d+) s$/, $had + $MAX_AGE);
     is((ask($other))[0] =~ $error ? 'error' : 'none', 'error', "$name: who has another key gets an error for this one");
     is((ask($session))[0], $email, "$name: who has it goes on") if time - $had < $MAX_AGE - 1;
 
@@ -91,10 +110,13 @@ sub outage_ok
     ($result) = ask($session);
     like($result, qr/DETAIL:.*had cached has expired/, "$name: and says so again");
     is((ask($session, 'SELECT id FROM orders WHERE id = 1'))[0], '1', "$name: all else works");
+    clock_ok($name, 0, qr/^no session has a key$/);
 
     $mend->();
     settle($node);
     is((ask($session))[0], $email, "$name: over, the session reads again");
+    ok(wait_for_health($node, 'cache', sub { $_[0]{ok} && $_[0]{detail} eq "without the HSM, sessions would go on for " . ($MAX_AGE - 1) . " s to $MAX_AGE s" }),
+        "$name: over, the clock stands again");
     works_ok($node, "$name: and a new one");
     $_->quit for $session, $other;
     return;

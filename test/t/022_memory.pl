@@ -143,6 +143,12 @@ SQL
     nothing_ok({ agent => $pids{agent}, 'agent that gave the test its keys' => $service->{pid} },
         "$kind, after many answers");
 
+    # Who wraps keys anew has had them for a moment.
+    my $wrapper = session('dba', "SELECT sdes.rewrap_bucket('payment')");
+    nothing_ok({ agent => $pids{agent}, 'backend that wrapped a key anew' => $wrapper->{pid} },
+        "$kind, keys wrapped anew");
+    $wrapper->{psql}->quit;
+
     # ---- a key that went ----
 
     is(holds($reader->{pid}), 'customer_pii-data-1:schedule', "$kind: an idle backend keeps its key");

@@ -114,6 +114,76 @@ static const char *const bad_pins[] = {"1234",          "/etc/sdes/pin", "file:e
                                        "credential:..", "credential:.",  "|",
                                        "|  x\ny",       "FILE:/etc/pin", NULL};
 
+static const char *const good_lists[] = {
+    "",
+    "pkcs11:token=a",
+    "pkcs11:token=a pkcs11:serial=1",
+    "  pkcs11:token=a   pkcs11:token=b pkcs11:token=c pkcs11:token=d ",
+    "pkcs11:token=a?module-path=/usr/lib/x.so",
+    "pkcs11:token=a?pin-source=file:/etc/pin&module-path=/usr/lib/a%20module.so "
+    "pkcs11:token=b",
+    "pkcs11:token=a?pin-source=|cat%20/etc/pin",
+    "pkcs11:token=a?pin-source=%7ccat",
+    NULL,
+};
+static const char *const bad_lists[] = {
+    " ",
+    "pkcs11:token=a token=b",
+    "pkcs11:token=a pkcs11:token=b pkcs11:token=c pkcs11:token=d pkcs11:token=e",
+    "pkcs11:token=a?",
+    "pkcs11:token=a?module-path=",
+    "pkcs11:token=a?module-path=x.so",
+    "pkcs11:token=a?module-path=/x.so&",
+    "pkcs11:token=a?module-path=/x.so&module-path=/y.so",
+    "pkcs11:token=a?module-name=x",
+    "pkcs11:token=a?module-path",
+    "pkcs11:token=a?pin-value=1234",
+    "pkcs11:token=a?module-path=/x.so&pin-value=1234",
+    "pkcs11:token=a?pin-source=/etc/pin",
+    "pkcs11:token=a?pin-source=file:/etc/pin%0a",
+    "pkcs11:token=a?pin-source=file:/etc/pin%00",
+    "pkcs11:token=a?pin-source=file:/etc/pin%2",
+    "pkcs11:token=a?pin-source=file:/etc/pin#",
+    "pkcs11:token=a?module-path=/x.so?pin-value=1",
+    "pkcs11:?module-path=/x.so",
+    NULL,
+};
+
+static const char *const good_sockets[] = {"", "/run/a", "/run/a /run/b", " a ", NULL};
+static const char *const bad_sockets[] = {"/a /b /c /d /e", "/run/a\n", NULL};
+
+static void
+test_lists(void)
+{
+	static const char *const list =
+	    " pkcs11:token=a  pkcs11:token=b?pin-source=|cat%20x&module-path=/m%2b.so";
+	SdesAgentConfig config = {
+	    .module = "/default", .init_args = "args", .pin_source = "|d"};
+	char item[32];
+
+	accepts(sdes_config_check_tokens, "tokens", good_lists);
+	refuses(sdes_config_check_tokens, "tokens", bad_lists);
+	accepts(sdes_config_check_sockets, "sockets", good_sockets);
+	refuses(sdes_config_check_sockets, "sockets", bad_sockets);
+	ok(sdes_config_count("") == 0 && sdes_config_count(" a  b ") == 2, "items are counted");
+	ok(sdes_config_item(" a  bc ", 1, item, sizeof(item)) && strcmp(item, "bc") == 0 &&
+	       !sdes_config_item(" a  bc ", 2, item, sizeof(item)) &&
+	       !sdes_config_item(" a  bc ", 1, item, 2),
+	   "and taken one by one");
+	sdes_config_take_token(list, 0, &config);
+	ok(strcmp(config.token, "pkcs11:token=a") == 0 &&
+	       strcmp(config.module, "/default") == 0 &&
+	       strcmp(config.init_args, "args") == 0 && strcmp(config.pin_source, "|d") == 0,
+	   "a token without query has the settings' module and PIN");
+	sdes_config_take_token(list, 1, &config);
+	ok(strcmp(config.token, "pkcs11:token=b") == 0 &&
+	       strcmp(config.module, "/m+.so") == 0 && config.init_args[0] == '\0' &&
+	       strcmp(config.pin_source, "|cat x") == 0,
+	   "a token with them has its own, and no arguments of another module");
+	sdes_config_take_token(list, 2, &config);
+	ok(config.token[0] == '\0', "and there is no third");
+}
+
 static void
 test_checks(void)
 {
@@ -277,6 +347,7 @@ int
 main(void)
 {
 	test_checks();
+	test_lists();
 	test_prefixes();
 	test_sizes();
 	test_round_trip();
