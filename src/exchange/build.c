@@ -10,6 +10,7 @@
 #include "exchange/internal.h"
 
 #include "crypto/kdf.h"
+#include "keyring/fetch.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -57,23 +58,6 @@ sdes_keys_to_send(const SdesBucketRow *bucket, int *stay)
 
 /* ---- the manifest ---- */
 
-static uint8
-kek_kind(const uint8 *id)
-{
-	ListCell *cell;
-
-	foreach (cell, sdes_store_keks())
-	{
-		const SdesKekRow *kek = lfirst(cell);
-
-		if (memcmp(kek->id, id, SDES_KEK_ID_SIZE) == 0)
-			return sdes_kek_kind_by_name(kek->kind);
-	}
-	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-	                errmsg("the row of a key encryption key is missing in sdes.kek"),
-	                errhint("See SELECT * FROM sdes.health().")));
-}
-
 static int
 place_of(const List *buckets, const uint8 *uuid)
 {
@@ -107,7 +91,7 @@ write_bucket(SdesWriter *w, const SdesBucketRow *bucket, const List *keys)
 		const SdesDekBinding *binding = &((const SdesDekRow *) lfirst(cell))->binding;
 
 		if (memcmp(binding->bucket, bucket->uuid, SDES_UUID_SIZE) == 0)
-			record.kek_kind = kek_kind(binding->kek_id);
+			record.kek_kind = sdes_kek_kind(sdes_keyring_kek(binding->kek_id));
 	}
 	sdes_parcel_write_bucket(w, &record);
 }
@@ -179,26 +163,11 @@ describe(const SdesParcelPlan *plan, const SdesSite *own, SdesParcel *parcel)
 static SdesBytes
 unwrap(const SdesDekRow *row)
 {
-	SdesRequest request = {.op = SDES_OP_DEK_UNWRAP, .binding = row->binding};
 	SdesLinkFailure failure;
-	const SdesReply *reply;
-	SdesStatus status;
+	const SdesReply *reply = sdes_fetch_raw(row, SDES_PATIENT, &failure);
 
-	if (row->wrapped_size > sizeof(request.wrapped))
-		sdes_report(ERROR, SDES_ERR_COMMITMENT, NULL);
-	request.wrapped_size = row->wrapped_size;
-	memcpy(request.wrapped, row->wrapped, row->wrapped_size);
-	reply = sdes_agentlink_try(&request, SDES_PATIENT, &failure);
 	if (reply == NULL)
-		sdes_report(ERROR,
-		            failure.status == SDES_ERR_TAG ? SDES_ERR_COMMITMENT : failure.status,
-		            failure.detail);
-	status = sdes_dek_check(reply->dek, &row->binding, row->commitment);
-	if (status != SDES_OK)
-	{
-		sdes_agentlink_finish();
-		sdes_report(ERROR, status, NULL);
-	}
+		sdes_report(ERROR, failure.status, failure.detail);
 	return reply->dek;
 }
 

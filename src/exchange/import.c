@@ -166,6 +166,7 @@ add_key(Import *import, uint32 at, const SdesParcelKey *key, uint32 version,
 		sdes_store_set_dek_state(
 		    row->binding.key_id, SDES_KEY_DECRYPT_ONLY,
 		    psprintf("imported from site %s", import->opened->sender->row.name));
+	sdes_keyring_spread(row);
 	import->rows = lappend(import->rows, row);
 }
 

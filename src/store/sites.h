@@ -55,13 +55,4 @@ extern bool sdes_store_instance(SdesInstanceRow *out);
 /* Replaces the one that is there. */
 extern void sdes_store_put_instance(const uint8 *id, const SdesInstanceRow *row);
 
-/*
- * Puts a key under another key encryption key: blob, commitment and kek of *row replace
- * what the row of its key id says.
- */
-extern void sdes_store_set_dek_wrapping(const SdesDekRow *row);
-
-/* Forgets a key encryption key that is gone from the HSM and wraps nothing. */
-extern void sdes_store_delete_kek(const uint8 *id);
-
 #endif
