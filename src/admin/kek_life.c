@@ -110,8 +110,6 @@ sdes_rewrap_bucket(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 		spec.kind = sdes_parse_kek_kind(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	sdes_admin_require("sdes.rewrap_bucket()", "wrap encryption keys anew");
-	if (PG_GETARG_BOOL(2))
-		sdes_require_owner("destroy key encryption keys");
 	sdes_admin_take_turns();
 	sdes_admin_find_bucket(text_to_cstring(PG_GETARG_TEXT_PP(0)), &bucket);
 	if (PG_ARGISNULL(1))

@@ -62,7 +62,7 @@ for my $copy ([ $node, 'copy' ], [ $other, 'shop' ])
     value($server, $db, "INSERT INTO people VALUES (2, 'grace\@example.org', 'too')");
     like(error_as($server, 'postgres', "SELECT sdes.shred_bucket('customer_pii', 'customer_pii')", $db),
         qr/55000.*copy of the one that owns its keys.*adopt_keys/s, "$name: shreds nothing");
-    like(error_as($server, 'postgres', "SELECT sdes.rewrap_bucket('customer_pii', destroy_old => true)", $db), qr/55000.*copy of the one/s,
+    like(error_as($server, 'postgres', "SELECT sdes.destroy_kek('00')", $db), qr/55000.*copy of the one/s,
         "$name: destroys no key");
     like(error_as($server, 'postgres', 'SET ROLE pg_monitor; SELECT sdes.adopt_keys()', $db), qr/42501/, "$name: not everybody adopts");
     value($server, $db, 'SELECT sdes.adopt_keys()');
