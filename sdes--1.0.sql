@@ -260,6 +260,8 @@ CREATE TABLE sdes.site (
     own boolean NOT NULL,
     signing_key bytea NOT NULL,
     encryption_key bytea NOT NULL,
+    kem_key bytea NOT NULL,
+    kem_root bytea NOT NULL,
     added_at timestamptz NOT NULL,
     added_by text NOT NULL
 );
@@ -270,6 +272,8 @@ COMMENT ON COLUMN sdes.site.certificate IS 'of the key that signs and of the one
 COMMENT ON COLUMN sdes.site.own IS 'true for this site';
 COMMENT ON COLUMN sdes.site.signing_key IS 'CKA_ID of this site''s key in the token; empty for others';
 COMMENT ON COLUMN sdes.site.encryption_key IS 'the same of the key to which others encrypt';
+COMMENT ON COLUMN sdes.site.kem_key IS 'the same of the key that wraps the root of this site''s ML-KEM key; empty without one';
+COMMENT ON COLUMN sdes.site.kem_root IS 'that root, wrapped';
 COMMENT ON COLUMN sdes.site.added_at IS 'since when it is trusted';
 COMMENT ON COLUMN sdes.site.added_by IS 'the role that added it';
 
@@ -975,7 +979,7 @@ CREATE FUNCTION sdes.backup_keys(certificates text[], threshold integer) RETURNS
 COMMENT ON FUNCTION sdes.backup_keys(text[], integer) IS
     'a sealed backup of all keys of this database, which as many officers as threshold says open together';
 REVOKE EXECUTE ON FUNCTION sdes.backup_keys(text[], integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION sdes.backup_keys(text[], integer) TO sdes_admin;
+GRANT EXECUTE ON FUNCTION sdes.backup_keys(text[], integer) TO sdes_officer;
 
 CREATE FUNCTION sdes.backup_shares(backup bytea, OUT number integer, OUT officer text, OUT fingerprint text,
                                    OUT share bytea)
@@ -984,7 +988,7 @@ CREATE FUNCTION sdes.backup_shares(backup bytea, OUT number integer, OUT officer
 COMMENT ON FUNCTION sdes.backup_shares(bytea) IS
     'the shares in a backup, each encrypted to its officer, who decrypts it with openssl';
 REVOKE EXECUTE ON FUNCTION sdes.backup_shares(bytea) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION sdes.backup_shares(bytea) TO sdes_admin;
+GRANT EXECUTE ON FUNCTION sdes.backup_shares(bytea) TO sdes_admin, sdes_officer;
 
 CREATE FUNCTION sdes.restore_keys(backup bytea, shares text[]) RETURNS integer
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_restore_keys';

@@ -153,6 +153,7 @@ sdes_destroy_kek(PG_FUNCTION_ARGS)
 
 	sdes_refuse_nulls(fcinfo, arguments);
 	sdes_admin_require("sdes.destroy_kek()", "destroy key encryption keys");
+	sdes_require_owner("destroy key encryption keys");
 	sdes_admin_take_turns();
 	sdes_require_owner("destroy key encryption keys");
 	kek = parse_kek(text_to_cstring(PG_GETARG_TEXT_PP(0)));

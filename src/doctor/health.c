@@ -475,7 +475,8 @@ is_site_key(const List *sites, const uint8 *id)
 		const SdesSiteRow *site = lfirst(cell);
 
 		if (site->own && (memcmp(site->signing_key, id, SDES_KEK_ID_SIZE) == 0 ||
-		                  memcmp(site->encryption_key, id, SDES_KEK_ID_SIZE) == 0))
+		                  memcmp(site->encryption_key, id, SDES_KEK_ID_SIZE) == 0 ||
+		                  memcmp(site->kem_key, id, SDES_KEK_ID_SIZE) == 0))
 			return true;
 	}
 	return false;

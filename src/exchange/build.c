@@ -10,7 +10,10 @@
 #include "exchange/internal.h"
 
 #include "crypto/kdf.h"
+#include "keyring/fetch.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "sdes_errors.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -55,23 +58,6 @@ sdes_keys_to_send(const SdesBucketRow *bucket, int *stay)
 
 /* ---- the manifest ---- */
 
-static uint8
-kek_kind(const uint8 *id)
-{
-	ListCell *cell;
-
-	foreach (cell, sdes_store_keks())
-	{
-		const SdesKekRow *kek = lfirst(cell);
-
-		if (memcmp(kek->id, id, SDES_KEK_ID_SIZE) == 0)
-			return sdes_kek_kind_by_name(kek->kind);
-	}
-	ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-	                errmsg("the row of a key encryption key is missing in sdes.kek"),
-	                errhint("See SELECT * FROM sdes.health().")));
-}
-
 static int
 place_of(const List *buckets, const uint8 *uuid)
 {
@@ -105,7 +91,7 @@ write_bucket(SdesWriter *w, const SdesBucketRow *bucket, const List *keys)
 		const SdesDekBinding *binding = &((const SdesDekRow *) lfirst(cell))->binding;
 
 		if (memcmp(binding->bucket, bucket->uuid, SDES_UUID_SIZE) == 0)
-			record.kek_kind = kek_kind(binding->kek_id);
+			record.kek_kind = sdes_kek_kind(sdes_keyring_kek(binding->kek_id));
 	}
 	sdes_parcel_write_bucket(w, &record);
 }
@@ -131,6 +117,17 @@ new_records(SdesBytes *records, size_t size)
 	return sdes_writer((void *) (uintptr_t) records->data, size);
 }
 
+/* Both ways where the recipient has a key for both and OpenSSL here knows how. */
+static SdesParcelWrap
+wrapping(const SdesParcelPlan *plan)
+{
+	const SdesAddressee *first = linitial(plan->addressees);
+
+	return plan->kind == SDES_PARCEL_EXPORT && first->site->hybrid && sdes_kem_available()
+	           ? SDES_WRAP_HYBRID
+	           : SDES_WRAP_RSA;
+}
+
 /* The records, and all else that the manifest says. */
 static void
 describe(const SdesParcelPlan *plan, const SdesSite *own, SdesParcel *parcel)
@@ -140,6 +137,7 @@ describe(const SdesParcelPlan *plan, const SdesSite *own, SdesParcel *parcel)
 
 	memset(parcel, 0, sizeof(*parcel));
 	parcel->kind = (uint8) plan->kind;
+	parcel->wrap = (uint8) wrapping(plan);
 	parcel->threshold = (uint8) plan->threshold;
 	parcel->created = GetCurrentTimestamp() + EPOCH_DIFFERENCE;
 	parcel->nrecipients = (uint8) list_length(plan->addressees);
@@ -165,26 +163,11 @@ describe(const SdesParcelPlan *plan, const SdesSite *own, SdesParcel *parcel)
 static SdesBytes
 unwrap(const SdesDekRow *row)
 {
-	SdesRequest request = {.op = SDES_OP_DEK_UNWRAP, .binding = row->binding};
 	SdesLinkFailure failure;
-	const SdesReply *reply;
-	SdesStatus status;
+	const SdesReply *reply = sdes_fetch_raw(row, SDES_PATIENT, &failure);
 
-	if (row->wrapped_size > sizeof(request.wrapped))
-		sdes_report(ERROR, SDES_ERR_COMMITMENT, NULL);
-	request.wrapped_size = row->wrapped_size;
-	memcpy(request.wrapped, row->wrapped, row->wrapped_size);
-	reply = sdes_agentlink_try(&request, SDES_PATIENT, &failure);
 	if (reply == NULL)
-		sdes_report(ERROR,
-		            failure.status == SDES_ERR_TAG ? SDES_ERR_COMMITMENT : failure.status,
-		            failure.detail);
-	status = sdes_dek_check(reply->dek, &row->binding, row->commitment);
-	if (status != SDES_OK)
-	{
-		sdes_agentlink_finish();
-		sdes_report(ERROR, status, NULL);
-	}
+		sdes_report(ERROR, failure.status, failure.detail);
 	return reply->dek;
 }
 
@@ -238,43 +221,84 @@ seal_keys(const SdesParcelPlan *plan, const SdesParcel *parcel, SdesBytes conten
 	error_context_stack = context.previous;
 }
 
-/* The content key for a site, or an officer's share of it. */
 static void
-address(const SdesParcelPlan *plan, const SdesParcel *parcel, SdesBytes content_key,
-        SdesWriter *w)
+write_wrapped(SdesWriter *w, const uint8 *wrapped, size_t size)
+{
+	sdes_write_u16(w, (uint16) size);
+	sdes_write_bytes(w, sdes_bytes(wrapped, size));
+}
+
+/* Makes the content key, and wraps it for a site. */
+static SdesStatus
+address_site(const SdesParcel *parcel, const SdesCertificate *to, SdesSecret *content_key,
+             SdesWriter *w)
 {
 	uint8 wrapped[SDES_PARCEL_WRAPPED_MAX];
-	SdesSecret shares = {NULL, 0};
-	SdesStatus status = SDES_OK;
+	SdesStatus status;
+	size_t size = 0;
+
+	if (parcel->wrap == SDES_WRAP_HYBRID)
+		status = sdes_parcel_wrap_hybrid(parcel, to, content_key->data, wrapped, &size);
+	else
+	{
+		status = sdes_random(content_key->data, content_key->size);
+		if (status == SDES_OK)
+			status = sdes_parcel_wrap(parcel, sdes_secret_bytes(content_key), to->encrypts,
+			                          to->key_id, wrapped, &size);
+	}
+	write_wrapped(w, wrapped, size);
+	return status;
+}
+
+/* Makes the content key, and encrypts to each officer his share of it. */
+static SdesStatus
+address_officers(const SdesParcelPlan *plan, const SdesParcel *parcel,
+                 SdesSecret *content_key, SdesWriter *w)
+{
+	uint8 wrapped[SDES_PARCEL_WRAPPED_MAX];
+	SdesSecret shares;
+	SdesStatus status =
+	    sdes_secret_new(&shares, (size_t) parcel->nrecipients * SDES_PARCEL_KEY_SIZE);
 	uint8 number = 0;
 	ListCell *cell;
 
-	if (plan->kind == SDES_PARCEL_BACKUP)
-	{
-		status =
-		    sdes_secret_new(&shares, (size_t) parcel->nrecipients * SDES_PARCEL_KEY_SIZE);
-		if (status == SDES_OK)
-			status = sdes_share_split(content_key, plan->threshold, parcel->nrecipients,
-			                          shares.data);
-	}
+	if (status == SDES_OK)
+		status = sdes_random(content_key->data, content_key->size);
+	if (status == SDES_OK)
+		status = sdes_share_split(sdes_secret_bytes(content_key), plan->threshold,
+		                          parcel->nrecipients, shares.data);
 	foreach (cell, plan->addressees)
 	{
 		const SdesAddressee *to = lfirst(cell);
+		const uint8 *share = shares.data + number * SDES_PARCEL_KEY_SIZE;
 		size_t size = 0;
 
 		number++;
-		if (status == SDES_OK && plan->kind == SDES_PARCEL_EXPORT)
-			status =
-			    sdes_parcel_wrap(parcel, content_key, to->key, to->kek_id, wrapped, &size);
-		else if (status == SDES_OK)
-			status = sdes_parcel_wrap_share(
-			    parcel, number, shares.data + (number - 1) * SDES_PARCEL_KEY_SIZE, to->key,
-			    wrapped, &size);
-		sdes_write_u16(w, (uint16) size);
-		sdes_write_bytes(w, sdes_bytes(wrapped, size));
+		if (status == SDES_OK)
+			status = sdes_parcel_wrap_share(parcel, number, share, to->key, wrapped, &size);
+		write_wrapped(w, wrapped, size);
 	}
 	sdes_secret_free(&shares);
-	sdes_check(status);
+	return status;
+}
+
+static void
+write_secrets(const SdesParcelPlan *plan, const SdesParcel *parcel, SdesSecret *content_key,
+              SdesWriter *w)
+{
+	const SdesAddressee *first = linitial(plan->addressees);
+	size_t room = (size_t) parcel->nrecipients * (2 + SDES_PARCEL_WRAPPED_MAX);
+	uint8 *wrapped = palloc(room);
+	SdesWriter aside = sdes_writer(wrapped, room);
+	uint8 commitment[SDES_DIGEST_SIZE];
+
+	sdes_check(plan->kind == SDES_PARCEL_EXPORT
+	               ? address_site(parcel, first->site, content_key, &aside)
+	               : address_officers(plan, parcel, content_key, &aside));
+	sdes_check(sdes_parcel_commitment(parcel, sdes_secret_bytes(content_key), commitment));
+	sdes_write_bytes(w, SDES_BYTES_OF(commitment));
+	sdes_write_bytes(w, sdes_bytes(wrapped, room - aside.left));
+	seal_keys(plan, parcel, sdes_secret_bytes(content_key), w);
 }
 
 /* Everything after the manifest but the signature. */
@@ -282,18 +306,11 @@ static void
 write_contents(const SdesParcelPlan *plan, const SdesParcel *parcel, SdesWriter *w)
 {
 	volatile SdesSecret content_key = {NULL, 0};
-	uint8 commitment[SDES_DIGEST_SIZE];
 
 	sdes_check(sdes_secret_new((SdesSecret *) &content_key, SDES_PARCEL_KEY_SIZE));
 	PG_TRY();
 	{
-		SdesBytes key = sdes_bytes(content_key.data, content_key.size);
-
-		sdes_check(sdes_random(content_key.data, content_key.size));
-		sdes_check(sdes_parcel_commitment(parcel, key, commitment));
-		sdes_write_bytes(w, SDES_BYTES_OF(commitment));
-		address(plan, parcel, key, w);
-		seal_keys(plan, parcel, key, w);
+		write_secrets(plan, parcel, (SdesSecret *) &content_key, w);
 	}
 	PG_FINALLY();
 	{
@@ -335,6 +352,30 @@ record_bucket(const SdesParcelPlan *plan, const SdesParcel *parcel,
 	}
 }
 
+/*
+ * The row of sdes.exported goes when the transaction is rolled back; the client may have
+ * the parcel then. So the log is told at once.
+ */
+static void
+log_departure(const SdesParcelPlan *plan, const SdesParcel *parcel)
+{
+	StringInfoData to;
+	ListCell *cell;
+
+	initStringInfo(&to);
+	foreach (cell, plan->addressees)
+	{
+		const char *name = ((const SdesAddressee *) lfirst(cell))->record.name;
+
+		appendStringInfo(&to, "%s\"%s\"", to.len > 0 ? ", " : "",
+		                 pg_any_to_server(name, (int) strlen(name), PG_UTF8));
+	}
+	ereport(LOG,
+	        (errmsg("%u encryption key(s) leave this database, in %s for %s", parcel->nkeys,
+	                plan->kind == SDES_PARCEL_BACKUP ? "a backup" : "an export", to.data),
+	         errdetail("Role \"%s\" does that.", GetUserNameFromId(GetUserId(), false))));
+}
+
 static size_t
 wrapped_size(const SdesParcelPlan *plan)
 {
@@ -360,6 +401,7 @@ sdes_build_parcel(const SdesParcelPlan *plan, const SdesSite *own)
 	w = sdes_writer(VARDATA(bytes), size);
 	sdes_check(sdes_parcel_write_manifest(&w, &parcel));
 	write_contents(plan, &parcel, &w);
+	log_departure(plan, &parcel);
 	sdes_site_sign(own, sdes_bytes(VARDATA(bytes), size - w.left), signature);
 	sdes_write_u16(&w, sizeof(signature));
 	sdes_write_bytes(&w, SDES_BYTES_OF(signature));

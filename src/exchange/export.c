@@ -84,8 +84,7 @@ addressee(const SdesSite *site)
 
 	memcpy(to->record.fingerprint, site->certificate.fingerprint, SDES_FINGERPRINT_SIZE);
 	strlcpy(to->record.name, site->certificate.name, sizeof(to->record.name));
-	to->key = site->certificate.encrypts;
-	to->kek_id = site->certificate.key_id;
+	to->site = &site->certificate;
 	return to;
 }
 

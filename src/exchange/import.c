@@ -58,12 +58,12 @@ check_replay(const SdesOpened *opened)
 		                errhint("For newer keys have the sender export them again.")));
 }
 
-/* The content key out of the token. */
+/* What the token unwraps: the content key, or the first secret of which it is made. */
 static void
-open_content_key(SdesOpened *opened, const SdesSite *own)
+unwrap_secret(SdesOpened *opened, const SdesSite *own, SdesSecret *secret)
 {
 	SdesRequest request = {.op = SDES_OP_DEK_UNWRAP};
-	SdesBytes wrapped = opened->parcel.wrapped[0];
+	SdesBytes wrapped = sdes_parcel_wrapped_secret(&opened->parcel);
 	const SdesReply *reply;
 
 	if (wrapped.size > sizeof(request.wrapped))
@@ -71,10 +71,41 @@ open_content_key(SdesOpened *opened, const SdesSite *own)
 	sdes_parcel_binding(&opened->parcel, own->row.encryption_key, &request.binding);
 	request.wrapped_size = wrapped.size;
 	memcpy(request.wrapped, wrapped.data, wrapped.size);
-	sdes_check(sdes_secret_new(&opened->content_key, SDES_PARCEL_KEY_SIZE));
+	sdes_check(sdes_secret_new(secret, SDES_PARCEL_KEY_SIZE));
 	reply = sdes_agentlink_ask(&request);
-	memcpy(opened->content_key.data, reply->dek.data, SDES_PARCEL_KEY_SIZE);
+	memcpy(secret->data, reply->dek.data, SDES_PARCEL_KEY_SIZE);
 	sdes_agentlink_finish();
+}
+
+/* The content key out of what the token unwrapped and the site's ML-KEM key. */
+static void
+combine(SdesOpened *opened, const SdesSite *own)
+{
+	SdesSecret root = {NULL, 0};
+	SdesStatus status;
+
+	if (!own->row.hybrid || !sdes_kem_available())
+		ereport(
+		    ERROR,
+		    (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		     errmsg("these keys are encrypted by ML-KEM-768, too, which OpenSSL does not "
+		            "have here"),
+		     errhint("Import them on a server with OpenSSL 3.5 or later, as the one was "
+		             "that made this site's certificate.")));
+	sdes_site_kem_root(&own->row, &root);
+	status =
+	    sdes_parcel_hybrid_key(&opened->parcel, sdes_secret_bytes(&opened->content_key),
+	                           sdes_secret_bytes(&root), opened->content_key.data);
+	sdes_secret_free(&root);
+	sdes_check(status);
+}
+
+static void
+open_content_key(SdesOpened *opened, const SdesSite *own)
+{
+	unwrap_secret(opened, own, &opened->content_key);
+	if (opened->parcel.wrap == SDES_WRAP_HYBRID)
+		combine(opened, own);
 	if (sdes_parcel_check_key(&opened->parcel, sdes_secret_bytes(&opened->content_key)) !=
 	    SDES_OK)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
@@ -135,6 +166,7 @@ add_key(Import *import, uint32 at, const SdesParcelKey *key, uint32 version,
 		sdes_store_set_dek_state(
 		    row->binding.key_id, SDES_KEY_DECRYPT_ONLY,
 		    psprintf("imported from site %s", import->opened->sender->row.name));
+	sdes_keyring_spread(row);
 	import->rows = lappend(import->rows, row);
 }
 

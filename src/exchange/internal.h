@@ -37,6 +37,12 @@ extern SdesSite *sdes_site_by_name(const char *name);
 /* This site or a trusted one; NULL if there is none. */
 extern SdesSite *sdes_site_by_fingerprint(const uint8 *fingerprint);
 
+/*
+ * The root of this site's ML-KEM key, which the caller frees; its row has one. From the
+ * agent, as any wrapped key.
+ */
+extern void sdes_site_kem_root(const SdesSiteRow *own, SdesSecret *root);
+
 /* This site's signature over bytes. */
 extern void sdes_site_sign(const SdesSite *own, SdesBytes bytes,
                            uint8 signature[SDES_RSA_4096_SIZE]);
@@ -50,8 +56,8 @@ extern bool sdes_key_is_in_token(const uint8 *id);
 typedef struct SdesAddressee
 {
 	SdesParcelRecipient record;
-	SdesPublicKey *key;
-	const uint8 *kek_id; /* of a site: the key's CKA_ID there */
+	SdesPublicKey *key;          /* of an officer */
+	const SdesCertificate *site; /* NULL of an officer */
 } SdesAddressee;
 
 /* What goes into a parcel. */

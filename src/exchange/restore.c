@@ -12,6 +12,7 @@
 #include "exchange/internal.h"
 
 #include "catalog/pg_type.h"
+#include "keyring/destroy.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "utils/array.h"
@@ -137,6 +138,20 @@ is_present(Restore *restore, const uint8 *kek)
 	return true;
 }
 
+/* Whether a key, or a copy of it, can be unwrapped. */
+static bool
+is_at_hand(Restore *restore, const SdesDekRow *row)
+{
+	ListCell *cell;
+
+	if (is_present(restore, row->binding.kek_id))
+		return true;
+	foreach (cell, sdes_store_copies(row))
+		if (is_present(restore, ((const SdesDekRow *) lfirst(cell))->binding.kek_id))
+			return true;
+	return false;
+}
+
 static SdesDekRow *
 find_key(const Restore *restore, const uint8 *key_id)
 {
@@ -191,7 +206,8 @@ rewrap(Restore *restore, uint32 at, const SdesDekRow *old, Place *place)
 	*row = *old;
 	memcpy(row->binding.kek_id, new_kek(place, row->binding.purpose)->id, SDES_KEK_ID_SIZE);
 	sdes_unpack_key(restore->opened, at, old, row);
-	sdes_store_set_dek_wrapping(row);
+	sdes_store_set_dek_wrap(row);
+	sdes_keyring_spread(row);
 	restore->restored++;
 }
 
@@ -229,6 +245,7 @@ add(Restore *restore, uint32 at, const SdesParcelKey *key, Place *place)
 	memcpy(row->binding.kek_id, new_kek(place, key->purpose)->id, SDES_KEK_ID_SIZE);
 	sdes_unpack_key(restore->opened, at, NULL, row);
 	sdes_store_insert_dek(row);
+	sdes_keyring_spread(row);
 	restore->rows = lappend(restore->rows, row);
 	restore->restored++;
 }
@@ -243,29 +260,24 @@ restore_key(Restore *restore, uint32 at)
 	row = find_key(restore, key.key_id);
 	if (row == NULL)
 		add(restore, at, &key, &restore->places[key.bucket]);
-	else if (row->state != SDES_KEY_DESTROYED && !is_present(restore, row->binding.kek_id))
+	else if (row->state != SDES_KEY_DESTROYED && !is_at_hand(restore, row))
 		rewrap(restore, at, row, &restore->places[key.bucket]);
 }
 
 /* ---- what remains ---- */
 
-/* KEKs that are lost, and that nothing is under any more, leave sdes.kek. */
+/* KEKs that are lost, and that nothing is under any more, are in no token any more. */
 static void
-forget_lost_keks(const Restore *restore)
+give_up_lost_keks(const Restore *restore)
 {
-	List *rows = sdes_store_deks();
-	ListCell *cell, *row;
+	ListCell *cell;
 
 	foreach (cell, restore->missing)
 	{
 		const uint8 *id = lfirst(cell);
-		bool used = false;
 
-		foreach (row, rows)
-			used |= memcmp(((const SdesDekRow *) lfirst(row))->binding.kek_id, id,
-			               SDES_KEK_ID_SIZE) == 0;
-		if (!used)
-			sdes_store_delete_kek(id);
+		if (!sdes_keyring_kek_in_use(id))
+			sdes_store_set_kek_state(id, SDES_KEK_DESTROYED);
 	}
 }
 
@@ -280,7 +292,7 @@ report_lost_keys(Restore *restore)
 	{
 		const SdesDekRow *row = lfirst(cell);
 
-		if (row->state != SDES_KEY_DESTROYED && !is_present(restore, row->binding.kek_id))
+		if (row->state != SDES_KEY_DESTROYED && !is_at_hand(restore, row))
 			lost++;
 	}
 	if (lost > 0)
@@ -342,7 +354,7 @@ sdes_restore_keys(PG_FUNCTION_ARGS)
 	}
 	for (uint32 at = 0; at < parcel->nkeys; at++)
 		restore_key(&restore, at);
-	forget_lost_keks(&restore);
+	give_up_lost_keks(&restore);
 	report_lost_keys(&restore);
 	forget_lost_site();
 	PG_RETURN_INT32(restore.restored);

@@ -27,6 +27,7 @@ SDES_SQL_FUNCTION(sdes_site_certificate);
 SDES_SQL_FUNCTION(sdes_trust_site);
 SDES_SQL_FUNCTION(sdes_distrust_site);
 
+#define PEM_MAX     (3 * SDES_CERTIFICATE_MAX)
 #define NAME_DIGITS 8 /* hex, after the database's name */
 
 void
@@ -152,49 +153,120 @@ free_draft(void *draft)
 	sdes_certificate_draft_free(draft);
 }
 
-/* Appends a certificate of the subject's key, signed in the token, to a text. */
+/* Appends a certificate, signed in the token, to a text. */
 static void
-certify(const char *name, const uint8 *subject, const uint8 *issuer, char *pem, size_t size)
+certify(SdesCertificateSpec *spec, char *pem)
 {
-	uint8 modulus[SDES_RSA_4096_SIZE], digest[SDES_DIGEST_SIZE];
-	uint8 signature[SDES_RSA_4096_SIZE];
-	SdesCertificateSpec spec = {.name = name, .modulus = SDES_BYTES_OF(modulus)};
+	uint8 digest[SDES_DIGEST_SIZE], signature[SDES_RSA_4096_SIZE];
 	SdesCertificateDraft *draft;
 	MemoryContextCallback *callback = palloc0(sizeof(*callback));
 	size_t used = 0, at = strlen(pem);
 
-	read_modulus(subject, modulus);
-	memcpy(spec.subject_id, subject, SDES_KEK_ID_SIZE);
-	memcpy(spec.issuer_id, issuer, SDES_KEK_ID_SIZE);
-	sdes_check(sdes_random(spec.serial, sizeof(spec.serial)));
-	spec.serial[0] = 0x40 | (spec.serial[0] & 0x3f); /* positive, of 16 bytes */
-	spec.not_before = (int64) time(NULL);
-	sdes_check(sdes_certificate_draft(&spec, &draft, digest));
+	sdes_check(sdes_random(spec->serial, sizeof(spec->serial)));
+	spec->serial[0] = 0x40 | (spec->serial[0] & 0x3f); /* positive, of 16 bytes */
+	spec->not_before = (int64) time(NULL);
+	sdes_check(sdes_certificate_draft(spec, &draft, digest));
 	callback->func = free_draft;
 	callback->arg = draft;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-	sign_digest(issuer, digest, signature);
+	sign_digest(spec->issuer_id, digest, signature);
 	sdes_check(sdes_certificate_finish(draft, SDES_BYTES_OF(signature), pem + at,
-	                                   size - at - 1, &used));
+	                                   PEM_MAX - at - 1, &used));
 	pem[at + used] = '\0';
+}
+
+/* The same of an RSA key in the token. */
+static void
+certify_rsa(SdesCertificateSpec *spec, const uint8 *subject, char *pem)
+{
+	uint8 modulus[SDES_RSA_4096_SIZE];
+
+	read_modulus(subject, modulus);
+	spec->modulus = SDES_BYTES_OF(modulus);
+	memcpy(spec->subject_id, subject, SDES_KEK_ID_SIZE);
+	certify(spec, pem);
+}
+
+/* What the root of the ML-KEM key is wrapped for. */
+static void
+kem_binding(const SdesSiteRow *own, SdesDekBinding *binding)
+{
+	memset(binding, 0, sizeof(*binding));
+	memcpy(binding->key_id, own->signing_key, SDES_KEY_ID_SIZE);
+	memcpy(binding->bucket, own->signing_key, SDES_UUID_SIZE);
+	binding->version = 1;
+	binding->purpose = SDES_PURPOSE_PARCEL;
+	binding->mode = SDES_MODE_CACHED;
+	memcpy(binding->kek_id, own->kem_key, SDES_KEK_ID_SIZE);
+}
+
+void
+sdes_site_kem_root(const SdesSiteRow *own, SdesSecret *root)
+{
+	SdesRequest request = {.op = SDES_OP_DEK_UNWRAP};
+	const SdesReply *reply;
+	SdesStatus status;
+
+	if (own->kem_root_size > sizeof(request.wrapped))
+		sdes_report(ERROR, SDES_ERR_FORMAT, NULL);
+	kem_binding(own, &request.binding);
+	request.wrapped_size = own->kem_root_size;
+	memcpy(request.wrapped, own->kem_root, own->kem_root_size);
+	reply = sdes_agentlink_ask(&request);
+	status = sdes_secret_new(root, SDES_KEM_ROOT_SIZE);
+	if (status == SDES_OK)
+		memcpy(root->data, reply->dek.data, SDES_KEM_ROOT_SIZE);
+	sdes_agentlink_finish();
+	sdes_check(status);
+}
+
+/* A root that the agent draws and an AES key in the token wraps, and its certificate. */
+static void
+make_kem(SdesSiteRow *own, SdesCertificateSpec *spec, char *pem)
+{
+	SdesRequest request = {.op = SDES_OP_DEK_CREATE};
+	uint8 public_key[SDES_KEM_PUBLIC_SIZE];
+	const SdesReply *reply;
+	SdesSecret root = {NULL, 0};
+	SdesStatus status;
+	uint8 *blob;
+
+	make_key(SDES_KEK_AES_256, "#site ML-KEM", own->kem_key);
+	kem_binding(own, &request.binding);
+	reply = sdes_agentlink_ask(&request);
+	own->kem_root_size = reply->wrapped_size;
+	blob = palloc(reply->wrapped_size);
+	memcpy(blob, reply->wrapped, reply->wrapped_size);
+	own->kem_root = blob;
+	sdes_agentlink_finish();
+	sdes_site_kem_root(own, &root);
+	status = sdes_kem_public(sdes_secret_bytes(&root), public_key);
+	sdes_secret_free(&root);
+	sdes_check(status);
+	spec->kem = SDES_BYTES_OF(public_key);
+	memcpy(spec->subject_id, own->kem_key, SDES_KEK_ID_SIZE);
+	certify(spec, pem);
 }
 
 static SdesSite *
 make_own(void)
 {
-	SdesSiteRow row = {.own = true};
-	char *pem = palloc0(2 * SDES_CERTIFICATE_MAX);
+	SdesSiteRow row = {.own = true, .hybrid = sdes_kem_available()};
+	char *pem = palloc0(PEM_MAX);
+	SdesCertificateSpec spec = {.name = make_name(), .hybrid = row.hybrid};
 	SdesCertificate certificate;
-	char *name = make_name();
 
 	make_key(SDES_KEK_RSA_4096_SIGN, "#site signing", row.signing_key);
 	make_key(SDES_KEK_RSA_4096, "#site encryption", row.encryption_key);
-	certify(name, row.signing_key, row.signing_key, pem, 2 * SDES_CERTIFICATE_MAX);
-	certify(name, row.encryption_key, row.signing_key, pem, 2 * SDES_CERTIFICATE_MAX);
+	memcpy(spec.issuer_id, row.signing_key, SDES_KEK_ID_SIZE);
+	certify_rsa(&spec, row.signing_key, pem);
+	certify_rsa(&spec, row.encryption_key, pem);
+	if (row.hybrid)
+		make_kem(&row, &spec, pem);
 	sdes_check(sdes_certificate_read_site(sdes_bytes(pem, strlen(pem)), &certificate));
 	memcpy(row.fingerprint, certificate.fingerprint, SDES_FINGERPRINT_SIZE);
 	sdes_certificate_free(&certificate);
-	row.name = pg_any_to_server(name, (int) strlen(name), PG_UTF8);
+	row.name = pg_any_to_server(spec.name, (int) strlen(spec.name), PG_UTF8);
 	row.certificate = pem;
 	sdes_store_insert_site(&row);
 	return open_site(&row);
@@ -300,7 +372,7 @@ read_certificate(const char *pem, SdesSiteRow *row)
 		         errmsg("this is not the certificate of a site"),
 		         status == SDES_ERR_TAG ? errdetail("Its signature is not right.") : 0,
 		         errhint("Give the whole text that sdes.site_certificate() returned there, "
-		                 "of two certificates.")));
+		                 "of two or three certificates.")));
 	memcpy(row->fingerprint, certificate.fingerprint, SDES_FINGERPRINT_SIZE);
 	row->name = pstrdup(certificate.name);
 	sdes_certificate_free(&certificate);

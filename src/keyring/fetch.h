@@ -1,6 +1,7 @@
 /*
  * fetch.h
- *		Asking the agent for one key. Private to this room.
+ *		Asking the agent for one key. Private to this room, and to exchange/ for what
+ *		is sealed for others.
  */
 #ifndef SDES_FETCH_H
 #define SDES_FETCH_H

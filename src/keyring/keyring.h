@@ -150,6 +150,9 @@ extern void sdes_keyring_make_kek(const SdesBucketRow *bucket, const SdesKeySpec
 extern void sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec,
                                   uint32 version);
 
+/* Wraps a key that has a row in each other token that can be reached, likewise. */
+extern void sdes_keyring_spread(const SdesDekRow *row);
+
 /* An error for a cryptoperiod that is not longer than nothing. */
 extern void sdes_check_rotation_period(const Interval *period);
 

@@ -185,6 +185,16 @@ sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec, uint32 ver
 		copy_to_others(&row, tokens, n);
 }
 
+void
+sdes_keyring_spread(const SdesDekRow *row)
+{
+	SdesHsmToken tokens[SDES_MAX_TOKENS];
+	int n = sdes_tokens_look(tokens);
+
+	if (n > 1)
+		copy_to_others(row, tokens, n);
+}
+
 const SdesKekRow *
 sdes_keyring_kek(const uint8 *id)
 {

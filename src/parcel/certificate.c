@@ -14,29 +14,30 @@
 #include <string.h>
 
 #define SITE_BITS 4096
-#define NO_EXPIRY "99991231235959Z" /* RFC 5280, section 4.1.2.5 */
+#define HYBRID    "hybrid"                 /* the site has an ML-KEM key */
+#define KEM_OID   "2.16.840.1.101.3.4.4.2" /* id-alg-ml-kem-768, NIST CSOR */
+#define NO_EXPIRY "99991231235959Z"        /* RFC 5280, section 4.1.2.5 */
 
 /* ---- reading ---- */
 
-/* Reads as many certificates as there are room for; false unless that is all. */
-static bool
-read_all(SdesBytes pem, X509 **out, int count)
+/* Reads all certificates of a text, up to max; returns how many, 0 where there are more. */
+static int
+read_all(SdesBytes pem, X509 **out, int max)
 {
 	BIO *bio = BIO_new_mem_buf(pem.data, (int) pem.size);
-	X509 *more = NULL;
-	bool done = bio != NULL;
+	X509 *one = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	int count = 0;
 
-	for (int i = 0; done && i < count; i++)
+	for (; one != NULL && count < max; count++)
 	{
-		out[i] = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-		done = out[i] != NULL;
+		out[count] = one;
+		one = PEM_read_bio_X509(bio, NULL, NULL, NULL);
 	}
-	if (done)
-		more = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-	done = done && more == NULL;
-	X509_free(more);
+	if (one != NULL)
+		count = 0;
+	X509_free(one);
 	BIO_free(bio);
-	return done;
+	return count;
 }
 
 /* The one common name, without control characters. */
@@ -63,6 +64,18 @@ read_name(const X509 *certificate, char out[SDES_SITE_NAME_MAX + 1])
 	}
 	OPENSSL_free(utf8);
 	return done;
+}
+
+/* Whether the subject's organizational unit is that one. */
+static bool
+has_unit(const X509 *certificate, const char *unit)
+{
+	char found[16];
+
+	return X509_NAME_get_text_by_NID(X509_get_subject_name(certificate),
+	                                 NID_organizationalUnitName, found,
+	                                 sizeof(found)) == (int) strlen(unit) &&
+	       strcmp(found, unit) == 0;
 }
 
 /* Fingerprint, name and key, which must be one that fits. */
@@ -100,19 +113,46 @@ read_second(X509 *first, X509 *second, SdesCertificate *out)
 	return SDES_OK;
 }
 
+/* The ML-KEM key, which OpenSSL before 3.5 does not know. */
+static SdesStatus
+read_third(X509 *third, SdesCertificate *out)
+{
+	const unsigned char *bytes;
+	ASN1_OBJECT *algorithm;
+	char oid[64];
+	int size;
+
+	if (X509_PUBKEY_get0_param(&algorithm, &bytes, &size, NULL,
+	                           X509_get_X509_PUBKEY(third)) != 1 ||
+	    OBJ_obj2txt(oid, sizeof(oid), algorithm, 1) <= 0 || strcmp(oid, KEM_OID) != 0 ||
+	    size != SDES_KEM_PUBLIC_SIZE ||
+	    (X509_get_key_usage(third) & X509v3_KU_KEY_ENCIPHERMENT) == 0)
+		return SDES_ERR_FORMAT;
+	memcpy(out->kem, bytes, SDES_KEM_PUBLIC_SIZE);
+	return X509_verify(third, out->key) == 1 ? SDES_OK : SDES_ERR_TAG;
+}
+
 SdesStatus
 sdes_certificate_read_site(SdesBytes pem, SdesCertificate *out)
 {
-	X509 *both[2] = {NULL, NULL};
+	X509 *all[3] = {NULL, NULL, NULL};
 	SdesStatus status = SDES_ERR_FORMAT;
+	int count = 0;
 
 	memset(out, 0, sizeof(*out));
-	if (pem.size <= 2 * SDES_CERTIFICATE_MAX && read_all(pem, both, 2))
-		status = read_one(both[0], out);
+	if (pem.size <= 3 * SDES_CERTIFICATE_MAX)
+		count = read_all(pem, all, 3);
+	if (count >= 2)
+		status = read_one(all[0], out);
+	out->hybrid = status == SDES_OK && has_unit(all[0], HYBRID);
+	if (status == SDES_OK && count != (out->hybrid ? 3 : 2))
+		status = SDES_ERR_FORMAT;
 	if (status == SDES_OK)
-		status = read_second(both[0], both[1], out);
-	X509_free(both[0]);
-	X509_free(both[1]);
+		status = read_second(all[0], all[1], out);
+	if (status == SDES_OK && out->hybrid)
+		status = read_third(all[2], out);
+	for (int i = 0; i < 3; i++)
+		X509_free(all[i]);
 	ERR_clear_error();
 	if (status != SDES_OK)
 		sdes_certificate_free(out);
@@ -126,7 +166,7 @@ sdes_certificate_read_officer(SdesBytes pem, SdesCertificate *out)
 	SdesStatus status = SDES_ERR_FORMAT;
 
 	memset(out, 0, sizeof(*out));
-	if (pem.size <= SDES_CERTIFICATE_MAX && read_all(pem, &one, 1))
+	if (pem.size <= SDES_CERTIFICATE_MAX && read_all(pem, &one, 1) == 1)
 		status = read_one(one, out);
 	X509_free(one);
 	ERR_clear_error();
@@ -185,31 +225,64 @@ add_issuer_id(X509 *certificate, const uint8_t id[SDES_SITE_KEY_ID_SIZE])
 	return done;
 }
 
-/* Subject and issuer have one name; what tells the two apart is the organizational unit. */
-static bool
-set_names(X509 *certificate, const char *name, bool encrypts)
+/* What tells the certificates of a site apart, and the first of a hybrid one from others. */
+static const char *
+unit_of(const SdesCertificateSpec *spec, bool issuer)
 {
-	X509_NAME *issuer = X509_NAME_new();
-	X509_NAME *subject = NULL;
-	const unsigned char *cn = (const unsigned char *) name;
-	bool done =
-	    issuer != NULL &&
-	    X509_NAME_add_entry_by_NID(issuer, NID_organizationName, MBSTRING_UTF8,
-	                               (const unsigned char *) "sdes", -1, -1, 0) == 1 &&
-	    X509_NAME_add_entry_by_NID(issuer, NID_commonName, MBSTRING_UTF8, cn, -1, -1, 0) ==
-	        1;
+	if (issuer || memcmp(spec->subject_id, spec->issuer_id, SDES_SITE_KEY_ID_SIZE) == 0)
+		return spec->hybrid ? HYBRID : NULL;
+	return spec->kem.size > 0 ? "ML-KEM-768" : "encryption";
+}
 
-	if (done)
-		subject = X509_NAME_dup(issuer);
-	done = subject != NULL &&
-	       (!encrypts || X509_NAME_add_entry_by_NID(
-	                         subject, NID_organizationalUnitName, MBSTRING_UTF8,
-	                         (const unsigned char *) "encryption", -1, -1, 0) == 1) &&
-	       X509_set_issuer_name(certificate, issuer) == 1 &&
-	       X509_set_subject_name(certificate, subject) == 1;
+static bool
+add_entry(X509_NAME *name, int nid, const char *value)
+{
+	return value == NULL ||
+	       X509_NAME_add_entry_by_NID(name, nid, MBSTRING_UTF8,
+	                                  (const unsigned char *) value, -1, -1, 0) == 1;
+}
+
+static X509_NAME *
+new_name(const SdesCertificateSpec *spec, bool issuer)
+{
+	X509_NAME *name = X509_NAME_new();
+
+	if (name != NULL && add_entry(name, NID_organizationName, "sdes") &&
+	    add_entry(name, NID_organizationalUnitName, unit_of(spec, issuer)) &&
+	    add_entry(name, NID_commonName, spec->name))
+		return name;
+	X509_NAME_free(name);
+	return NULL;
+}
+
+static bool
+set_names(X509 *certificate, const SdesCertificateSpec *spec)
+{
+	X509_NAME *issuer = new_name(spec, true);
+	X509_NAME *subject = new_name(spec, false);
+	bool done = issuer != NULL && subject != NULL &&
+	            X509_set_issuer_name(certificate, issuer) == 1 &&
+	            X509_set_subject_name(certificate, subject) == 1;
+
 	X509_NAME_free(issuer);
 	X509_NAME_free(subject);
 	return done;
+}
+
+/* An ML-KEM key by its bytes, which takes no OpenSSL that knows what they are. */
+static bool
+set_kem(X509 *certificate, SdesBytes kem)
+{
+	unsigned char *copy = OPENSSL_memdup(kem.data, kem.size);
+	ASN1_OBJECT *algorithm = OBJ_txt2obj(KEM_OID, 1);
+
+	if (copy != NULL && algorithm != NULL &&
+	    X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(certificate), algorithm, V_ASN1_UNDEF,
+	                           NULL, copy, (int) kem.size) == 1)
+		return true;
+	OPENSSL_free(copy);
+	ASN1_OBJECT_free(algorithm);
+	return false;
 }
 
 static bool
@@ -255,9 +328,9 @@ fill(X509 *certificate, const SdesCertificateSpec *spec, EVP_PKEY *key)
 
 	return X509_set_version(certificate, X509_VERSION_3) == 1 &&
 	       set_serial(certificate, spec->serial) &&
-	       set_validity(certificate, spec->not_before) &&
-	       set_names(certificate, spec->name, encrypts) &&
-	       X509_set_pubkey(certificate, key) == 1 &&
+	       set_validity(certificate, spec->not_before) && set_names(certificate, spec) &&
+	       (key != NULL ? X509_set_pubkey(certificate, key) == 1
+	                    : set_kem(certificate, spec->kem)) &&
 	       add_extension(certificate, certificate, NID_basic_constraints,
 	                     encrypts ? "critical,CA:FALSE" : "critical,CA:TRUE,pathlen:0") &&
 	       add_extension(certificate, certificate, NID_key_usage,
@@ -284,10 +357,12 @@ SdesStatus
 sdes_certificate_draft(const SdesCertificateSpec *spec, SdesCertificateDraft **out,
                        uint8_t digest[SDES_DIGEST_SIZE])
 {
-	SdesPublicKey *key;
-	SdesStatus status = sdes_public_key_new(spec->modulus, &key);
+	SdesPublicKey *key = NULL;
+	SdesStatus status = SDES_OK;
 
 	*out = NULL;
+	if (spec->kem.size == 0)
+		status = sdes_public_key_new(spec->modulus, &key);
 	if (status != SDES_OK)
 		return status;
 	*out = X509_new();

@@ -2,16 +2,20 @@
  * certificate.h
  *		X.509 certificates (RFC 5280): of a site, and of officers who keep shares.
  *
- * A site's certificate is a text of two PEM blocks (RFC 7468). The first is of the key
+ * A site's certificate is a text of two or three PEM blocks (RFC 7468). The first is of the key
  * that the site signs with, signed by itself: its fingerprint, SHA-256 of its DER, is
  * what officers compare, and what "openssl x509 -fingerprint -sha256" prints of the
  * text. The second, signed by the first, is of the key to which others encrypt; its
- * subject key identifier is the key's CKA_ID in the token. Neither expires
+ * subject key identifier is the key's CKA_ID in the token. A third one, of a site whose
+ * OpenSSL has it, is of an ML-KEM-768 key (id-alg-ml-kem-768, NIST CSOR), by which what is
+ * encrypted to the second is encrypted as well; the first says by its organizational unit
+ * "hybrid" that there is one, so that nobody can leave it away. None of them expires
  * (section 4.1.2.5): a site is trusted until an officer ends that.
  */
 #ifndef SDES_CERTIFICATE_H
 #define SDES_CERTIFICATE_H
 
+#include "parcel/kem.h"
 #include "parcel/public_key.h"
 
 #define SDES_SITE_NAME_MAX      63   /* bytes; a common name has 64 characters at most */
@@ -27,10 +31,12 @@ typedef struct SdesCertificate
 	uint8_t key_id[SDES_SITE_KEY_ID_SIZE]; /* of the key to encrypt to; of sites only */
 	SdesPublicKey *key;                    /* signs; of an officer: what to encrypt to */
 	SdesPublicKey *encrypts;               /* what to encrypt to; of sites only */
+	bool hybrid;                           /* and as well to: */
+	uint8_t kem[SDES_KEM_PUBLIC_SIZE];
 } SdesCertificate;
 
 /*
- * Reads a site's certificate. SDES_ERR_FORMAT unless it is a text of exactly those two
+ * Reads a site's certificate. SDES_ERR_FORMAT unless it is a text of exactly those
  * blocks with RSA keys of 4096 bits, SDES_ERR_TAG unless the first signed both.
  */
 extern SdesStatus sdes_certificate_read_site(SdesBytes pem, SdesCertificate *out);
@@ -44,6 +50,8 @@ extern void sdes_certificate_free(SdesCertificate *certificate);
 typedef struct SdesCertificateSpec
 {
 	const char *name;  /* UTF-8 */
+	bool hybrid;       /* the site has an ML-KEM-768 key */
+	SdesBytes kem;     /* the subject's key, if it is that */
 	SdesBytes modulus; /* of the subject's key */
 	uint8_t subject_id[SDES_SITE_KEY_ID_SIZE];
 	uint8_t issuer_id[SDES_SITE_KEY_ID_SIZE]; /* the same one: it signs */

@@ -315,6 +315,80 @@ sdes_parcel_wrap(const SdesParcel *parcel, SdesBytes content_key, SdesPublicKey 
 	return status;
 }
 
+static const char hybrid_label[] = "sdes/v1/parcel-hybrid";
+
+/* Of two secrets, in locked memory one after the other, and the field that holds them. */
+static SdesStatus
+combine_secrets(const SdesParcel *parcel, const SdesSecret *both, SdesBytes field,
+                uint8_t *content_key)
+{
+	uint8_t digest[SDES_DIGEST_SIZE];
+	SdesBytes info[3] = {sdes_bytes(hybrid_label, sizeof(hybrid_label) - 1),
+	                     SDES_BYTES_OF(parcel->id), SDES_BYTES_OF(digest)};
+	SdesStatus status = sdes_sha256(&field, 1, digest);
+
+	if (status == SDES_OK)
+		status = sdes_hkdf_sha256(sdes_secret_bytes(both), sdes_bytes(NULL, 0), info, 3,
+		                          content_key, SDES_PARCEL_KEY_SIZE);
+	return status;
+}
+
+SdesStatus
+sdes_parcel_wrap_hybrid(const SdesParcel *parcel, const SdesCertificate *to,
+                        uint8_t *content_key, uint8_t *out, size_t *size)
+{
+	SdesSecret both;
+	SdesStatus status = sdes_secret_new(&both, SDES_PARCEL_KEY_SIZE + SDES_KEM_SECRET_SIZE);
+	size_t rest = 0;
+
+	if (status != SDES_OK)
+		return status;
+	status = sdes_random(both.data, SDES_PARCEL_KEY_SIZE);
+	if (status == SDES_OK)
+		status = sdes_kem_encapsulate(to->kem, out, both.data + SDES_PARCEL_KEY_SIZE);
+	if (status == SDES_OK)
+		status = sdes_parcel_wrap(parcel, sdes_bytes(both.data, SDES_PARCEL_KEY_SIZE),
+		                          to->encrypts, to->key_id, out + SDES_KEM_CIPHERTEXT_SIZE,
+		                          &rest);
+	*size = SDES_KEM_CIPHERTEXT_SIZE + rest;
+	if (status == SDES_OK)
+		status = combine_secrets(parcel, &both, sdes_bytes(out, *size), content_key);
+	sdes_secret_free(&both);
+	return status;
+}
+
+SdesBytes
+sdes_parcel_wrapped_secret(const SdesParcel *parcel)
+{
+	SdesBytes field = parcel->wrapped[0];
+
+	return parcel->wrap == SDES_WRAP_RSA
+	           ? field
+	           : sdes_bytes(field.data + SDES_KEM_CIPHERTEXT_SIZE,
+	                        field.size - SDES_KEM_CIPHERTEXT_SIZE);
+}
+
+SdesStatus
+sdes_parcel_hybrid_key(const SdesParcel *parcel, SdesBytes first, SdesBytes root,
+                       uint8_t *content_key)
+{
+	SdesSecret both;
+	SdesStatus status;
+
+	if (first.size != SDES_PARCEL_KEY_SIZE)
+		return SDES_ERR_FORMAT;
+	status = sdes_secret_new(&both, SDES_PARCEL_KEY_SIZE + SDES_KEM_SECRET_SIZE);
+	if (status != SDES_OK)
+		return status;
+	memcpy(both.data, first.data, SDES_PARCEL_KEY_SIZE);
+	status = sdes_kem_decapsulate(root, parcel->wrapped[0].data,
+	                              both.data + SDES_PARCEL_KEY_SIZE);
+	if (status == SDES_OK)
+		status = combine_secrets(parcel, &both, parcel->wrapped[0], content_key);
+	sdes_secret_free(&both);
+	return status;
+}
+
 SdesStatus
 sdes_parcel_wrap_share(const SdesParcel *parcel, uint8_t number,
                        const uint8_t share[SDES_PARCEL_KEY_SIZE], SdesPublicKey *key,

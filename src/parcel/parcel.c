@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define FORMAT     1
-#define WRAP_OAEP  1
 #define LAST_STATE 2 /* retired */
 #define HEADER     (8 + 4 + SDES_PARCEL_ID_SIZE + 8 + SDES_DIGEST_SIZE + 1 + 2 + 4)
 
@@ -194,6 +193,8 @@ numbers_are_good(const SdesParcel *parcel)
 	return (backup || parcel->kind == SDES_PARCEL_EXPORT) && parcel->nrecipients >= 1 &&
 	       parcel->nrecipients <= SDES_PARCEL_RECIPIENTS_MAX && parcel->nbuckets >= 1 &&
 	       parcel->nkeys >= 1 &&
+	       (parcel->wrap == SDES_WRAP_RSA ||
+	        (parcel->wrap == SDES_WRAP_HYBRID && !backup)) &&
 	       (backup ? parcel->threshold >= 1 && parcel->threshold <= parcel->nrecipients
 	               : parcel->threshold == 0 && parcel->nrecipients == 1);
 }
@@ -202,10 +203,10 @@ static void
 read_header(SdesReader *r, SdesParcel *out)
 {
 	SdesBytes begin = sdes_read_bytes(r, sizeof(magic));
-	uint8_t format = sdes_read_u8(r), wrap;
+	uint8_t format = sdes_read_u8(r);
 
 	out->kind = sdes_read_u8(r);
-	wrap = sdes_read_u8(r);
+	out->wrap = sdes_read_u8(r);
 	out->threshold = sdes_read_u8(r);
 	sdes_read_into(r, out->id, sizeof(out->id));
 	out->created = read_i64(r);
@@ -214,7 +215,7 @@ read_header(SdesReader *r, SdesParcel *out)
 	out->nbuckets = sdes_read_u16(r);
 	out->nkeys = sdes_read_u32(r);
 	if (r->failed || memcmp(begin.data, magic, sizeof(magic)) != 0 || format != FORMAT ||
-	    wrap != WRAP_OAEP || !numbers_are_good(out))
+	    !numbers_are_good(out))
 		r->failed = true;
 }
 
@@ -225,6 +226,8 @@ read_contents(SdesReader *r, SdesParcel *out)
 	out->commitment = sdes_read_bytes(r, SDES_DIGEST_SIZE);
 	for (int i = 0; i < out->nrecipients; i++)
 		out->wrapped[i] = sdes_read_bytes(r, sdes_read_u16(r));
+	if (out->wrap == SDES_WRAP_HYBRID && out->wrapped[0].size < SDES_KEM_CIPHERTEXT_SIZE)
+		r->failed = true;
 	out->sealed = sdes_read_bytes(r, (size_t) out->nkeys * SDES_PARCEL_SEALED_SIZE);
 }
 
@@ -276,7 +279,7 @@ sdes_parcel_write_manifest(SdesWriter *w, SdesParcel *parcel)
 	sdes_write_bytes(w, SDES_BYTES_OF(magic));
 	sdes_write_u8(w, FORMAT);
 	sdes_write_u8(w, parcel->kind);
-	sdes_write_u8(w, WRAP_OAEP);
+	sdes_write_u8(w, parcel->wrap);
 	sdes_write_u8(w, parcel->threshold);
 	sdes_write_bytes(w, SDES_BYTES_OF(parcel->id));
 	write_i64(w, parcel->created);

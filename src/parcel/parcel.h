@@ -6,7 +6,7 @@
  *		8	"SDESKEYS"
  *		1	format, 1
  *		1	kind: 1 export, 2 backup
- *		1	how the content key is wrapped: 1 RSA-OAEP-SHA-256
+ *		1	how the content key is wrapped: 1 RSA-OAEP-SHA-256, 2 that and ML-KEM-768
  *		1	threshold: of a backup, shares that restore it; of an export 0
  *		16	id of the parcel, random
  *		8	when it was made, microseconds since 1970, UTC
@@ -33,6 +33,11 @@
  * binding)), where the binding (envelope/dek.h) is the first 8 bytes of the parcel's id,
  * the id, version 1, purpose 5, mode 1 and the id of the recipient's key. For an officer
  * it is RSAES-OAEP(the text of his share).
+ *
+ * By wrapping 2, of exports only, what is wrapped so is a first secret of 32 random bytes,
+ * and the ciphertext of ML-KEM-768 (FIPS 203), 1088 bytes, stands before it. The content
+ * key is HKDF-SHA-256(first secret || secret of the KEM, info = "sdes/v1/parcel-hybrid" ||
+ * id of the parcel || SHA-256(all that stands in the field)): who opens it has broken both.
  *
  * Numbers are big-endian. The content key is 32 random bytes of one parcel. With
  * digest = SHA-256(manifest), the sealing key is HKDF-SHA-256(content key, info =
@@ -64,6 +69,12 @@ typedef enum SdesParcelKind
 	SDES_PARCEL_EXPORT = 1,
 	SDES_PARCEL_BACKUP = 2
 } SdesParcelKind;
+
+typedef enum SdesParcelWrap
+{
+	SDES_WRAP_RSA = 1,
+	SDES_WRAP_HYBRID = 2
+} SdesParcelWrap;
 
 typedef struct SdesParcelRecipient
 {
@@ -97,6 +108,7 @@ typedef struct SdesParcelKey
 typedef struct SdesParcel
 {
 	uint8_t kind; /* SdesParcelKind */
+	uint8_t wrap; /* SdesParcelWrap */
 	uint8_t threshold;
 	uint8_t id[SDES_PARCEL_ID_SIZE];
 	int64_t created;
@@ -155,7 +167,7 @@ extern SdesStatus sdes_parcel_seal(const SdesParcel *parcel, SdesBytes content_k
 extern SdesStatus sdes_parcel_open(const SdesParcel *parcel, SdesBytes content_key,
                                    uint32_t at, SdesSecret *dek);
 
-#define SDES_PARCEL_WRAPPED_MAX (2 + SDES_RSA_SIZE_MAX)
+#define SDES_PARCEL_WRAPPED_MAX (SDES_KEM_CIPHERTEXT_SIZE + 2 + SDES_RSA_SIZE_MAX)
 
 /* What a content key is bound to when it is wrapped for the key kek_id of a site. */
 extern void sdes_parcel_binding(const SdesParcel *parcel,
@@ -171,6 +183,24 @@ extern SdesStatus sdes_parcel_wrap(const SdesParcel *parcel, SdesBytes content_k
                                    SdesPublicKey *key,
                                    const uint8_t kek_id[SDES_KEK_ID_SIZE], uint8_t *out,
                                    size_t *size);
+
+/*
+ * The same by SDES_WRAP_HYBRID: makes the content key, into memory of the caller's that
+ * is locked and holds SDES_PARCEL_KEY_SIZE bytes.
+ */
+extern SdesStatus sdes_parcel_wrap_hybrid(const SdesParcel *parcel,
+                                          const SdesCertificate *to, uint8_t *content_key,
+                                          uint8_t *out, size_t *size);
+
+/* The part of a recipient's field that his agent unwraps. */
+extern SdesBytes sdes_parcel_wrapped_secret(const SdesParcel *parcel);
+
+/*
+ * The content key of a parcel with SDES_WRAP_HYBRID, of what the agent has unwrapped and
+ * the root of the site's ML-KEM key, into the caller's locked memory.
+ */
+extern SdesStatus sdes_parcel_hybrid_key(const SdesParcel *parcel, SdesBytes first,
+                                         SdesBytes root, uint8_t *content_key);
 
 /* The same of an officer's share: its text, encrypted. */
 extern SdesStatus sdes_parcel_wrap_share(const SdesParcel *parcel, uint8_t number,

@@ -27,9 +27,11 @@
 #define SITE_OWN            4
 #define SITE_SIGNING_KEY    5
 #define SITE_ENCRYPTION_KEY 6
-#define SITE_ADDED_AT       7
-#define SITE_ADDED_BY       8
-#define SITE_NCOLUMNS       8
+#define SITE_KEM_KEY        7
+#define SITE_KEM_ROOT       8
+#define SITE_ADDED_AT       9
+#define SITE_ADDED_BY       10
+#define SITE_NCOLUMNS       10
 
 #define EXPORTED_PARCEL      1
 #define EXPORTED_BUCKET      2
@@ -101,9 +103,24 @@ read_key_id(Datum value, bool own, uint8 out[SDES_KEK_ID_SIZE])
 	memcpy(out, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 }
 
-static SdesSiteRow *
-read_site(HeapTuple tuple, TupleDesc desc)
+/* Of the own site, and only where its OpenSSL had ML-KEM when it was made. */
+static void
+read_kem(const Datum *values, SdesSiteRow *site)
 {
+	bytea *root = DatumGetByteaPP(values[SITE_KEM_ROOT - 1]);
+
+	site->kem_root_size = VARSIZE_ANY_EXHDR(root);
+	site->hybrid = site->kem_root_size > 0;
+	if (site->hybrid && !site->own)
+		malformed_site();
+	read_key_id(values[SITE_KEM_KEY - 1], site->hybrid, site->kem_key);
+	site->kem_root = (const uint8 *) VARDATA_ANY(root);
+}
+
+static SdesSiteRow *
+read_site(HeapTuple source, TupleDesc desc)
+{
+	HeapTuple tuple = heap_copytuple(source); /* the row borrows from it */
 	SdesSiteRow *site = palloc0(sizeof(SdesSiteRow));
 	Datum values[SITE_NCOLUMNS];
 	bool nulls[SITE_NCOLUMNS];
@@ -119,6 +136,7 @@ read_site(HeapTuple tuple, TupleDesc desc)
 	site->own = DatumGetBool(values[SITE_OWN - 1]);
 	read_key_id(values[SITE_SIGNING_KEY - 1], site->own, site->signing_key);
 	read_key_id(values[SITE_ENCRYPTION_KEY - 1], site->own, site->encryption_key);
+	read_kem(values, site);
 	return site;
 }
 
@@ -149,6 +167,10 @@ sdes_store_insert_site(const SdesSiteRow *row)
 	values[SITE_OWN - 1] = BoolGetDatum(row->own);
 	values[SITE_SIGNING_KEY - 1] = bytes_datum(row->signing_key, id_size);
 	values[SITE_ENCRYPTION_KEY - 1] = bytes_datum(row->encryption_key, id_size);
+	values[SITE_KEM_KEY - 1] =
+	    bytes_datum(row->kem_key, row->hybrid ? SDES_KEK_ID_SIZE : 0);
+	values[SITE_KEM_ROOT - 1] =
+	    bytes_datum(row->kem_root, row->hybrid ? row->kem_root_size : 0);
 	sign_row(values, SITE_NCOLUMNS);
 	sdes_table_insert(SDES_TABLE_SITE, values);
 }

@@ -18,6 +18,10 @@ typedef struct SdesSiteRow
 	bool own;
 	uint8 signing_key[SDES_KEK_ID_SIZE]; /* of the own site only */
 	uint8 encryption_key[SDES_KEK_ID_SIZE];
+	bool hybrid; /* it has an ML-KEM key, whose root is wrapped: */
+	uint8 kem_key[SDES_KEK_ID_SIZE];
+	size_t kem_root_size;
+	const uint8 *kem_root;
 } SdesSiteRow;
 
 /* A list of palloc'd rows. */
@@ -50,14 +54,5 @@ typedef struct SdesInstanceRow
 extern bool sdes_store_instance(SdesInstanceRow *out);
 /* Replaces the one that is there. */
 extern void sdes_store_put_instance(const uint8 *id, const SdesInstanceRow *row);
-
-/*
- * Puts a key under another key encryption key: blob, commitment and kek of *row replace
- * what the row of its key id says.
- */
-extern void sdes_store_set_dek_wrapping(const SdesDekRow *row);
-
-/* Forgets a key encryption key that is gone from the HSM and wraps nothing. */
-extern void sdes_store_delete_kek(const uint8 *id);
 
 #endif

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "store/sites.h"
 #include "store/store.h"
 
 #include "access/genam.h"
@@ -373,37 +372,4 @@ sdes_store_set_rotation(const SdesBucketRow *row)
 	ScanKeyInit(&key, SDES_BUCKET_UUID, BTEqualStrategyNumber, F_UUID_EQ,
 	            uuid_datum(row->uuid));
 	change_row(SDES_TABLE_BUCKET, "bucket_pkey", &key, &change);
-}
-
-void
-sdes_store_set_dek_wrapping(const SdesDekRow *row)
-{
-	Change change = {0};
-	ScanKeyData key;
-
-	set(&change, SDES_DEK_KEK, bytea_datum(row->binding.kek_id, SDES_KEK_ID_SIZE));
-	set(&change, SDES_DEK_WRAPPED, bytea_datum(row->wrapped, row->wrapped_size));
-	set(&change, SDES_DEK_COMMITMENT, bytea_datum(row->commitment, SDES_COMMITMENT_SIZE));
-	ScanKeyInit(&key, SDES_DEK_KEY_ID, BTEqualStrategyNumber, F_BYTEAEQ,
-	            bytea_datum(row->binding.key_id, SDES_KEY_ID_SIZE));
-	change_row(SDES_TABLE_DEK, "dek_pkey", &key, &change);
-}
-
-void
-sdes_store_delete_kek(const uint8 *id)
-{
-	Relation rel = table_open(sdes_table_oid(SDES_TABLE_KEK), RowExclusiveLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-
-	ScanKeyInit(&key, SDES_KEK_ID, BTEqualStrategyNumber, F_BYTEAEQ,
-	            bytea_datum(id, SDES_KEK_ID_SIZE));
-	scan = systable_beginscan(rel, sdes_index_oid("kek_pkey"), true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		CatalogTupleDelete(rel, &tuple->t_self);
-	systable_endscan(scan);
-	CacheInvalidateRelcache(rel);
-	table_close(rel, RowExclusiveLock);
-	CommandCounterIncrement();
 }

@@ -340,6 +340,7 @@ parcel(SdesParcelKind kind)
 	    .version = 1, .purpose = SDES_PURPOSE_DATA, .mode = SDES_MODE_CACHED};
 	bool backup = kind == SDES_PARCEL_BACKUP;
 	SdesParcel p = {.kind = (uint8_t) kind,
+	                .wrap = SDES_WRAP_RSA,
 	                .threshold = backup ? 2 : 0,
 	                .nrecipients = backup ? 3 : 1,
 	                .nbuckets = 2,

@@ -109,7 +109,9 @@ SQL
         (my $name, @row{qw(purpose version mode)}, my @hex) = split /\|/, $line;
         @row{qw(key_id bucket kek wrapped)} = map { pack 'H*', $_ } @hex;
         $row{dek} = unwrap($connection, \%row);
-        $keys{"$name $row{purpose} $row{version}"} = \%row;
+        # The first version of a search key is drawn; there is one.
+        my $number = $row{purpose} eq 'search' ? 1 : $row{version};
+        $keys{"$name $row{purpose} $number"} = \%row;
     }
     return \%keys;
 }

@@ -122,8 +122,16 @@ is(value($b, 'SELECT count(*) FROM sdes.dek'), 0, 'nothing came of that');
 like(error_as($b, 'keeper', import_of(substr($parcel, 0, -2))), qr/22023.*damaged/s, 'a byte less');
 like(error_as($b, 'keeper', import_of("${parcel}00")), qr/22023.*damaged/s, 'a byte more');
 
-is(query_as($b, 'keeper', import_of($parcel)), 'customer_pii', 'it is imported');
-like(error_as($b, 'keeper', import_of($parcel)), qr/42710.*imported before/s, 'and once only');
+# Two sessions import it at once: one waits for the other.
+my $one = $b->background_psql('postgres', on_error_die => 1);
+my $two = $b->background_psql('postgres', on_error_stop => 0);
+$one->query_safe('BEGIN; ' . import_of($parcel) . ';');
+$two->query_until(qr/begun/, "\\echo begun\n" . import_of($parcel) . ";\n");
+ok(wait_for(sub { value($b, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") eq '1' }), 'a second importer waits');
+$one->query_safe('ROLLBACK;');
+ok(wait_for(sub { value($b, 'SELECT count(*) FROM sdes.imported') eq '1' }), 'and has its turn when the first gives up');
+$_->quit for $one, $two;
+like(error_as($b, 'keeper', import_of($parcel)), qr/42710.*imported before/s, 'it is imported once only');
 is(value($b, "SELECT state, version, purpose FROM sdes.keys WHERE bucket = 'customer_pii' ORDER BY version"),
     "decrypt-only|1|data\nactive|2|data", 'the imported key opens only, and there is one to seal under');
 is(value($b, "SELECT reason FROM sdes.keys WHERE state = 'decrypt-only'"), "imported from site $name_a", 'with its source');

@@ -57,11 +57,18 @@ like(messages($old, backup_of(1, $certificate{Ada}, slurp_file("$tmp/ec.pem")), 
 like(messages($old, backup_of(1, ($certificate{Ada}) x 2), 'shop'), qr/given twice/, 'one officer twice');
 is(value($old, 'SELECT count(*) FROM sdes.exported', 'shop'), 0, 'nothing left');
 
+value($old, 'CREATE ROLE keeper LOGIN IN ROLE sdes_admin', 'shop');
+like(error_as($old, 'keeper', backup_of(1, $certificate{Ada}), 'shop'), qr/42501/, 'who looks after keys does not take them home');
+
 # ---- the backup ----
 
 my $backup = value($old, backup_of(2, @certificate{@officers}), 'shop');
 is(value($old, "SELECT string_agg(DISTINCT recipient, ',' ORDER BY recipient), min(kind), count(*) FROM sdes.exported", 'shop'),
     'Ada (1),Grace (2),Mary (3)|backup|9', 'who has a share of what is written down');
+
+value($old, 'BEGIN; ' . backup_of(2, @certificate{qw(Ada Grace)}) . '; ROLLBACK', 'shop');
+is(scalar(() = slurp_file($old->logfile) =~ /LOG:  4 encryption key\(s\) leave this database, in a backup for "Ada", "Grace"/g), 2,
+    'the log has it even if the transaction is rolled back');
 
 # As docs/exchange.md says.
 sub share_of

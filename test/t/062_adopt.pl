@@ -60,6 +60,10 @@ for my $copy ([ $node, 'copy' ], [ $other, 'shop' ])
     my $ids = value($server, $db, "SELECT string_agg(key_id, ',' ORDER BY key_id) FROM sdes.keys WHERE state = 'active' AND purpose <> 'search'");
     is(value($server, $db, 'SELECT email, note FROM people'), 'ada@example.org|in the vault', "$name: reads");
     value($server, $db, "INSERT INTO people VALUES (2, 'grace\@example.org', 'too')");
+    like(error_as($server, 'postgres', "SELECT sdes.shred_bucket('customer_pii', 'customer_pii')", $db),
+        qr/55000.*copy of the one that owns its keys.*adopt_keys/s, "$name: shreds nothing");
+    like(error_as($server, 'postgres', "SELECT sdes.destroy_kek('00')", $db), qr/55000.*copy of the one/s,
+        "$name: destroys no key");
     like(error_as($server, 'postgres', 'SET ROLE pg_monitor; SELECT sdes.adopt_keys()', $db), qr/42501/, "$name: not everybody adopts");
     value($server, $db, 'SELECT sdes.adopt_keys()');
     is(owner_of($server, $db), 't', "$name: owns its keys then");

@@ -3,7 +3,7 @@
  *		Certificates: a site's is made, signed and read back, and what is not one is
  *		refused; encryption to the keys in them.
  */
-#include "parcel/certificate.h"
+#include "parcel/parcel.h"
 #include "tap.h"
 
 #include <openssl/evp.h>
@@ -11,7 +11,7 @@
 #include <openssl/rsa.h>
 #include <stdlib.h>
 
-#define PEM_MAX (2 * SDES_CERTIFICATE_MAX)
+#define PEM_MAX (3 * SDES_CERTIFICATE_MAX)
 
 static const uint8_t site_id[SDES_SITE_KEY_ID_SIZE] = {1, 2};
 static const uint8_t other_id[SDES_SITE_KEY_ID_SIZE] = {3, 4};
@@ -205,6 +205,95 @@ test_damage(char *pem, size_t first, size_t size)
 	sdes_certificate_free(&good);
 }
 
+/* A certificate of a hybrid site: the first, second or third. */
+static size_t
+certify_hybrid(int which, EVP_PKEY *subject, SdesBytes kem, EVP_PKEY *issuer, char *pem,
+               size_t at)
+{
+	uint8_t modulus[SDES_RSA_SIZE_MAX], digest[SDES_DIGEST_SIZE];
+	uint8_t signature[SDES_RSA_SIZE_MAX];
+	SdesCertificateSpec spec = {.name = "stores", .hybrid = true, .serial = {1}};
+	SdesCertificateDraft *draft;
+	size_t used = 0;
+
+	spec.modulus = sdes_bytes(modulus, modulus_of(subject, modulus));
+	spec.kem = which == 3 ? kem : sdes_bytes(NULL, 0);
+	memcpy(spec.subject_id, which == 1 ? site_id : other_id, sizeof(site_id));
+	memcpy(spec.issuer_id, site_id, sizeof(site_id));
+	if (sdes_certificate_draft(&spec, &draft, digest) != SDES_OK ||
+	    sdes_certificate_finish(draft,
+	                            sdes_bytes(signature, sign(issuer, digest, signature)),
+	                            pem + at, PEM_MAX - at, &used) != SDES_OK)
+		abort();
+	sdes_certificate_draft_free(draft);
+	return at + used;
+}
+
+/* What a site with that key makes of a parcel's content key is what the sender has. */
+static void
+test_hybrid_key(EVP_PKEY *private_key, const char *pem, size_t size, SdesBytes root)
+{
+	static uint8_t field[SDES_PARCEL_WRAPPED_MAX], payload[SDES_RSA_SIZE_MAX];
+	uint8_t there[SDES_PARCEL_KEY_SIZE], back[SDES_PARCEL_KEY_SIZE];
+	SdesParcel parcel = {.wrap = SDES_WRAP_HYBRID, .id = {7}};
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(private_key, NULL);
+	SdesCertificate site;
+	size_t field_size = 0, payload_size = sizeof(payload);
+
+	sdes_certificate_read_site(sdes_bytes(pem, size), &site);
+	is_status(sdes_parcel_wrap_hybrid(&parcel, &site, there, field, &field_size), SDES_OK,
+	          "a content key for a hybrid site");
+	parcel.wrapped[0] = sdes_bytes(field, field_size);
+	ok(EVP_PKEY_decrypt_init(ctx) == 1 &&
+	       EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
+	       EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) == 1 &&
+	       EVP_PKEY_decrypt(ctx, payload, &payload_size,
+	                        sdes_parcel_wrapped_secret(&parcel).data + 2, 512) == 1 &&
+	       payload_size == 64,
+	   "its first secret");
+	is_status(sdes_parcel_hybrid_key(&parcel, sdes_bytes(payload, SDES_PARCEL_KEY_SIZE),
+	                                 root, back),
+	          SDES_OK, "the content key again");
+	ok(memcmp(there, back, sizeof(there)) == 0, "the same");
+	ok(memcmp(there, payload, sizeof(there)) != 0, "which is not the first secret");
+	field[3] ^= 1;
+	sdes_parcel_hybrid_key(&parcel, sdes_bytes(payload, SDES_PARCEL_KEY_SIZE), root, back);
+	ok(memcmp(there, back, sizeof(there)) != 0, "of another ciphertext, another one");
+	EVP_PKEY_CTX_free(ctx);
+	sdes_certificate_free(&site);
+}
+
+static void
+test_hybrid(EVP_PKEY *site, EVP_PKEY *other)
+{
+	static uint8_t kem[SDES_KEM_PUBLIC_SIZE] = {1, 2, 3};
+	uint8_t root[SDES_KEM_ROOT_SIZE] = {4, 5, 6};
+	SdesBytes public_key = SDES_BYTES_OF(kem);
+	SdesCertificate read;
+	char pem[PEM_MAX];
+	size_t two, size;
+
+	if (sdes_kem_available())
+		sdes_kem_public(SDES_BYTES_OF(root), kem);
+	two = certify_hybrid(1, site, public_key, site, pem, 0);
+	two = certify_hybrid(2, other, public_key, site, pem, two);
+	size = certify_hybrid(3, other, public_key, site, pem, two);
+	is_status(sdes_certificate_read_site(sdes_bytes(pem, size), &read), SDES_OK,
+	          "a hybrid site's certificate");
+	ok(read.hybrid && memcmp(read.kem, kem, sizeof(kem)) == 0, "its ML-KEM key");
+	sdes_certificate_free(&read);
+	is_status(read_site(pem, two), SDES_ERR_FORMAT, "without its third");
+	if (sdes_kem_available())
+		test_hybrid_key(other, pem, size, SDES_BYTES_OF(root));
+	size = certify_hybrid(3, other, public_key, other, pem, two);
+	is_status(read_site(pem, size), SDES_ERR_TAG, "a third that another signed");
+	size =
+	    certify_hybrid(3, other, sdes_bytes(kem, SDES_KEM_PUBLIC_SIZE - 1), site, pem, two);
+	is_status(read_site(pem, size), SDES_ERR_FORMAT, "a third of another size");
+	size = certify_hybrid(2, other, public_key, site, pem, two);
+	is_status(read_site(pem, size), SDES_ERR_FORMAT, "a third that is none");
+}
+
 int
 main(void)
 {
@@ -218,6 +307,7 @@ main(void)
 	test_bad_signers(site, other);
 	test_small(site);
 	test_encryption(other);
+	test_hybrid(site, other);
 	EVP_PKEY_free(site);
 	EVP_PKEY_free(other);
 	return done_testing();

@@ -271,7 +271,7 @@ test_numbers(const Case *c)
 	} wrong[] = {
 	    {8, 2, "another format"},
 	    {9, 3, "an unknown kind"},
-	    {10, 2, "an unknown wrapping"},
+	    {10, 3, "an unknown wrapping"},
 	    {11, 1, "an export of shares"},
 	    {68, 0, "no recipient"},
 	    {68, 17, "too many"},
