@@ -212,49 +212,70 @@ sdes_kek_kind(const SdesKekRow *kek)
 	return kind;
 }
 
-/* A bucket's keys of a purpose: the active one, NULL if there is none, and the latest. */
-static const SdesDekRow *
+/*
+ * A bucket's active keys of a purpose, those that were made here first: one, or none, or
+ * one of another database as well, whose rows arrive here. And the latest version.
+ */
+static List *
 versions(const uint8 *bucket, SdesDekPurpose purpose, uint32 *latest)
 {
-	const SdesDekRow *active = NULL;
+	List *active = NIL;
 	ListCell *cell;
 
 	*latest = 0;
 	foreach (cell, sdes_store_deks())
 	{
-		const SdesDekRow *row = lfirst(cell);
+		SdesDekRow *row = lfirst(cell);
 
 		if (memcmp(row->binding.bucket, bucket, SDES_UUID_SIZE) != 0 ||
 		    row->binding.purpose != purpose)
 			continue;
 		*latest = Max(*latest, row->binding.version);
 		if (row->state == SDES_KEY_ACTIVE)
-			active = row;
+			active = row->foreign ? lappend(active, row) : lcons(row, active);
 	}
 	return active;
+}
+
+/*
+ * Rows of the other database's keys may arrive here, by logical replication, and a number
+ * can be had once only.
+ */
+#define FOREIGN_STEP 1000
+
+static uint32
+next_version(uint32 latest, bool foreign)
+{
+	return foreign ? (latest / FOREIGN_STEP + 1) * FOREIGN_STEP : latest + 1;
 }
 
 uint32
 sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 {
-	const SdesDekRow *active;
+	const SdesDekRow *present;
+	List *active;
+	ListCell *cell;
 	SdesKekRow kek;
 	SdesKeySpec spec;
-	uint32 latest;
+	uint32 version;
 
 	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
-	active = versions(bucket->uuid, purpose, &latest);
-	if (active == NULL)
+	active = versions(bucket->uuid, purpose, &version);
+	if (active == NIL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("bucket \"%s\" has no active encryption key", bucket->name),
 		                errhint("See SELECT * FROM sdes.keys.")));
-	kek = *sdes_keyring_kek(active->binding.kek_id);
-	spec = (SdesKeySpec){sdes_kek_kind(&kek), active->binding.mode, purpose};
+	present = linitial(active);
+	version = next_version(version, present->foreign);
+	kek = *sdes_keyring_kek(present->binding.kek_id);
+	spec = (SdesKeySpec){sdes_kek_kind(&kek), present->binding.mode, purpose};
 	if (spec.mode == SDES_MODE_HSM)
 		sdes_keyring_make_kek(bucket, &spec, &kek);
-	sdes_keyring_make_dek(&kek, &spec, latest + 1);
-	sdes_store_set_dek_state(active->binding.key_id, SDES_KEY_DECRYPT_ONLY, NULL);
-	return latest + 1;
+	sdes_keyring_make_dek(&kek, &spec, version);
+	foreach (cell, active)
+		sdes_store_set_dek_state(((SdesDekRow *) lfirst(cell))->binding.key_id,
+		                         SDES_KEY_DECRYPT_ONLY, NULL);
+	return version;
 }
 
 void

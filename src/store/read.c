@@ -12,6 +12,8 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
 #include "sdes_errors.h"
 #include "store/tables.h"
 #include "utils/builtins.h"
@@ -264,6 +266,10 @@ read_dek(const Row *row, SdesDekRow *out)
 	           SDES_COMMITMENT_SIZE);
 	out->state = (SdesKeyState) state;
 	out->pinned = DatumGetBool(row->values[SDES_DEK_PINNED - 1]);
+	out->foreign = DatumGetInt64(row->values[SDES_DEK_SYSTEM_ID - 1]) !=
+	                   (int64) GetSystemIdentifier() ||
+	               DatumGetObjectId(row->values[SDES_DEK_DATABASE - 1]) != MyDatabaseId;
+	out->timeline = (uint32) DatumGetInt32(row->values[SDES_DEK_TIMELINE - 1]);
 	out->emptied = !row->nulls[SDES_DEK_EMPTIED_AT - 1];
 	out->emptied_lsn = row->nulls[SDES_DEK_EMPTIED_LSN - 1]
 	                       ? InvalidXLogRecPtr

@@ -95,8 +95,10 @@ typedef struct SdesDekRow
 	size_t wrapped_size;
 	uint8 *wrapped; /* palloc'd by readers */
 	bool pinned;    /* re-encryption leaves its values under it */
+	bool foreign;   /* made by another database, which may go on sealing under it */
 
 	/* Not for writers. */
+	uint32 timeline; /* of the WAL when it was made */
 	TimestampTz created_at;
 	TimestampTz retired_at; /* 0: never */
 	char *reason;           /* of a revocation, palloc'd; NULL: none */

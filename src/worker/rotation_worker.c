@@ -123,6 +123,7 @@ sdes_rotation_worker_main(Datum database)
 	SdesRotationNext next;
 
 	set_up(DatumGetObjectId(database));
+	sdes_rotation_worker_begins();
 	do
 	{
 		TimestampTz since = GetCurrentTimestamp();
