@@ -9,6 +9,7 @@
 
 #include "admin/admin.h"
 #include "keyring/destroy.h"
+#include "keyring/instance.h"
 #include "keyring/keyring.h"
 #include "policy/policy.h"
 #include "sdes_compat.h"
@@ -110,6 +111,8 @@ sdes_rewrap_bucket(PG_FUNCTION_ARGS)
 		spec.kind = sdes_parse_kek_kind(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	sdes_admin_require("sdes.rewrap_bucket()", "wrap encryption keys anew");
 	sdes_admin_take_turns();
+	if (PG_GETARG_BOOL(2))
+		sdes_require_owner("destroy key encryption keys");
 	sdes_admin_find_bucket(text_to_cstring(PG_GETARG_TEXT_PP(0)), &bucket);
 	if (PG_ARGISNULL(1))
 		spec.kind = present_kind(&bucket);
@@ -150,6 +153,7 @@ sdes_destroy_kek(PG_FUNCTION_ARGS)
 
 	sdes_refuse_nulls(fcinfo, arguments);
 	sdes_admin_require("sdes.destroy_kek()", "destroy key encryption keys");
+	sdes_require_owner("destroy key encryption keys");
 	sdes_admin_take_turns();
 	kek = parse_kek(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	if (sdes_keyring_kek_in_use(kek->id))
@@ -188,11 +192,12 @@ sdes_destroy_keks(PG_FUNCTION_ARGS)
 	ListCell *cell;
 
 	sdes_admin_require("sdes.destroy_keks()", "destroy key encryption keys");
+	sdes_require_owner("destroy key encryption keys");
 	InitMaterializedSRF(fcinfo, 0);
 	if (sdes_keyring_doomed_keks() == NIL)
 		return (Datum) 0;
 	sdes_admin_take_turns();
-	foreach (cell, sdes_keyring_destroy_keks())
+	foreach (cell, sdes_keyring_destroy_keks(DT_NOEND))
 		put_fate((ReturnSetInfo *) fcinfo->resultinfo, lfirst(cell));
 	return (Datum) 0;
 }

@@ -13,6 +13,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "keyring/instance.h"
 #include "keyring/keyring.h"
 #include "miscadmin.h"
 #include "sdes_compat.h"
@@ -134,6 +135,7 @@ sdes_shred_bucket(PG_FUNCTION_ARGS)
 
 	sdes_refuse_nulls(fcinfo, arguments);
 	sdes_admin_require("sdes.shred_bucket()", "shred encryption buckets");
+	sdes_require_owner("shred encryption buckets");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (strcmp(name, text_to_cstring(PG_GETARG_TEXT_PP(1))) != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -27,6 +27,12 @@ typedef enum SdesRotationNext
  */
 extern SdesRotationNext sdes_rotation_work(void);
 
+/*
+ * Destroys in the HSM KEKs that were ordered to be, longer than sdes.rotation_naptime ago,
+ * if this database owns its keys: a piece as well.
+ */
+extern SdesRotationNext sdes_rotation_destroy_keks(void);
+
 /* Notes that the piece that was under way failed, and puts it off. */
 extern void sdes_rotation_failed(const char *message);
 

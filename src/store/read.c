@@ -203,6 +203,12 @@ sdes_store_buckets(void)
 
 /* ---- sdes.kek ---- */
 
+static TimestampTz
+date_of(const Row *row, int column)
+{
+	return row->nulls[column - 1] ? 0 : DatumGetTimestampTz(row->values[column - 1]);
+}
+
 static bool
 append_kek(const Row *row, void *to)
 {
@@ -219,6 +225,7 @@ append_kek(const Row *row, void *to)
 	if (state < 0)
 		malformed(SDES_TABLE_KEK);
 	kek->state = (SdesKekState) state;
+	kek->ordered_at = date_of(row, SDES_KEK_DESTROYING_AT);
 	kek->xmin = row->xmin;
 	*(List **) to = lappend(*(List **) to, kek);
 	return true;
@@ -235,12 +242,6 @@ sdes_store_keks(void)
 }
 
 /* ---- sdes.dek ---- */
-
-static TimestampTz
-date_of(const Row *row, int column)
-{
-	return row->nulls[column - 1] ? 0 : DatumGetTimestampTz(row->values[column - 1]);
-}
 
 static void
 read_dek(const Row *row, SdesDekRow *out)

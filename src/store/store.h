@@ -83,8 +83,9 @@ typedef struct SdesKekRow
 	const char *mechanism; /* what wraps DEKs under it */
 	const char *token_label;
 	const char *token_serial;
-	SdesKekState state; /* not for writers: a new one is active */
-	TransactionId xmin; /* that wrote this row; not for writers */
+	SdesKekState state;     /* not for writers: a new one is active */
+	TimestampTz ordered_at; /* its destruction; 0: never; not for writers */
+	TransactionId xmin;     /* that wrote this row; not for writers */
 } SdesKekRow;
 
 typedef struct SdesDekRow
