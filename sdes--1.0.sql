@@ -130,6 +130,9 @@ CREATE TABLE sdes.dek (
         CHECK (pg_catalog.octet_length(commitment) OPERATOR(pg_catalog.=) 32),
     created_at timestamptz NOT NULL,
     created_by text NOT NULL,
+    system_id bigint NOT NULL,
+    database oid NOT NULL,
+    timeline integer NOT NULL,
     pinned boolean NOT NULL,
     decrypt_only_at timestamptz,
     emptied_at timestamptz,
@@ -152,6 +155,9 @@ COMMENT ON COLUMN sdes.dek.wrapped IS 'the key, wrapped; in mode hsm it seals no
 COMMENT ON COLUMN sdes.dek.commitment IS 'HKDF output over the key and all that this row says of it';
 COMMENT ON COLUMN sdes.dek.created_at IS 'when it was made';
 COMMENT ON COLUMN sdes.dek.created_by IS 'the role that made it';
+COMMENT ON COLUMN sdes.dek.system_id IS 'system identifier of the cluster where it came about, 0 if that is not known; nothing is sealed under it elsewhere';
+COMMENT ON COLUMN sdes.dek.database IS 'OID of the database there';
+COMMENT ON COLUMN sdes.dek.timeline IS 'timeline of the WAL at that time; on another one it gets a successor soon';
 COMMENT ON COLUMN sdes.dek.pinned IS 're-encryption leaves its values under it: its rotation was cancelled, or they come from another site';
 COMMENT ON COLUMN sdes.dek.decrypt_only_at IS 'since when nothing is sealed under it any more';
 COMMENT ON COLUMN sdes.dek.emptied_at IS 'when re-encryption found no value under it any more';

@@ -139,7 +139,7 @@ SELECT what, algorithm, mechanism FROM sdes.crypto_inventory WHERE bucket = '#sy
 BEGIN;
 SELECT sdes.rewrap_bucket('life', 'rsa-4096') <> '' AS done;
 SELECT what, algorithm, bits, state, quantum_safe FROM sdes.crypto_inventory WHERE bucket = 'life' ORDER BY 1, created_at;
-INSERT INTO sdes.site VALUES (decode(repeat('00', 32), 'hex'), 'mine', '', true, '\x01', '\x02', now(), 'postgres');
+INSERT INTO sdes.site VALUES (decode(repeat('00', 32), 'hex'), 'mine', '', true, '\x01', '\x02', '', '', now(), 'postgres');
 SELECT what, id, algorithm, bits, mechanism, quantum_safe FROM sdes.crypto_inventory WHERE id IN ('01', '02') ORDER BY 1;
 ROLLBACK;
 

@@ -50,6 +50,13 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	object_ownercheck(DatabaseRelationId, MyDatabaseId, GetUserId())
 #endif
 
+/* The timeline that is written. Not during recovery. The includer needs access/xlog.h. */
+#if PG_VERSION_NUM < 150000
+#define SDES_WAL_TIMELINE() ThisTimeLineID
+#else
+#define SDES_WAL_TIMELINE() GetWALInsertionTimeLine()
+#endif
+
 #if PG_VERSION_NUM < 170000
 #define SDES_IS_AUTOVACUUM_WORKER() IsAutoVacuumWorkerProcess()
 #else

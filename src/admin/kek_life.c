@@ -193,11 +193,12 @@ sdes_destroy_keks(PG_FUNCTION_ARGS)
 	ListCell *cell;
 
 	sdes_admin_require("sdes.destroy_keks()", "destroy key encryption keys");
+	sdes_require_owner("destroy key encryption keys");
 	InitMaterializedSRF(fcinfo, 0);
 	if (sdes_keyring_doomed_keks() == NIL)
 		return (Datum) 0;
 	sdes_admin_take_turns();
-	foreach (cell, sdes_keyring_destroy_keks())
+	foreach (cell, sdes_keyring_destroy_keks(DT_NOEND))
 		put_fate((ReturnSetInfo *) fcinfo->resultinfo, lfirst(cell));
 	return (Datum) 0;
 }

@@ -31,6 +31,21 @@ has_active(const List *rows, const uint8 *bucket, SdesDekPurpose purpose)
 	return false;
 }
 
+/* A copy retires no key; now those that are empty may, if they still are. */
+static void
+look_again(const List *rows)
+{
+	ListCell *cell;
+
+	foreach (cell, rows)
+	{
+		const SdesDekRow *row = lfirst(cell);
+
+		if (row->state == SDES_KEY_DECRYPT_ONLY && row->emptied)
+			sdes_store_set_dek_emptied(row->binding.key_id, false);
+	}
+}
+
 Datum
 sdes_adopt_keys(PG_FUNCTION_ARGS)
 {
@@ -48,6 +63,7 @@ sdes_adopt_keys(PG_FUNCTION_ARGS)
 		if (has_active(rows, bucket->uuid, purpose))
 			sdes_keyring_new_version(bucket, purpose);
 	}
+	look_again(rows);
 	sdes_instance_adopt();
 	PG_RETURN_VOID();
 }

@@ -239,6 +239,8 @@ add(Restore *restore, uint32 at, const SdesParcelKey *key, Place *place)
 	row->binding.purpose = key->purpose;
 	row->binding.mode = key->mode;
 	row->state = (SdesKeyState) key->state;
+	/* The database that was backed up may live on. */
+	row->foreign = true;
 	/* What this database seals under already, it goes on with. */
 	if (row->state == SDES_KEY_ACTIVE && has_active(restore, &row->binding))
 		row->state = SDES_KEY_DECRYPT_ONLY;

@@ -195,7 +195,7 @@ sdes_keyring_doomed_keks(void)
 }
 
 List *
-sdes_keyring_destroy_keks(void)
+sdes_keyring_destroy_keks(TimestampTz ordered_until)
 {
 	SdesHsmToken tokens[SDES_MAX_TOKENS];
 	int n = sdes_tokens_look(tokens);
@@ -204,9 +204,13 @@ sdes_keyring_destroy_keks(void)
 
 	foreach (cell, sdes_keyring_doomed_keks())
 	{
-		SdesKekFate *fate = palloc0(sizeof(SdesKekFate));
+		const SdesKekRow *kek = lfirst(cell);
+		SdesKekFate *fate;
 
-		fate->kek = lfirst(cell);
+		if (kek->ordered_at > ordered_until)
+			continue;
+		fate = palloc0(sizeof(SdesKekFate));
+		fate->kek = kek;
 		fate->obstacle = destroy(tokens, n, fate->kek);
 		if (fate->obstacle == NULL)
 			sdes_store_set_kek_state(fate->kek->id, SDES_KEK_DESTROYED);

@@ -26,7 +26,9 @@ typedef struct SdesKekFate
 	const char *obstacle; /* what stands in the way; NULL: it is destroyed */
 } SdesKekFate;
 
-/* Destroys in the HSM what is to be and can be; a list of SdesKekFate. */
-extern List *sdes_keyring_destroy_keks(void);
+/*
+ * Destroys in the HSM what was ordered to be by then, and can be; a list of SdesKekFate.
+ */
+extern List *sdes_keyring_destroy_keks(TimestampTz ordered_until);
 
 #endif

@@ -21,13 +21,33 @@ here(void)
 	return row;
 }
 
+/* Before it is written down whose the keys are, they tell by themselves. */
+static bool
+has_foreign_key(void)
+{
+	ListCell *cell;
+
+	foreach (cell, sdes_store_deks())
+		if (((SdesDekRow *) lfirst(cell))->foreign)
+			return true;
+	return false;
+}
+
 bool
 sdes_instance_is_owner(void)
 {
-	SdesInstanceRow owner, self = here();
+	SdesInstanceRow self = here();
+	List *owners = sdes_store_instances();
+	ListCell *cell;
 
-	return !sdes_store_instance(&owner) ||
-	       (owner.system_id == self.system_id && owner.database == self.database);
+	foreach (cell, owners)
+	{
+		const SdesInstanceRow *owner = lfirst(cell);
+
+		if (owner->system_id != self.system_id || owner->database != self.database)
+			return false;
+	}
+	return owners != NIL || !has_foreign_key();
 }
 
 void
@@ -58,8 +78,6 @@ sdes_instance_adopt(void)
 void
 sdes_instance_claim(void)
 {
-	SdesInstanceRow owner;
-
-	if (!sdes_store_instance(&owner))
+	if (sdes_store_instances() == NIL && !has_foreign_key())
 		sdes_instance_adopt();
 }

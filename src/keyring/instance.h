@@ -5,8 +5,9 @@
  * The first key that a database makes writes down whose it is: the cluster's system
  * identifier and the database's OID. A dump that was restored, in another database or
  * cluster, or a database made of a template, finds another owner written there. Until
- * sdes.adopt_keys() it may open and seal values, but nothing that takes a key away from
- * the original: two databases then depend on one key encryption key.
+ * sdes.adopt_keys() it may open values, and seal them under keys that it made itself, but
+ * do nothing that takes a key away from the original: two databases then depend on one key
+ * encryption key.
  *
  * What this does not notice is a copy of the whole cluster, byte for byte (a base
  * backup that is started beside the original): it has the same identifier. It is told
@@ -27,7 +28,7 @@ extern bool sdes_instance_is_owner(void);
  */
 extern void sdes_require_owner(const char *action);
 
-/* Makes this database the owner if there is none yet. */
+/* Makes this database the owner if there is none yet and no key came from elsewhere. */
 extern void sdes_instance_claim(void);
 
 /* Makes this database the owner, whoever was. */

@@ -17,6 +17,7 @@
 #include "keyring/buckets.h"
 #include "keyring/fetch.h"
 #include "keyring/freshness.h"
+#include "keyring/own_key.h"
 #include "keyring/usage.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
@@ -56,6 +57,7 @@ typedef struct ActiveEntry
 {
 	ActiveSlot slot; /* hash key */
 	uint8 key_id[SDES_KEY_ID_SIZE];
+	bool foreign; /* made by another database: seals nothing here */
 } ActiveEntry;
 
 static HTAB *keys = NULL;
@@ -245,13 +247,25 @@ row_of(const List *rows, const uint8 *key_id)
 	return NULL;
 }
 
-/* Of two active keys of a bucket, which should not be, the one made last counts. */
+/*
+ * Of two active keys of a bucket the one that was made here counts, as where rows of
+ * another database's keys arrive; else the one made last.
+ */
+static bool
+is_preferred(const SdesDekRow *row, const ActiveEntry *active)
+{
+	const KeyEntry *other = hash_search(keys, active->key_id, HASH_FIND, NULL);
+
+	if (active->foreign != row->foreign)
+		return active->foreign;
+	return other == NULL || other->key.version < row->binding.version;
+}
+
 static void
 note_active(const SdesDekRow *row)
 {
 	ActiveSlot slot;
 	ActiveEntry *active;
-	KeyEntry *other;
 	bool found;
 
 	if (row->state != SDES_KEY_ACTIVE && row->state != SDES_KEY_INCOMING)
@@ -260,9 +274,10 @@ note_active(const SdesDekRow *row)
 	memcpy(slot.bucket, row->binding.bucket, SDES_UUID_SIZE);
 	slot.purpose = row->state == SDES_KEY_INCOMING ? INCOMING_SEARCH : row->binding.purpose;
 	active = hash_search(actives, &slot, HASH_ENTER, &found);
-	other = found ? hash_search(keys, active->key_id, HASH_FIND, NULL) : NULL;
-	if (other == NULL || other->key.version < row->binding.version)
-		memcpy(active->key_id, row->binding.key_id, SDES_KEY_ID_SIZE);
+	if (found && !is_preferred(row, active))
+		return;
+	memcpy(active->key_id, row->binding.key_id, SDES_KEY_ID_SIZE);
+	active->foreign = row->foreign;
 }
 
 /* Reads all rows, and holds every known key against its own; what is gone is forgotten. */
@@ -592,33 +607,47 @@ sdes_keyring_owner(const uint8 *key_id, SdesKeyOwner *owner)
 	return true;
 }
 
-/* The id of a bucket's active key; NULL if it has none. */
-static const uint8 *
+/* A bucket's active key; NULL if it has none. */
+static const ActiveEntry *
 find_active(const uint8 *bucket, SdesDekPurpose purpose)
 {
 	ActiveSlot slot;
-	ActiveEntry *active;
 
 	ready();
 	memset(&slot, 0, sizeof(slot));
 	memcpy(slot.bucket, bucket, SDES_UUID_SIZE);
 	slot.purpose = purpose;
-	active = hash_search(actives, &slot, HASH_FIND, NULL);
-	return active ? active->key_id : NULL;
+	return hash_search(actives, &slot, HASH_FIND, NULL);
+}
+
+static bool
+has_own_active(const uint8 *bucket, SdesDekPurpose purpose)
+{
+	const ActiveEntry *active = find_active(bucket, purpose);
+
+	return active != NULL && !active->foreign;
 }
 
 const SdesKey *
 sdes_keyring_active(const uint8 *bucket, SdesDekPurpose purpose)
 {
-	const uint8 *active = find_active(bucket, purpose);
+	const ActiveEntry *active = find_active(bucket, purpose);
 	uint8 key_id[SDES_KEY_ID_SIZE];
 
+	/* Nothing is sealed by a search key, and values must be found under the same one. */
+	if (active != NULL && active->foreign && purpose != SDES_PURPOSE_SEARCH)
+	{
+		if (sdes_must_not_wait())
+			report_unprepared();
+		sdes_keyring_await_own(bucket, purpose, has_own_active);
+		active = find_active(bucket, purpose);
+	}
 	if (active == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("bucket has no active encryption key"),
 		                errhint("See SELECT * FROM sdes.keys."), SDES_KEEP_OUT_OF_LOG));
 	/* A copy: the entry may go while the key is fetched. */
-	memcpy(key_id, active, SDES_KEY_ID_SIZE);
+	memcpy(key_id, active->key_id, SDES_KEY_ID_SIZE);
 	return sdes_keyring_by_id(key_id);
 }
 
@@ -631,21 +660,23 @@ sdes_keyring_search(void)
 const SdesKey *
 sdes_keyring_search_next(void)
 {
-	const uint8 *found = find_active(sdes_keyring_system_bucket()->uuid, INCOMING_SEARCH);
+	const ActiveEntry *found =
+	    find_active(sdes_keyring_system_bucket()->uuid, INCOMING_SEARCH);
 	uint8 key_id[SDES_KEY_ID_SIZE];
 
 	if (found == NULL)
 		return NULL;
 	/* A copy: the entry may go while the key is fetched. */
-	memcpy(key_id, found, SDES_KEY_ID_SIZE);
+	memcpy(key_id, found->key_id, SDES_KEY_ID_SIZE);
 	return sdes_keyring_by_id(key_id);
 }
 
 static uint32
 version_in(const uint8 *bucket, SdesDekPurpose purpose)
 {
-	const uint8 *key_id = find_active(bucket, purpose);
-	const KeyEntry *entry = key_id ? hash_search(keys, key_id, HASH_FIND, NULL) : NULL;
+	const ActiveEntry *active = find_active(bucket, purpose);
+	const KeyEntry *entry =
+	    active ? hash_search(keys, active->key_id, HASH_FIND, NULL) : NULL;
 
 	return entry != NULL ? entry->key.version : 0;
 }
@@ -669,14 +700,14 @@ sdes_keyring_search_keys(void)
 static bool
 prepare(const uint8 *bucket, SdesDekPurpose purpose, bool likely)
 {
-	const uint8 *active = find_active(bucket, purpose);
+	const ActiveEntry *active = find_active(bucket, purpose);
 	uint8 key_id[SDES_KEY_ID_SIZE];
 	SdesLinkFailure failure;
 	KeyEntry *entry;
 
 	if (active == NULL)
 		return false;
-	memcpy(key_id, active, SDES_KEY_ID_SIZE);
+	memcpy(key_id, active->key_id, SDES_KEY_ID_SIZE);
 	entry = entry_of(key_id);
 	if (entry == NULL || !opens_values(entry))
 		return false;

@@ -49,7 +49,20 @@ typedef struct SdesKeyOwner
 
 extern void sdes_keyring_init(void);
 
-/* The key new values of that bucket are sealed under; an error if there is none. */
+/*
+ * Has a bucket's key made in a transaction of another process, at once. False when
+ * nobody will.
+ */
+typedef bool (*SdesKeyMaker)(const uint8 *bucket);
+
+/* Who does that; once, from _PG_init of a preloaded library. */
+extern void sdes_keyring_set_maker(SdesKeyMaker maker);
+
+/*
+ * The key new values of that bucket are sealed under; an error if there is none. One that
+ * another database made is none: then one of this database's own is waited for, which
+ * another process makes and commits.
+ */
 extern const SdesKey *sdes_keyring_active(const uint8 *bucket, SdesDekPurpose purpose);
 
 /*
@@ -159,8 +172,10 @@ extern void sdes_check_rotation_period(const Interval *period);
 /*
  * The successor of a bucket's active key of that purpose: active when the transaction
  * commits, the present one opens values only from then on. In mode hsm it has a KEK of
- * its own. Returns its version. Takes turns with all who make keys, until the
- * transaction ends. An error where there is none to succeed.
+ * its own. Returns its version: the next one, or the next thousand where the present key
+ * was made by another database, whose numbers go on as well and may arrive here. Takes
+ * turns with all who make keys, until the transaction ends. An error where there is none
+ * to succeed.
  */
 extern uint32 sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose);
 

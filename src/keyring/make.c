@@ -222,61 +222,85 @@ sdes_kek_kind(const SdesKekRow *kek)
 	return kind;
 }
 
-/* A bucket's keys of a purpose: the active one, NULL if there is none, and the latest. */
-static const SdesDekRow *
+/*
+ * A bucket's active keys of a purpose, those that were made here first: one, or none, or
+ * one of another database as well, whose rows arrive here. And the latest version.
+ */
+static List *
 versions(const uint8 *bucket, SdesDekPurpose purpose, uint32 *latest)
 {
-	const SdesDekRow *active = NULL;
+	List *active = NIL;
 	ListCell *cell;
 
 	*latest = 0;
 	foreach (cell, sdes_store_deks())
 	{
-		const SdesDekRow *row = lfirst(cell);
+		SdesDekRow *row = lfirst(cell);
 
 		if (memcmp(row->binding.bucket, bucket, SDES_UUID_SIZE) != 0 ||
 		    row->binding.purpose != purpose)
 			continue;
 		*latest = Max(*latest, row->binding.version);
 		if (row->state == SDES_KEY_ACTIVE)
-			active = row;
+			active = row->foreign ? lappend(active, row) : lcons(row, active);
 	}
 	return active;
 }
 
-/* What a bucket's key of a purpose is like, by the active one. An error if there is none. */
-static const SdesDekRow *
-take_after(const SdesBucketRow *bucket, SdesDekPurpose purpose, SdesKekRow *kek,
-           SdesKeySpec *spec, uint32 *latest)
+/*
+ * Rows of the other database's keys may arrive here, by logical replication, and a number
+ * can be had once only.
+ */
+#define FOREIGN_STEP 1000
+
+static uint32
+next_version(uint32 latest, bool foreign)
 {
-	const SdesDekRow *active;
+	return foreign ? (latest / FOREIGN_STEP + 1) * FOREIGN_STEP : latest + 1;
+}
+
+/*
+ * The active keys of a bucket and purpose, of which there should be one, and what a
+ * successor is like: its KEK, its spec, its version. An error if there is none.
+ */
+static List *
+take_after(const SdesBucketRow *bucket, SdesDekPurpose purpose, SdesKekRow *kek,
+           SdesKeySpec *spec, uint32 *version)
+{
+	const SdesDekRow *present;
+	List *active;
 
 	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
-	active = versions(bucket->uuid, purpose, latest);
-	if (active == NULL)
+	active = versions(bucket->uuid, purpose, version);
+	if (active == NIL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("bucket \"%s\" has no active encryption key", bucket->name),
 		                errhint("See SELECT * FROM sdes.keys.")));
-	*kek = *sdes_keyring_kek(active->binding.kek_id);
+	present = linitial(active);
+	*version = next_version(*version, present->foreign);
+	*kek = *sdes_keyring_kek(present->binding.kek_id);
 	*spec =
-	    (SdesKeySpec){sdes_kek_kind(kek), active->binding.mode, purpose, SDES_KEY_ACTIVE};
+	    (SdesKeySpec){sdes_kek_kind(kek), present->binding.mode, purpose, SDES_KEY_ACTIVE};
 	return active;
 }
 
 uint32
 sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 {
-	const SdesDekRow *active;
+	List *active;
+	ListCell *cell;
 	SdesKekRow kek;
 	SdesKeySpec spec;
-	uint32 latest;
+	uint32 version;
 
-	active = take_after(bucket, purpose, &kek, &spec, &latest);
+	active = take_after(bucket, purpose, &kek, &spec, &version);
 	if (spec.mode == SDES_MODE_HSM)
 		sdes_keyring_make_kek(bucket, &spec, &kek);
-	sdes_keyring_make_dek(&kek, &spec, latest + 1);
-	sdes_store_set_dek_state(active->binding.key_id, SDES_KEY_DECRYPT_ONLY, NULL);
-	return latest + 1;
+	sdes_keyring_make_dek(&kek, &spec, version);
+	foreach (cell, active)
+		sdes_store_set_dek_state(((SdesDekRow *) lfirst(cell))->binding.key_id,
+		                         SDES_KEY_DECRYPT_ONLY, NULL);
+	return version;
 }
 
 uint32
@@ -284,16 +308,16 @@ sdes_keyring_new_search_key(const SdesBucketRow *system)
 {
 	SdesKekRow kek;
 	SdesKeySpec spec;
-	uint32 latest;
+	uint32 version;
 
-	take_after(system, SDES_PURPOSE_SEARCH, &kek, &spec, &latest);
-	if (latest >= PG_UINT16_MAX)
+	take_after(system, SDES_PURPOSE_SEARCH, &kek, &spec, &version);
+	if (version > PG_UINT16_MAX)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 		                errmsg("there are no more numbers for search keys"),
 		                errdetail("A search token carries its key's number in 16 bits.")));
 	spec.state = SDES_KEY_INCOMING;
-	sdes_keyring_make_dek(&kek, &spec, latest + 1);
-	return latest + 1;
+	sdes_keyring_make_dek(&kek, &spec, version);
+	return version;
 }
 
 void

@@ -6,6 +6,8 @@
 
 #include "rotation/rotation.h"
 
+#include "keyring/destroy.h"
+#include "keyring/instance.h"
 #include "keyring/keyring.h"
 #include "miscadmin.h"
 #include "policy/policy.h"
@@ -215,6 +217,41 @@ version_of(const SdesBucketRow *bucket, int32 version)
 	         errhint("See SELECT * FROM sdes.keys.")));
 }
 
+/*
+ * In mode hsm the key encryption key seals the values, of one version alone. It is
+ * ordered to be destroyed, unless somebody has put another key under it.
+ */
+static bool
+order_values_key(const SdesDekRow *row)
+{
+	const uint8 *id = row->binding.kek_id;
+
+	if (row->binding.mode != SDES_MODE_HSM || sdes_keyring_kek_in_use(id))
+		return false;
+	if (sdes_keyring_kek(id)->state < SDES_KEK_DESTROYING)
+		sdes_store_set_kek_state(id, SDES_KEK_DESTROYING);
+	return true;
+}
+
+static void
+tell_what_is_left(const SdesBucketRow *bucket, const SdesDekRow *row, bool physical)
+{
+	ereport(
+	    NOTICE,
+	    (errmsg("version %u of the key of bucket \"%s\" is gone from this database",
+	            row->binding.version, bucket->name),
+	     physical ? errdetail(
+	                    "That is physical: the key that sealed its values is ordered to be "
+	                    "destroyed in the HSM. Then no backup opens them.")
+	              : errdetail(
+	                    "That is logical: backups and archived WAL still hold it, wrapped. "
+	                    "They can be opened as long as the key encryption key exists."),
+	     physical ? errhint("SELECT * FROM sdes.destroy_keks() tells what came of it.")
+	              : errhint("SELECT sdes.rewrap_bucket(%s, destroy_old => true) ends that, "
+	                        "too.",
+	                        quote_literal_cstr(bucket->name))));
+}
+
 Datum
 sdes_destroy_key(PG_FUNCTION_ARGS)
 {
@@ -223,6 +260,7 @@ sdes_destroy_key(PG_FUNCTION_ARGS)
 	Obstacles obstacles;
 
 	begin(fcinfo, "sdes.destroy_key()", arguments, &bucket);
+	sdes_require_owner("destroy encryption keys");
 	obstacles.row = version_of(&bucket, PG_GETARG_INT32(1));
 	if (obstacles.row->state != SDES_KEY_RETIRED)
 		ereport(
@@ -244,10 +282,6 @@ sdes_destroy_key(PG_FUNCTION_ARGS)
 		                 "has to end or to catch up.",
 		                 quote_literal_cstr(bucket.name))));
 	sdes_store_set_dek_state(obstacles.row->binding.key_id, SDES_KEY_DESTROYED, NULL);
-	ereport(NOTICE,
-	        (errmsg("version %d of the key of bucket \"%s\" is gone from this database",
-	                PG_GETARG_INT32(1), bucket.name),
-	         errdetail("Backups and archived WAL still hold it, wrapped: they can be "
-	                   "opened as long as the key encryption key exists.")));
+	tell_what_is_left(&bucket, obstacles.row, order_values_key(obstacles.row));
 	PG_RETURN_VOID();
 }

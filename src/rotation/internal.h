@@ -13,4 +13,7 @@
 extern uint32 sdes_rotation_make_version(const SdesBucketRow *bucket,
                                          SdesDekPurpose purpose);
 
+/* Takes a wish of sdes_rotation_wish() for this database; false when there is none. */
+extern bool sdes_rotation_take_wish(uint8 bucket[SDES_UUID_SIZE]);
+
 #endif

@@ -27,11 +27,24 @@ typedef enum SdesRotationNext
  */
 extern SdesRotationNext sdes_rotation_work(void);
 
+/*
+ * Destroys in the HSM KEKs that were ordered to be, longer than sdes.rotation_naptime ago,
+ * if this database owns its keys: a piece as well.
+ */
+extern SdesRotationNext sdes_rotation_destroy_keks(void);
+
 /* Notes that the piece that was under way failed, and puts it off. */
 extern void sdes_rotation_failed(const char *message);
 
 /* Has the launcher look for work as soon as this transaction has committed. */
 extern void sdes_rotation_wake(void);
+
+/*
+ * Has the worker of this database make a key for a bucket whose active one was made by
+ * another database: at once, whatever becomes of this transaction. Such a wish may get
+ * lost, when many have one or its fulfilment fails. False in the worker itself.
+ */
+extern bool sdes_rotation_wish(const uint8 *bucket);
 
 /* ---- for the launcher only ---- */
 
@@ -43,6 +56,9 @@ extern uint64 sdes_rotation_calls(void);
 
 /* At most so many workers at a time. */
 #define SDES_ROTATION_WORKERS 3
+
+/* This process is a worker. */
+extern void sdes_rotation_worker_begins(void);
 
 /* A worker says, as it ends, what is next in its database. */
 extern void sdes_rotation_report(Oid database, SdesRotationNext next);

@@ -8,8 +8,10 @@
 #include "rotation/rotation.h"
 
 #include "access/xact.h"
+#include "keyring/keyring.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
+#include "rotation/internal.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
@@ -21,16 +23,28 @@ typedef struct Report
 	SdesRotationNext next;
 } Report;
 
+/* A key that somebody waits for, and asks for again if nothing comes of it. */
+typedef struct Wish
+{
+	Oid database; /* InvalidOid: free */
+	uint8 bucket[SDES_UUID_SIZE];
+} Wish;
+
+#define WISHES 64
+
 typedef struct WakeShared
 {
 	LWLock *lock;
 	Latch *launcher;                           /* under the lock; NULL: not running */
 	Report reports[2 * SDES_ROTATION_WORKERS]; /* under the lock */
+	Wish wishes[WISHES];                       /* under the lock */
+	int next_wish;                             /* under the lock: the next to be lost */
 	pg_atomic_uint64 calls;
 } WakeShared;
 
 static WakeShared *shared = NULL;
 static bool wanted = false; /* by this transaction */
+static bool is_worker = false;
 static shmem_startup_hook_type previous_startup = NULL;
 #if PG_VERSION_NUM >= 150000
 static shmem_request_hook_type previous_request = NULL;
@@ -89,6 +103,62 @@ void
 sdes_rotation_wake(void)
 {
 	wanted = true;
+}
+
+static bool
+is_wish(const Wish *wish, const uint8 *bucket)
+{
+	return wish->database == MyDatabaseId &&
+	       memcmp(wish->bucket, bucket, SDES_UUID_SIZE) == 0;
+}
+
+bool
+sdes_rotation_wish(const uint8 *bucket)
+{
+	Wish *place = NULL;
+
+	if (is_worker)
+		return false;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < WISHES; i++)
+		if (is_wish(&shared->wishes[i], bucket))
+			place = &shared->wishes[i];
+	if (place == NULL)
+	{
+		place = &shared->wishes[shared->next_wish];
+		shared->next_wish = (shared->next_wish + 1) % WISHES;
+	}
+	place->database = MyDatabaseId;
+	memcpy(place->bucket, bucket, SDES_UUID_SIZE);
+	LWLockRelease(shared->lock);
+	call();
+	return true;
+}
+
+bool
+sdes_rotation_take_wish(uint8 bucket[SDES_UUID_SIZE])
+{
+	bool found = false;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < WISHES && !found; i++)
+	{
+		Wish *wish = &shared->wishes[i];
+
+		found = wish->database == MyDatabaseId;
+		if (!found)
+			continue;
+		memcpy(bucket, wish->bucket, SDES_UUID_SIZE);
+		wish->database = InvalidOid;
+	}
+	LWLockRelease(shared->lock);
+	return found;
+}
+
+void
+sdes_rotation_worker_begins(void)
+{
+	is_worker = true;
 }
 
 static void
@@ -166,4 +236,5 @@ sdes_rotation_init(void)
 	previous_startup = shmem_startup_hook;
 	shmem_startup_hook = startup;
 	RegisterXactCallback(end_of_transaction, NULL);
+	sdes_keyring_set_maker(sdes_rotation_wish);
 }

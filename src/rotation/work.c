@@ -14,9 +14,11 @@
 
 #include "access/relation.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "keyring/instance.h"
 #include "keyring/keyring.h"
 #include "keyring/usage.h"
 #include "rotation/catalogs.h"
@@ -26,6 +28,7 @@
 #include "rotation/manners.h"
 #include "rotation/progress.h"
 #include "rotation/relations.h"
+#include "sdes_compat.h"
 #include "sdes_guc.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
@@ -52,29 +55,96 @@ is_over(TimestampTz since, const Interval *period)
 }
 
 /*
- * The bucket whose active key's cryptoperiod is over, or that has sealed enough; NULL if
- * there is none.
+ * The active key of a bucket that counts, as for sdes_keyring_active(): one made here, if
+ * there is one. NULL: none.
  */
-static const SdesBucketRow *
-overdue_bucket(const SdesTrackedSet *set, SdesDekPurpose *purpose)
+static const SdesDekRow *
+active_key(const SdesTrackedSet *set, const SdesBucketRow *bucket)
 {
+	const SdesDekRow *active = NULL;
+
+	for (int i = 0; i < set->n; i++)
+	{
+		const SdesDekRow *row = &set->keys[i].row;
+
+		if (row->state == SDES_KEY_ACTIVE &&
+		    memcmp(row->binding.bucket, bucket->uuid, SDES_UUID_SIZE) == 0 &&
+		    (active == NULL || active->foreign))
+			active = row;
+	}
+	return active;
+}
+
+static bool
+is_open(const SdesTracked *key)
+{
+	return key->due && !key->row.emptied;
+}
+
+static bool
+has_open_key(const SdesTrackedSet *set, const SdesBucketRow *bucket)
+{
+	for (int i = 0; i < set->n; i++)
+		if (is_open(&set->keys[i]) &&
+		    memcmp(set->keys[i].row.binding.bucket, bucket->uuid, SDES_UUID_SIZE) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Whether a bucket's active key is to have a successor now. One that another database
+ * made has one when something is to be sealed (somebody waits for it, or values are to be
+ * re-encrypted); that of literals at once, since standbys of this database seal literals
+ * and cannot ask for it. One of another timeline may be in use by the primary that this
+ * server was a standby of, should that run on.
+ */
+static bool
+is_overdue(const SdesTrackedSet *set, const SdesBucketRow *bucket, const SdesDekRow *active)
+{
+	if (active->foreign)
+		return has_open_key(set, bucket) || active->binding.purpose == SDES_PURPOSE_LITERAL;
+	return active->timeline != (uint32) SDES_WAL_TIMELINE() ||
+	       is_over(active->created_at, &bucket->rotation_period) ||
+	       sdes_usage_due(active->binding.key_id);
+}
+
+/* A bucket for which somebody waits, unless it has its key by now. */
+static const SdesBucketRow *
+wished_bucket(const SdesTrackedSet *set, const List *buckets)
+{
+	uint8 wished[SDES_UUID_SIZE];
 	ListCell *cell;
 
-	foreach (cell, sdes_store_buckets())
-	{
-		const SdesBucketRow *bucket = lfirst(cell);
-
-		for (int i = 0; i < set->n && !bucket->rotation_paused; i++)
+	while (sdes_rotation_take_wish(wished))
+		foreach (cell, buckets)
 		{
-			const SdesDekRow *row = &set->keys[i].row;
+			const SdesBucketRow *bucket = lfirst(cell);
+			const SdesDekRow *active = active_key(set, bucket);
 
-			*purpose = row->binding.purpose;
-			if (row->state == SDES_KEY_ACTIVE &&
-			    memcmp(row->binding.bucket, bucket->uuid, SDES_UUID_SIZE) == 0 &&
-			    (is_over(row->created_at, &bucket->rotation_period) ||
-			     sdes_usage_due(row->binding.key_id)))
+			if (active != NULL && active->foreign &&
+			    memcmp(wished, bucket->uuid, SDES_UUID_SIZE) == 0)
 				return bucket;
 		}
+	return NULL;
+}
+
+/* A bucket whose active key is to have a successor; NULL if there is none. */
+static const SdesBucketRow *
+overdue_bucket(const SdesTrackedSet *set)
+{
+	List *buckets = sdes_store_buckets();
+	const SdesBucketRow *wished = wished_bucket(set, buckets);
+	ListCell *cell;
+
+	if (wished != NULL)
+		return wished;
+	foreach (cell, buckets)
+	{
+		const SdesBucketRow *bucket = lfirst(cell);
+		const SdesDekRow *active = active_key(set, bucket);
+
+		if (active != NULL && !bucket->rotation_paused && is_overdue(set, bucket, active))
+			return bucket;
 	}
 	return NULL;
 }
@@ -93,12 +163,6 @@ sdes_rotation_make_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 }
 
 /* ---- what is to be emptied ---- */
-
-static bool
-is_open(const SdesTracked *key)
-{
-	return key->due && !key->row.emptied;
-}
 
 /* The buckets of keys that are to be emptied, as an array; their hashes; since when. */
 typedef struct Todo
@@ -301,7 +365,8 @@ static void
 close_key(const SdesTracked *key)
 {
 	sdes_store_set_dek_emptied(key->row.binding.key_id, true);
-	if (key->row.state == SDES_KEY_DECRYPT_ONLY)
+	/* Values may go on coming to a copy from its original, and it takes no key away. */
+	if (key->row.state == SDES_KEY_DECRYPT_ONLY && sdes_instance_is_owner())
 		sdes_store_set_dek_state(key->row.binding.key_id, SDES_KEY_RETIRED, NULL);
 }
 
@@ -427,15 +492,14 @@ sdes_rotation_work(void)
 {
 	SdesTrackedSet *set;
 	const SdesBucketRow *bucket;
-	SdesDekPurpose purpose;
 	SdesRotationNext next = SDES_ROTATION_MORE;
 
 	current = SDES_WHOLE_DATABASE;
 	SPI_connect();
 	set = sdes_tracked_read();
-	bucket = overdue_bucket(set, &purpose);
+	bucket = overdue_bucket(set);
 	if (bucket != NULL)
-		sdes_rotation_make_version(bucket, purpose);
+		sdes_rotation_make_version(bucket, active_key(set, bucket)->binding.purpose);
 	else
 		next = work_on_values(set);
 	SPI_finish();

@@ -12,6 +12,8 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
 #include "sdes_errors.h"
 #include "store/tables.h"
 #include "utils/builtins.h"
@@ -201,6 +203,12 @@ sdes_store_buckets(void)
 
 /* ---- sdes.kek ---- */
 
+static TimestampTz
+date_of(const Row *row, int column)
+{
+	return row->nulls[column - 1] ? 0 : DatumGetTimestampTz(row->values[column - 1]);
+}
+
 static bool
 append_kek(const Row *row, void *to)
 {
@@ -217,6 +225,7 @@ append_kek(const Row *row, void *to)
 	if (state < 0)
 		malformed(SDES_TABLE_KEK);
 	kek->state = (SdesKekState) state;
+	kek->ordered_at = date_of(row, SDES_KEK_DESTROYING_AT);
 	kek->xmin = row->xmin;
 	*(List **) to = lappend(*(List **) to, kek);
 	return true;
@@ -233,12 +242,6 @@ sdes_store_keks(void)
 }
 
 /* ---- sdes.dek ---- */
-
-static TimestampTz
-date_of(const Row *row, int column)
-{
-	return row->nulls[column - 1] ? 0 : DatumGetTimestampTz(row->values[column - 1]);
-}
 
 static void
 read_dek(const Row *row, SdesDekRow *out)
@@ -264,6 +267,10 @@ read_dek(const Row *row, SdesDekRow *out)
 	           SDES_COMMITMENT_SIZE);
 	out->state = (SdesKeyState) state;
 	out->pinned = DatumGetBool(row->values[SDES_DEK_PINNED - 1]);
+	out->foreign = DatumGetInt64(row->values[SDES_DEK_SYSTEM_ID - 1]) !=
+	                   (int64) GetSystemIdentifier() ||
+	               DatumGetObjectId(row->values[SDES_DEK_DATABASE - 1]) != MyDatabaseId;
+	out->timeline = (uint32) DatumGetInt32(row->values[SDES_DEK_TIMELINE - 1]);
 	out->emptied = !row->nulls[SDES_DEK_EMPTIED_AT - 1];
 	out->emptied_lsn = row->nulls[SDES_DEK_EMPTIED_LSN - 1]
 	                       ? InvalidXLogRecPtr

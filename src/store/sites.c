@@ -244,25 +244,28 @@ sdes_store_insert_imported(const uint8 *parcel, const SdesSiteRow *sender)
 	sdes_table_insert(SDES_TABLE_IMPORTED, values);
 }
 
-bool
-sdes_store_instance(SdesInstanceRow *out)
+List *
+sdes_store_instances(void)
 {
 	Relation rel = table_open(sdes_table_oid(SDES_TABLE_INSTANCE), AccessShareLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	HeapTuple tuple = systable_getnext(scan);
+	HeapTuple tuple;
+	List *instances = NIL;
 
-	if (HeapTupleIsValid(tuple))
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
+		SdesInstanceRow *instance = palloc(sizeof(SdesInstanceRow));
 		Datum values[INSTANCE_NCOLUMNS];
 		bool nulls[INSTANCE_NCOLUMNS];
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
-		out->system_id = DatumGetInt64(values[INSTANCE_SYSTEM_ID - 1]);
-		out->database = DatumGetObjectId(values[INSTANCE_DATABASE - 1]);
+		instance->system_id = DatumGetInt64(values[INSTANCE_SYSTEM_ID - 1]);
+		instance->database = DatumGetObjectId(values[INSTANCE_DATABASE - 1]);
+		instances = lappend(instances, instance);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	return HeapTupleIsValid(tuple);
+	return instances;
 }
 
 void

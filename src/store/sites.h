@@ -50,9 +50,12 @@ typedef struct SdesInstanceRow
 	Oid database;
 } SdesInstanceRow;
 
-/* False when there is none: no key was made yet. */
-extern bool sdes_store_instance(SdesInstanceRow *out);
-/* Replaces the one that is there. */
+/*
+ * A list of palloc'd rows. None: no key was made yet. One, but where a key was made in the
+ * midst of a restore.
+ */
+extern List *sdes_store_instances(void);
+/* Replaces what is there. */
 extern void sdes_store_put_instance(const uint8 *id, const SdesInstanceRow *row);
 
 #endif

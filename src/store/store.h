@@ -84,8 +84,9 @@ typedef struct SdesKekRow
 	const char *mechanism; /* what wraps DEKs under it */
 	const char *token_label;
 	const char *token_serial;
-	SdesKekState state; /* not for writers: a new one is active */
-	TransactionId xmin; /* that wrote this row; not for writers */
+	SdesKekState state;     /* not for writers: a new one is active */
+	TimestampTz ordered_at; /* its destruction; 0: never; not for writers */
+	TransactionId xmin;     /* that wrote this row; not for writers */
 } SdesKekRow;
 
 typedef struct SdesDekRow
@@ -96,8 +97,10 @@ typedef struct SdesDekRow
 	size_t wrapped_size;
 	uint8 *wrapped; /* palloc'd by readers */
 	bool pinned;    /* re-encryption leaves its values under it */
+	bool foreign;   /* made by another database, which may go on sealing under it */
 
 	/* Not for writers. */
+	uint32 timeline; /* of the WAL when it was made */
 	TimestampTz created_at;
 	TimestampTz retired_at; /* 0: never */
 	char *reason;           /* of a revocation, palloc'd; NULL: none */

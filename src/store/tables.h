@@ -45,14 +45,17 @@
 #define SDES_DEK_COMMITMENT      9
 #define SDES_DEK_CREATED_AT      10
 #define SDES_DEK_CREATED_BY      11
-#define SDES_DEK_PINNED          12
-#define SDES_DEK_DECRYPT_ONLY_AT 13
-#define SDES_DEK_EMPTIED_AT      14
-#define SDES_DEK_EMPTIED_LSN     15
-#define SDES_DEK_RETIRED_AT      16
-#define SDES_DEK_DESTROYED_AT    17
-#define SDES_DEK_REASON          18
-#define SDES_DEK_NCOLUMNS        18
+#define SDES_DEK_SYSTEM_ID       12
+#define SDES_DEK_DATABASE        13
+#define SDES_DEK_TIMELINE        14
+#define SDES_DEK_PINNED          15
+#define SDES_DEK_DECRYPT_ONLY_AT 16
+#define SDES_DEK_EMPTIED_AT      17
+#define SDES_DEK_EMPTIED_LSN     18
+#define SDES_DEK_RETIRED_AT      19
+#define SDES_DEK_DESTROYED_AT    20
+#define SDES_DEK_REASON          21
+#define SDES_DEK_NCOLUMNS        21
 
 #define SDES_COPY_KEY_ID     1
 #define SDES_COPY_KEK        2
@@ -76,7 +79,7 @@
 #define SDES_USAGE_KEY_ID   2
 #define SDES_USAGE_NCOLUMNS 2
 
-#define SDES_MAX_COLUMNS 18
+#define SDES_MAX_COLUMNS 21
 
 /* Inserts a row; columns that may be null are null in it. */
 extern void sdes_table_insert(SdesTable table, Datum *values);

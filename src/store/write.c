@@ -17,6 +17,7 @@
 #include "access/xlog.h"
 #include "catalog/indexing.h"
 #include "miscadmin.h"
+#include "sdes_compat.h"
 #include "store/tables.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -132,6 +133,11 @@ sdes_store_insert_dek(const SdesDekRow *row)
 	values[SDES_DEK_KEK - 1] = bytea_datum(row->binding.kek_id, SDES_KEK_ID_SIZE);
 	values[SDES_DEK_WRAPPED - 1] = bytea_datum(row->wrapped, row->wrapped_size);
 	values[SDES_DEK_COMMITMENT - 1] = bytea_datum(row->commitment, SDES_COMMITMENT_SIZE);
+	values[SDES_DEK_SYSTEM_ID - 1] =
+	    Int64GetDatum(row->foreign ? 0 : (int64) GetSystemIdentifier());
+	values[SDES_DEK_DATABASE - 1] =
+	    ObjectIdGetDatum(row->foreign ? InvalidOid : MyDatabaseId);
+	values[SDES_DEK_TIMELINE - 1] = Int32GetDatum((int32) SDES_WAL_TIMELINE());
 	values[SDES_DEK_PINNED - 1] = BoolGetDatum(row->pinned);
 	values[SDES_DEK_CREATED_AT - 1] = now_datum();
 	values[SDES_DEK_CREATED_BY - 1] = current_user_datum();

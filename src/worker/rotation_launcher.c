@@ -44,6 +44,7 @@ typedef struct Database
 {
 	Oid oid;
 	TimestampTz due;
+	TimestampTz keks_at;            /* when a worker last looked after KEKs */
 	bool called;                    /* since the last worker was started */
 	bool seen;                      /* in the last list of databases */
 	BackgroundWorkerHandle *worker; /* NULL: none is running */
@@ -139,9 +140,15 @@ start_worker(Database *database)
 	        sizeof(worker.bgw_function_name));
 	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "sdes rotation worker");
 	strlcpy(worker.bgw_type, "sdes rotation worker", sizeof(worker.bgw_type));
+	/* The HSM is asked for each of them: once in a nap, not with each batch. */
+	if (TimestampDifferenceExceeds(database->keks_at, GetCurrentTimestamp(),
+	                               1000 * sdes_rotation_naptime))
+		strlcpy(worker.bgw_extra, SDES_ROTATION_KEKS, sizeof(worker.bgw_extra));
 	/* Without a free slot it is tried again. */
 	if (!RegisterDynamicBackgroundWorker(&worker, &database->worker))
 		database->worker = NULL;
+	else if (worker.bgw_extra[0] != '\0')
+		database->keks_at = GetCurrentTimestamp();
 	database->due = after_ms(REVISIT_MS);
 	database->called = false;
 	MemoryContextSwitchTo(old);

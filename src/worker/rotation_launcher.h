@@ -7,6 +7,9 @@
 
 #include "postgres.h"
 
+/* In bgw_extra of a worker: it is to destroy KEKs, too. */
+#define SDES_ROTATION_KEKS "keks"
+
 /* Registers the launcher; from _PG_init of a preloaded library. */
 extern void sdes_rotation_launcher_init(void);
 

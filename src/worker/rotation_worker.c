@@ -24,6 +24,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
+#include "worker/rotation_launcher.h"
 
 #define SLICE_MS        3000
 #define LONGEST_REST_MS 10000
@@ -31,8 +32,10 @@
 
 extern SDES_EXPORT void sdes_rotation_worker_main(Datum database);
 
+typedef SdesRotationNext (*Piece)(void);
+
 static SdesRotationNext
-work(void)
+work(Piece piece)
 {
 	SdesRotationNext next = SDES_ROTATION_IDLE;
 
@@ -40,7 +43,7 @@ work(void)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(get_extension_oid("sdes", true)))
-		next = sdes_rotation_work();
+		next = piece();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
@@ -61,7 +64,7 @@ note_failure(const char *message)
 
 /* One piece; a failure is logged and noted, and it is the launcher's to come again. */
 static SdesRotationNext
-try_to_work(void)
+try_to_work(Piece piece)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile SdesRotationNext next = SDES_ROTATION_WAIT;
@@ -69,7 +72,7 @@ try_to_work(void)
 
 	PG_TRY();
 	{
-		next = work();
+		next = work(piece);
 	}
 	PG_CATCH();
 	{
@@ -123,11 +126,14 @@ sdes_rotation_worker_main(Datum database)
 	SdesRotationNext next;
 
 	set_up(DatumGetObjectId(database));
+	sdes_rotation_worker_begins();
+	if (strcmp(MyBgworkerEntry->bgw_extra, SDES_ROTATION_KEKS) == 0)
+		(void) try_to_work(sdes_rotation_destroy_keks);
 	do
 	{
 		TimestampTz since = GetCurrentTimestamp();
 
-		next = try_to_work();
+		next = try_to_work(sdes_rotation_work);
 		if (next == SDES_ROTATION_MORE)
 			rest(since);
 	} while (next == SDES_ROTATION_MORE &&
