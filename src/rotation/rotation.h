@@ -17,7 +17,8 @@ typedef enum SdesRotationNext
 {
 	SDES_ROTATION_MORE, /* there is more to do at once */
 	SDES_ROTATION_WAIT, /* there is, but it waits for something */
-	SDES_ROTATION_IDLE
+	SDES_ROTATION_IDLE,
+	SDES_ROTATION_FAILED /* an error, which may last: the HSM is away, say */
 } SdesRotationNext;
 
 /*

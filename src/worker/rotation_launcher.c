@@ -36,6 +36,7 @@
 #define SHORTEST_NAP_MS 50
 #define LONGEST_NAP_MS  60000
 #define BREATH_MS       250 /* between two workers in one database: DROP DATABASE gets in */
+#define MAX_DOUBLINGS   10
 #define REVISIT_MS      1000 /* where there is more to do that waits */
 
 extern SDES_EXPORT void sdes_rotation_launcher_main(Datum arg);
@@ -46,6 +47,7 @@ typedef struct Database
 	TimestampTz due;
 	TimestampTz keks_at;            /* when a worker last looked after KEKs */
 	bool called;                    /* since the last worker was started */
+	int failures;                   /* of workers in a row */
 	bool seen;                      /* in the last list of databases */
 	BackgroundWorkerHandle *worker; /* NULL: none is running */
 } Database;
@@ -154,17 +156,23 @@ start_worker(Database *database)
 	MemoryContextSwitchTo(old);
 }
 
+/* What failed is tried ever more slowly: each time has its lines in the log. */
 static int
-pause_after(SdesRotationNext next)
+pause_after(Database *database, SdesRotationNext next)
 {
+	int nap = 1000 * sdes_rotation_naptime;
+
+	database->failures = next == SDES_ROTATION_FAILED ? database->failures + 1 : 0;
 	switch (next)
 	{
 		case SDES_ROTATION_MORE:
 			return BREATH_MS;
 		case SDES_ROTATION_WAIT:
 			return REVISIT_MS;
+		case SDES_ROTATION_FAILED:
+			return Min(REVISIT_MS << Min(database->failures - 1, MAX_DOUBLINGS), nap);
 		default:
-			return 1000 * sdes_rotation_naptime;
+			return nap;
 	}
 }
 
@@ -180,7 +188,7 @@ is_busy(Database *database)
 		return true;
 	pfree(database->worker);
 	database->worker = NULL;
-	database->due = after_ms(pause_after(sdes_rotation_reported(database->oid)));
+	database->due = after_ms(pause_after(database, sdes_rotation_reported(database->oid)));
 	/* A call may have come while it was at work. */
 	if (database->called)
 		database->due = GetCurrentTimestamp();

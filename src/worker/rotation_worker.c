@@ -67,7 +67,7 @@ static SdesRotationNext
 try_to_work(Piece piece)
 {
 	MemoryContext context = CurrentMemoryContext;
-	volatile SdesRotationNext next = SDES_ROTATION_WAIT;
+	volatile SdesRotationNext next = SDES_ROTATION_FAILED;
 	ErrorData *volatile error = NULL;
 
 	PG_TRY();
