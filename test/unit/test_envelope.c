@@ -662,6 +662,10 @@ lengths_failed(int suite, int flags)
 		           e.sealed.tag != exact + size - SDES_AEAD_TAG_SIZE ||
 		           e.sealed.nonce != exact + 11 || e.ntokens != spec.ntokens ||
 		           e.nci != spec.nci);
+		/* The header alone is read of whatever holds it. */
+		failed += (sdes_envelope_parse_header(sdes_bytes(exact, size), &e) == SDES_OK) !=
+		          (size >= (size_t) bases[0][ntokens] - SDES_AEAD_TAG_SIZE);
+		failed += size >= base && (e.ntokens != spec.ntokens || e.nci != spec.nci);
 		free(exact);
 	}
 	return failed;
