@@ -124,6 +124,16 @@ SELECT seek_indexes();
 ANALYZE seek, seek_child, seek_part;
 SELECT * FROM seek_forms();
 
+-- the old one can go, the one in use cannot
+\set VERBOSITY sqlstate
+SET client_min_messages = error;
+SELECT sdes.destroy_key('#system', (SELECT max(version) FROM sdes.keys WHERE purpose = 'search'));
+SELECT sdes.destroy_key('#system', (SELECT max(version) FROM sdes.keys WHERE purpose = 'search' AND state = 'retired')) IS NOT NULL AS destroyed;
+RESET client_min_messages;
+\set VERBOSITY terse
+SELECT purpose, state FROM sdes.keys WHERE purpose = 'search' ORDER BY version;
+SELECT * FROM seek_forms();
+
 -- what does not go
 CREATE TABLE seek_by_hash (mail sdes.enc_text('sought', 'searchable')) PARTITION BY HASH (mail);
 SELECT sdes.rotate_search_key();

@@ -197,9 +197,11 @@ find_obstacles(Obstacles *obstacles)
 		add(obstacles, waits);
 }
 
+/* Of the system bucket, a version of the literal key or else of the search key. */
 static const SdesDekRow *
 version_of(const SdesBucketRow *bucket, int32 version)
 {
+	const SdesDekRow *found = NULL;
 	ListCell *cell;
 
 	foreach (cell, sdes_store_deks())
@@ -207,10 +209,12 @@ version_of(const SdesBucketRow *bucket, int32 version)
 		const SdesDekRow *row = lfirst(cell);
 
 		if (memcmp(row->binding.bucket, bucket->uuid, SDES_UUID_SIZE) == 0 &&
-		    row->binding.purpose == purpose_of(bucket) &&
-		    row->binding.version == (uint32) version)
-			return row;
+		    row->binding.version == (uint32) version &&
+		    (row->binding.purpose == purpose_of(bucket) || found == NULL))
+			found = row;
 	}
+	if (found != NULL)
+		return found;
 	ereport(ERROR,
 	        (errcode(ERRCODE_UNDEFINED_OBJECT),
 	         errmsg("bucket \"%s\" has no version %d of its key", bucket->name, version),
