@@ -33,8 +33,8 @@ extern SdesRotationNext sdes_rotation_work(void);
  */
 extern SdesRotationNext sdes_rotation_destroy_keks(void);
 
-/* Notes that the piece that was under way failed, and puts it off. */
-extern void sdes_rotation_failed(const char *message);
+/* Notes that the piece that was under way failed, and puts it off; what is next. */
+extern SdesRotationNext sdes_rotation_failed(const char *message);
 
 /* Has the launcher look for work as soon as this transaction has committed. */
 extern void sdes_rotation_wake(void);

@@ -40,8 +40,12 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-/* The relation that is worked on, for sdes_rotation_failed(). */
+/* What is worked on, for sdes_rotation_failed(): a relation, or a bucket's new key. */
 static Oid current = InvalidOid;
+static const uint8 *making = NULL;
+
+/* UUIDs of buckets that this process could not make a key for. */
+static List *unmade = NIL;
 
 /* ---- keys that are due for a successor ---- */
 
@@ -128,6 +132,29 @@ wished_bucket(const SdesTrackedSet *set, const List *buckets)
 	return NULL;
 }
 
+static bool
+is_unmade(const SdesBucketRow *bucket)
+{
+	ListCell *cell;
+
+	foreach (cell, unmade)
+		if (memcmp(lfirst(cell), bucket->uuid, SDES_UUID_SIZE) == 0)
+			return true;
+	return false;
+}
+
+/* Values are moved on meanwhile; the next worker tries it again. */
+static void
+note_unmade(const uint8 *bucket)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	uint8 *uuid = palloc(SDES_UUID_SIZE);
+
+	memcpy(uuid, bucket, SDES_UUID_SIZE);
+	unmade = lappend(unmade, uuid);
+	MemoryContextSwitchTo(old);
+}
+
 /* A bucket whose active key is to have a successor; NULL if there is none. */
 static const SdesBucketRow *
 overdue_bucket(const SdesTrackedSet *set)
@@ -143,7 +170,8 @@ overdue_bucket(const SdesTrackedSet *set)
 		const SdesBucketRow *bucket = lfirst(cell);
 		const SdesDekRow *active = active_key(set, bucket);
 
-		if (active != NULL && !bucket->rotation_paused && is_overdue(set, bucket, active))
+		if (active != NULL && !bucket->rotation_paused && !is_unmade(bucket) &&
+		    is_overdue(set, bucket, active))
 			return bucket;
 	}
 	return NULL;
@@ -431,27 +459,40 @@ SdesRotationNext
 sdes_rotation_work(void)
 {
 	SdesTrackedSet *set;
+	static uint8 uuid[SDES_UUID_SIZE];
 	const SdesBucketRow *bucket;
 	SdesRotationNext next = SDES_ROTATION_MORE;
 
 	current = SDES_WHOLE_DATABASE;
+	making = NULL;
 	SPI_connect();
 	set = sdes_tracked_read();
 	bucket = overdue_bucket(set);
 	if (bucket != NULL)
+	{
+		memcpy(uuid, bucket->uuid, SDES_UUID_SIZE);
+		making = uuid;
 		sdes_rotation_make_version(bucket, active_key(set, bucket)->binding.purpose);
+	}
 	else
 		next = work_on_values(set);
 	SPI_finish();
 	return next;
 }
 
-void
+SdesRotationNext
 sdes_rotation_failed(const char *message)
 {
-	if (current == SDES_WHOLE_DATABASE)
-		return;
-	SPI_connect();
-	sdes_progress_put_off(current, message);
-	SPI_finish();
+	if (making != NULL)
+	{
+		note_unmade(making);
+		return SDES_ROTATION_MORE;
+	}
+	if (current != SDES_WHOLE_DATABASE)
+	{
+		SPI_connect();
+		sdes_progress_put_off(current, message);
+		SPI_finish();
+	}
+	return SDES_ROTATION_WAIT;
 }

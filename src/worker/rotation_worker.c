@@ -50,16 +50,19 @@ work(Piece piece)
 	return next;
 }
 
-static void
+static SdesRotationNext
 note_failure(const char *message)
 {
+	SdesRotationNext next = SDES_ROTATION_WAIT;
+
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(get_extension_oid("sdes", true)))
-		sdes_rotation_failed(message);
+		next = sdes_rotation_failed(message);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	return next;
 }
 
 /* One piece; a failure is logged and noted, and it is the launcher's to come again. */
@@ -84,7 +87,7 @@ try_to_work(Piece piece)
 	}
 	PG_END_TRY();
 	if (error != NULL)
-		note_failure(error->message);
+		next = note_failure(error->message);
 	return next;
 }
 

@@ -145,9 +145,11 @@ $node->safe_psql('postgres', 'CREATE DATABASE staging TEMPLATE template0');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('staging'), '-f', $dump ],
     'and restored');
 is(query_as($node, 'oms', $READ, 'staging'), $read, 'its values open');
+like(error_as($node, 'postgres', $REWRAP, 'staging'), qr/55000: .*is a copy/, 'it is refused to destroy a key');
+$node->safe_psql('staging', 'SELECT sdes.adopt_keys()');
 $node->safe_psql('staging', $REWRAP);
 like($node->safe_psql('staging', 'SELECT destroyed, detail FROM sdes.destroy_keks()'),
-    qr/^f\|this database is not the owner/, 'it cannot destroy the keys of the one it is a copy of');
+    qr/^f\|this database is not the owner/, 'nor can it destroy those of the one it is a copy of once it has adopted them');
 is(query_as($node, 'oms', $READ, 'staging'), $read, 'it has keys of its own');
 intact_ok('the original');
 
