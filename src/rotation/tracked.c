@@ -43,6 +43,12 @@ is_due(const SdesDekRow *row, const List *buckets)
 	       !row->pinned && !is_paused(buckets, row->binding.bucket);
 }
 
+bool
+sdes_tracked_is_open(const SdesTracked *key)
+{
+	return key->due && !key->row.emptied;
+}
+
 SdesTrackedSet *
 sdes_tracked_read(void)
 {

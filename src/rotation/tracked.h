@@ -29,6 +29,9 @@ typedef struct SdesTrackedSet
 	int64 damaged;     /* found to be not authentic */
 } SdesTrackedSet;
 
+/* Due, and values may be left under it. */
+extern bool sdes_tracked_is_open(const SdesTracked *key);
+
 /* All keys of the purposes data and literal, in the current memory context. */
 extern SdesTrackedSet *sdes_tracked_read(void);
 

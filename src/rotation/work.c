@@ -14,21 +14,19 @@
 
 #include "access/relation.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "keyring/instance.h"
 #include "keyring/keyring.h"
-#include "keyring/usage.h"
 #include "rotation/catalogs.h"
+#include "rotation/due.h"
 #include "rotation/horizon.h"
 #include "rotation/internal.h"
 #include "rotation/inventory.h"
 #include "rotation/manners.h"
 #include "rotation/progress.h"
 #include "rotation/relations.h"
-#include "sdes_compat.h"
 #include "sdes_guc.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
@@ -42,140 +40,8 @@
 
 /* What is worked on, for sdes_rotation_failed(): a relation, or a bucket's new key. */
 static Oid current = InvalidOid;
-static const uint8 *making = NULL;
-
-/* UUIDs of buckets that this process could not make a key for. */
-static List *unmade = NIL;
-
-/* ---- keys that are due for a successor ---- */
-
-static bool
-is_over(TimestampTz since, const Interval *period)
-{
-	Datum end = DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(since),
-	                                IntervalPGetDatum(period));
-
-	return DatumGetTimestampTz(end) <= GetCurrentTimestamp();
-}
-
-/*
- * The active key of a bucket that counts, as for sdes_keyring_active(): one made here, if
- * there is one. NULL: none.
- */
-static const SdesDekRow *
-active_key(const SdesTrackedSet *set, const SdesBucketRow *bucket)
-{
-	const SdesDekRow *active = NULL;
-
-	for (int i = 0; i < set->n; i++)
-	{
-		const SdesDekRow *row = &set->keys[i].row;
-
-		if (row->state == SDES_KEY_ACTIVE &&
-		    memcmp(row->binding.bucket, bucket->uuid, SDES_UUID_SIZE) == 0 &&
-		    (active == NULL || active->foreign))
-			active = row;
-	}
-	return active;
-}
-
-static bool
-is_open(const SdesTracked *key)
-{
-	return key->due && !key->row.emptied;
-}
-
-static bool
-has_open_key(const SdesTrackedSet *set, const SdesBucketRow *bucket)
-{
-	for (int i = 0; i < set->n; i++)
-		if (is_open(&set->keys[i]) &&
-		    memcmp(set->keys[i].row.binding.bucket, bucket->uuid, SDES_UUID_SIZE) == 0)
-			return true;
-	return false;
-}
-
-/*
- * Whether a bucket's active key is to have a successor now. One that another database
- * made has one when something is to be sealed (somebody waits for it, or values are to be
- * re-encrypted); that of literals at once, since standbys of this database seal literals
- * and cannot ask for it. One of another timeline may be in use by the primary that this
- * server was a standby of, should that run on.
- */
-static bool
-is_overdue(const SdesTrackedSet *set, const SdesBucketRow *bucket, const SdesDekRow *active)
-{
-	if (active->foreign)
-		return has_open_key(set, bucket) || active->binding.purpose == SDES_PURPOSE_LITERAL;
-	return active->timeline != (uint32) SDES_WAL_TIMELINE() ||
-	       is_over(active->created_at, &bucket->rotation_period) ||
-	       sdes_usage_due(active->binding.key_id);
-}
-
-/* A bucket for which somebody waits, unless it has its key by now. */
-static const SdesBucketRow *
-wished_bucket(const SdesTrackedSet *set, const List *buckets)
-{
-	uint8 wished[SDES_UUID_SIZE];
-	ListCell *cell;
-
-	while (sdes_rotation_take_wish(wished))
-		foreach (cell, buckets)
-		{
-			const SdesBucketRow *bucket = lfirst(cell);
-			const SdesDekRow *active = active_key(set, bucket);
-
-			if (active != NULL && active->foreign &&
-			    memcmp(wished, bucket->uuid, SDES_UUID_SIZE) == 0)
-				return bucket;
-		}
-	return NULL;
-}
-
-static bool
-is_unmade(const SdesBucketRow *bucket)
-{
-	ListCell *cell;
-
-	foreach (cell, unmade)
-		if (memcmp(lfirst(cell), bucket->uuid, SDES_UUID_SIZE) == 0)
-			return true;
-	return false;
-}
-
-/* Values are moved on meanwhile; the next worker tries it again. */
-static void
-note_unmade(const uint8 *bucket)
-{
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	uint8 *uuid = palloc(SDES_UUID_SIZE);
-
-	memcpy(uuid, bucket, SDES_UUID_SIZE);
-	unmade = lappend(unmade, uuid);
-	MemoryContextSwitchTo(old);
-}
-
-/* A bucket whose active key is to have a successor; NULL if there is none. */
-static const SdesBucketRow *
-overdue_bucket(const SdesTrackedSet *set)
-{
-	List *buckets = sdes_store_buckets();
-	const SdesBucketRow *wished = wished_bucket(set, buckets);
-	ListCell *cell;
-
-	if (wished != NULL)
-		return wished;
-	foreach (cell, buckets)
-	{
-		const SdesBucketRow *bucket = lfirst(cell);
-		const SdesDekRow *active = active_key(set, bucket);
-
-		if (active != NULL && !bucket->rotation_paused && !is_unmade(bucket) &&
-		    is_overdue(set, bucket, active))
-			return bucket;
-	}
-	return NULL;
-}
+static uint8 making[SDES_UUID_SIZE];
+static bool is_making = false;
 
 uint32
 sdes_rotation_make_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
@@ -212,7 +78,7 @@ read_todo(const SdesTrackedSet *set, Todo *todo)
 		SdesBucketRow bucket;
 		pg_uuid_t *uuid;
 
-		if (!is_open(&set->keys[i]) ||
+		if (!sdes_tracked_is_open(&set->keys[i]) ||
 		    !sdes_store_bucket_by_uuid(set->keys[i].row.binding.bucket, &bucket))
 			continue;
 		todo->since = Max(todo->since, set->keys[i].row.closed_at);
@@ -386,7 +252,7 @@ look_last(SdesTrackedSet *set, const Todo *todo)
 	bool found = false;
 
 	for (int i = 0; i < set->n && waits == NULL; i++)
-		if (is_open(&set->keys[i]))
+		if (sdes_tracked_is_open(&set->keys[i]))
 			waits = sdes_horizon_transactions(&set->keys[i].row);
 	if (waits == NULL)
 	{
@@ -395,7 +261,7 @@ look_last(SdesTrackedSet *set, const Todo *todo)
 		{
 			const char *why = NULL;
 
-			if (is_open(&set->keys[i]))
+			if (sdes_tracked_is_open(&set->keys[i]))
 				why = close_key(&set->keys[i], look.all->keys[i].found, holders);
 			waits = why != NULL ? why : waits;
 			found |= why != NULL && look.all->keys[i].found > 0;
@@ -459,20 +325,20 @@ SdesRotationNext
 sdes_rotation_work(void)
 {
 	SdesTrackedSet *set;
-	static uint8 uuid[SDES_UUID_SIZE];
 	const SdesBucketRow *bucket;
+	SdesDekPurpose purpose;
 	SdesRotationNext next = SDES_ROTATION_MORE;
 
 	current = SDES_WHOLE_DATABASE;
-	making = NULL;
+	is_making = false;
 	SPI_connect();
 	set = sdes_tracked_read();
-	bucket = overdue_bucket(set);
+	bucket = sdes_due_bucket(set, &purpose);
 	if (bucket != NULL)
 	{
-		memcpy(uuid, bucket->uuid, SDES_UUID_SIZE);
-		making = uuid;
-		sdes_rotation_make_version(bucket, active_key(set, bucket)->binding.purpose);
+		memcpy(making, bucket->uuid, SDES_UUID_SIZE);
+		is_making = true;
+		sdes_rotation_make_version(bucket, purpose);
 	}
 	else
 		next = work_on_values(set);
@@ -483,9 +349,9 @@ sdes_rotation_work(void)
 SdesRotationNext
 sdes_rotation_failed(const char *message)
 {
-	if (making != NULL)
+	if (is_making)
 	{
-		note_unmade(making);
+		sdes_due_failed(making);
 		return SDES_ROTATION_MORE;
 	}
 	if (current != SDES_WHOLE_DATABASE)
