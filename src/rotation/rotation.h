@@ -46,6 +46,9 @@ extern void sdes_rotation_wake(void);
  */
 extern bool sdes_rotation_wish(const uint8 *bucket);
 
+/* Whether somebody in that database waits for a key. */
+extern bool sdes_rotation_is_wished(Oid database);
+
 /* ---- for the launcher only ---- */
 
 /* Has this process's latch set when there is work; undone at its exit. */

@@ -28,6 +28,7 @@
 
 #define SLICE_MS        3000
 #define LONGEST_REST_MS 10000
+#define LOOK_UP_MS      250
 #define LOCK_TIMEOUT    "500ms"
 
 extern SDES_EXPORT void sdes_rotation_worker_main(Datum database);
@@ -91,19 +92,24 @@ try_to_work(Piece piece)
 	return next;
 }
 
-/* The pause that leaves others their share of the time. */
+/*
+ * The pause that leaves others their share of the time, unless somebody waits for us.
+ */
 static void
 rest(TimestampTz since)
 {
 	long worked = TimestampDifferenceMilliseconds(since, GetCurrentTimestamp());
 	long pause = worked * (100 - sdes_rotation_share) / sdes_rotation_share;
 
-	if (pause <= 0)
-		return;
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-	                 Min(pause, LONGEST_REST_MS), PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	pause = Min(pause, LONGEST_REST_MS);
+	while (pause > 0 && !sdes_rotation_is_wished(MyDatabaseId))
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+		                 Min(pause, LOOK_UP_MS), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		pause -= LOOK_UP_MS;
+	}
 }
 
 static void
