@@ -34,8 +34,8 @@ extern SdesRotationNext sdes_rotation_work(void);
  */
 extern SdesRotationNext sdes_rotation_destroy_keks(void);
 
-/* Notes that the piece that was under way failed, and puts it off. */
-extern void sdes_rotation_failed(const char *message);
+/* Notes that the piece that was under way failed, and puts it off; what is next. */
+extern SdesRotationNext sdes_rotation_failed(const char *message);
 
 /* Has the launcher look for work as soon as this transaction has committed. */
 extern void sdes_rotation_wake(void);
@@ -46,6 +46,9 @@ extern void sdes_rotation_wake(void);
  * lost, when many have one or its fulfilment fails. False in the worker itself.
  */
 extern bool sdes_rotation_wish(const uint8 *bucket);
+
+/* Whether somebody in that database waits for a key. */
+extern bool sdes_rotation_is_wished(Oid database);
 
 /* ---- for the launcher only ---- */
 

@@ -74,6 +74,12 @@ read_search(const List *rows, SdesTrackedSearch *search)
 	                search->leaving.wrapped_size > 0;
 }
 
+bool
+sdes_tracked_is_open(const SdesTracked *key)
+{
+	return key->due && !key->row.emptied;
+}
+
 SdesTrackedSet *
 sdes_tracked_read(void)
 {

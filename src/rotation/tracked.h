@@ -52,6 +52,9 @@ typedef struct SdesTrackedSet
  */
 extern bool sdes_dek_is_imported(const SdesDekRow *row);
 
+/* Due, and values may be left under it. */
+extern bool sdes_tracked_is_open(const SdesTracked *key);
+
 /* All keys of the purposes data and literal, in the current memory context. */
 extern SdesTrackedSet *sdes_tracked_read(void);
 

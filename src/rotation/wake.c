@@ -136,6 +136,18 @@ sdes_rotation_wish(const uint8 *bucket)
 }
 
 bool
+sdes_rotation_is_wished(Oid database)
+{
+	bool found = false;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < WISHES && !found; i++)
+		found = shared->wishes[i].database == database;
+	LWLockRelease(shared->lock);
+	return found;
+}
+
+bool
 sdes_rotation_take_wish(uint8 bucket[SDES_UUID_SIZE])
 {
 	bool found = false;

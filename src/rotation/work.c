@@ -14,21 +14,19 @@
 
 #include "access/relation.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "keyring/instance.h"
 #include "keyring/keyring.h"
-#include "keyring/usage.h"
 #include "rotation/catalogs.h"
+#include "rotation/due.h"
 #include "rotation/horizon.h"
 #include "rotation/internal.h"
 #include "rotation/inventory.h"
 #include "rotation/manners.h"
 #include "rotation/progress.h"
 #include "rotation/relations.h"
-#include "sdes_compat.h"
 #include "sdes_guc.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
@@ -40,114 +38,10 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-/* The relation that is worked on, for sdes_rotation_failed(). */
+/* What is worked on, for sdes_rotation_failed(): a relation, or a bucket's new key. */
 static Oid current = InvalidOid;
-
-/* ---- keys that are due for a successor ---- */
-
-static bool
-is_over(TimestampTz since, const Interval *period)
-{
-	Datum end = DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(since),
-	                                IntervalPGetDatum(period));
-
-	return DatumGetTimestampTz(end) <= GetCurrentTimestamp();
-}
-
-/*
- * The active key of a bucket that counts, as for sdes_keyring_active(): one made here, if
- * there is one. NULL: none.
- */
-static const SdesDekRow *
-active_key(const SdesTrackedSet *set, const SdesBucketRow *bucket)
-{
-	const SdesDekRow *active = NULL;
-
-	for (int i = 0; i < set->n; i++)
-	{
-		const SdesDekRow *row = &set->keys[i].row;
-
-		if (row->state == SDES_KEY_ACTIVE &&
-		    memcmp(row->binding.bucket, bucket->uuid, SDES_UUID_SIZE) == 0 &&
-		    (active == NULL || active->foreign))
-			active = row;
-	}
-	return active;
-}
-
-static bool
-is_open(const SdesTracked *key)
-{
-	return key->due && !key->row.emptied;
-}
-
-static bool
-has_open_key(const SdesTrackedSet *set, const SdesBucketRow *bucket)
-{
-	for (int i = 0; i < set->n; i++)
-		if (is_open(&set->keys[i]) &&
-		    memcmp(set->keys[i].row.binding.bucket, bucket->uuid, SDES_UUID_SIZE) == 0)
-			return true;
-	return false;
-}
-
-/*
- * Whether a bucket's active key is to have a successor now. One that another database
- * made has one when something is to be sealed (somebody waits for it, or values are to be
- * re-encrypted); that of literals at once, since standbys of this database seal literals
- * and cannot ask for it. One of another timeline may be in use by the primary that this
- * server was a standby of, should that run on.
- */
-static bool
-is_overdue(const SdesTrackedSet *set, const SdesBucketRow *bucket, const SdesDekRow *active)
-{
-	if (active->foreign)
-		return has_open_key(set, bucket) || active->binding.purpose == SDES_PURPOSE_LITERAL;
-	return active->timeline != (uint32) SDES_WAL_TIMELINE() ||
-	       is_over(active->created_at, &bucket->rotation_period) ||
-	       sdes_usage_due(active->binding.key_id);
-}
-
-/* A bucket for which somebody waits, unless it has its key by now. */
-static const SdesBucketRow *
-wished_bucket(const SdesTrackedSet *set, const List *buckets)
-{
-	uint8 wished[SDES_UUID_SIZE];
-	ListCell *cell;
-
-	while (sdes_rotation_take_wish(wished))
-		foreach (cell, buckets)
-		{
-			const SdesBucketRow *bucket = lfirst(cell);
-			const SdesDekRow *active = active_key(set, bucket);
-
-			if (active != NULL && active->foreign &&
-			    memcmp(wished, bucket->uuid, SDES_UUID_SIZE) == 0)
-				return bucket;
-		}
-	return NULL;
-}
-
-/* A bucket whose active key is to have a successor; NULL if there is none. */
-static const SdesBucketRow *
-overdue_bucket(const SdesTrackedSet *set)
-{
-	List *buckets = sdes_store_buckets();
-	const SdesBucketRow *wished = wished_bucket(set, buckets);
-	ListCell *cell;
-
-	if (wished != NULL)
-		return wished;
-	foreach (cell, buckets)
-	{
-		const SdesBucketRow *bucket = lfirst(cell);
-		const SdesDekRow *active = active_key(set, bucket);
-
-		if (active != NULL && !bucket->rotation_paused && is_overdue(set, bucket, active))
-			return bucket;
-	}
-	return NULL;
-}
+static uint8 making[SDES_UUID_SIZE];
+static bool is_making = false;
 
 uint32
 sdes_rotation_make_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
@@ -216,7 +110,7 @@ read_todo(const SdesTrackedSet *set, Todo *todo)
 	{
 		SdesBucketRow bucket;
 
-		if (!is_open(&set->keys[i]) ||
+		if (!sdes_tracked_is_open(&set->keys[i]) ||
 		    !sdes_store_bucket_by_uuid(set->keys[i].row.binding.bucket, &bucket))
 			continue;
 		todo->since = Max(todo->since, set->keys[i].row.closed_at);
@@ -396,7 +290,7 @@ find_wait(const SdesTrackedSet *set)
 	const char *waits = NULL;
 
 	for (int i = 0; i < set->n && waits == NULL; i++)
-		if (is_open(&set->keys[i]))
+		if (sdes_tracked_is_open(&set->keys[i]))
 			waits = still_waits(&set->keys[i].row, set->keys[i].row.binding.bucket);
 	if (waits == NULL && set->search.moves)
 		waits = still_waits(moving_search_key(&set->search), NULL);
@@ -423,9 +317,9 @@ look_last(SdesTrackedSet *set, const Todo *todo)
 	found = all->search.due > 0;
 	for (int i = 0; i < set->n; i++)
 	{
-		if (is_open(&set->keys[i]) && all->keys[i].found == 0)
+		if (sdes_tracked_is_open(&set->keys[i]) && all->keys[i].found == 0)
 			close_key(&set->keys[i]);
-		found |= is_open(&set->keys[i]) && all->keys[i].found > 0;
+		found |= sdes_tracked_is_open(&set->keys[i]) && all->keys[i].found > 0;
 	}
 	if (set->search.moves && all->search.found == 0)
 		close_search(&set->search);
@@ -492,26 +386,39 @@ sdes_rotation_work(void)
 {
 	SdesTrackedSet *set;
 	const SdesBucketRow *bucket;
+	SdesDekPurpose purpose;
 	SdesRotationNext next = SDES_ROTATION_MORE;
 
 	current = SDES_WHOLE_DATABASE;
+	is_making = false;
 	SPI_connect();
 	set = sdes_tracked_read();
-	bucket = overdue_bucket(set);
+	bucket = sdes_due_bucket(set, &purpose);
 	if (bucket != NULL)
-		sdes_rotation_make_version(bucket, active_key(set, bucket)->binding.purpose);
+	{
+		memcpy(making, bucket->uuid, SDES_UUID_SIZE);
+		is_making = true;
+		sdes_rotation_make_version(bucket, purpose);
+	}
 	else
 		next = work_on_values(set);
 	SPI_finish();
 	return next;
 }
 
-void
+SdesRotationNext
 sdes_rotation_failed(const char *message)
 {
-	if (current == SDES_WHOLE_DATABASE)
-		return;
-	SPI_connect();
-	sdes_progress_put_off(current, message);
-	SPI_finish();
+	if (is_making)
+	{
+		sdes_due_failed(making);
+		return SDES_ROTATION_MORE;
+	}
+	if (current != SDES_WHOLE_DATABASE)
+	{
+		SPI_connect();
+		sdes_progress_put_off(current, message);
+		SPI_finish();
+	}
+	return SDES_ROTATION_WAIT;
 }

@@ -195,26 +195,37 @@ is_busy(Database *database)
 	return false;
 }
 
+/* In databases that are due, only where somebody waits if so; how many were started. */
+static int
+start_workers(int most, bool wished)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int started = 0;
+	ListCell *cell;
+
+	foreach (cell, databases)
+	{
+		Database *database = lfirst(cell);
+
+		if (started >= most || database->worker != NULL || now < database->due ||
+		    (wished && !sdes_rotation_is_wished(database->oid)))
+			continue;
+		start_worker(database);
+		started += database->worker != NULL;
+	}
+	return started;
+}
+
 static void
 look_after_databases(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	int busy = 0;
 	ListCell *cell;
 
 	foreach (cell, databases)
 		busy += is_busy(lfirst(cell));
-	foreach (cell, databases)
-	{
-		Database *database = lfirst(cell);
-
-		if (busy < SDES_ROTATION_WORKERS && database->worker == NULL &&
-		    now >= database->due)
-		{
-			start_worker(database);
-			busy += database->worker != NULL;
-		}
-	}
+	busy += start_workers(SDES_ROTATION_WORKERS - busy, true);
+	(void) start_workers(SDES_ROTATION_WORKERS - busy, false);
 }
 
 /* A session has called, from whatever database. */

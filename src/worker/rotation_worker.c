@@ -28,6 +28,7 @@
 
 #define SLICE_MS        3000
 #define LONGEST_REST_MS 10000
+#define LOOK_UP_MS      250
 #define LOCK_TIMEOUT    "500ms"
 
 extern SDES_EXPORT void sdes_rotation_worker_main(Datum database);
@@ -50,16 +51,19 @@ work(Piece piece)
 	return next;
 }
 
-static void
+static SdesRotationNext
 note_failure(const char *message)
 {
+	SdesRotationNext next = SDES_ROTATION_WAIT;
+
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(get_extension_oid("sdes", true)))
-		sdes_rotation_failed(message);
+		next = sdes_rotation_failed(message);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	return next;
 }
 
 /* One piece; a failure is logged and noted, and it is the launcher's to come again. */
@@ -84,23 +88,28 @@ try_to_work(Piece piece)
 	}
 	PG_END_TRY();
 	if (error != NULL)
-		note_failure(error->message);
+		next = note_failure(error->message);
 	return next;
 }
 
-/* The pause that leaves others their share of the time. */
+/*
+ * The pause that leaves others their share of the time, unless somebody waits for us.
+ */
 static void
 rest(TimestampTz since)
 {
 	long worked = TimestampDifferenceMilliseconds(since, GetCurrentTimestamp());
 	long pause = worked * (100 - sdes_rotation_share) / sdes_rotation_share;
 
-	if (pause <= 0)
-		return;
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-	                 Min(pause, LONGEST_REST_MS), PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	pause = Min(pause, LONGEST_REST_MS);
+	while (pause > 0 && !sdes_rotation_is_wished(MyDatabaseId))
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+		                 Min(pause, LOOK_UP_MS), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		pause -= LOOK_UP_MS;
+	}
 }
 
 static void

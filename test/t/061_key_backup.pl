@@ -99,7 +99,9 @@ is(value($old, 'SELECT md5(string_agg(d::text, key_id::text ORDER BY key_id)) FR
 my $created = value($old, "SELECT sdes.create_bucket('too_late') IS NOT NULL", 'shop');
 $old->run_log([ 'pg_dump', '-f', "$tmp/shop.sql", $old->connstr('shop') ]);
 my $dumped = value($old, 'SELECT string_agg(id || email::text || note::text, chr(10) ORDER BY id) FROM people', 'shop');
-my $states = value($old, 'SELECT bucket, purpose, version, state, key_id FROM sdes.keys ORDER BY key_id', 'shop');
+# But for the key of literals: a copy has another one.
+my $KEYS = "SELECT bucket, purpose, version, state, key_id FROM sdes.keys WHERE purpose <> 'literal' ORDER BY key_id";
+my $states = value($old, $KEYS, 'shop');
 $old->stop;
 value($new, 'CREATE DATABASE shop TEMPLATE template0');
 $new->run_log([ 'psql', '-X', '-q', '-d', $new->connstr('shop'), '-f', "$tmp/shop.sql" ]);
@@ -130,7 +132,7 @@ like($said, qr/1 key\(s\) of this database are neither in the HSM nor in this ba
 like($said, qr/this site's own keys were lost with the HSM/, 'so is that the site has none');
 is(value($new, "SELECT string_agg(id || email::text || note::text, chr(10) ORDER BY id) FROM people", 'shop'), $dumped, 'every value is read');
 is(value($new, "SET enable_seqscan = off; SELECT id FROM people WHERE email = 'person7\@example.org'", 'shop'), 7, 'and found by the index');
-is(value($new, 'SELECT bucket, purpose, version, state, key_id FROM sdes.keys ORDER BY key_id', 'shop'), $states, 'keys, states and versions are what they were');
+is(value($new, $KEYS, 'shop'), $states, 'keys, states and versions are what they were');
 value($new, "INSERT INTO people (id, email) VALUES (100, 'new\@example.org')", 'shop');
 is(value($new, "SELECT email, note FROM people WHERE id = 100", 'shop'), 'new@example.org|by default', 'it goes on, defaults too');
 like(messages($new, restore_of($backup, @share{qw(Ada Grace)}), 'shop'), qr/not trusted/, 'the old site is not trusted any more');

@@ -61,7 +61,7 @@ is(scalar @before, 3, 'two buckets and the literals have active keys');
 # ---- copies: of a template, and in another cluster on the same token ----
 
 value($node, 'postgres', 'CREATE DATABASE copy TEMPLATE shop');
-my $other = new_cluster('another', hsm => $hsm, conf => "sdes.rotation_naptime = 1s\n");
+my $other = new_cluster('another', hsm => $hsm, init => { allows_streaming => 1 }, conf => "sdes.rotation_naptime = 1s\n");
 ok($node->run_log([ 'pg_dump', '-f', "$tmp/shop.sql", $node->connstr('shop') ]), 'a dump');
 value($other, 'postgres', 'CREATE DATABASE shop TEMPLATE template0');
 $other->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $other->connstr('shop'), '-f', "$tmp/shop.sql" ], 'is restored');
@@ -92,6 +92,19 @@ for my $place ([ $node, 'copy', 'template' ], [ $other, 'shop', 'dump' ])
         'decrypt-only', "$name: which is not retired");
 }
 is(join(' ', actives($node, 'shop')), join(' ', @before), 'the original goes on under its own keys');
+
+# A transaction that only reads, parallel workers, and a bucket whose rotation is paused.
+my $SEAL = "SELECT count(DISTINCT " . sprintf($ID, "(note::text || i)::sdes.enc_text('other')") . ") FROM people, generate_series(1, 100) AS i";
+$other->backup('of_copy');
+my $reader = new_cluster('reader', hsm => $hsm, from_backup => [ $other, 'of_copy', has_streaming => 1 ]);
+value($other, 'shop', "SELECT sdes.pause_rotation('other')");
+like(refusal($reader, 'shop', $SEAL), qr/25006: bucket "other" has no encryption key of this database's own yet/, 'a standby of a copy cannot have a key made');
+is(value($other, 'shop', "BEGIN READ ONLY; SET LOCAL force_parallel_mode = on; $SEAL; COMMIT"), 1,
+    'a transaction that only reads has one made, also in a bucket whose rotation is paused');
+$other->wait_for_catchup($reader);
+is(value($reader, 'shop', $SEAL), 1, 'then its standby seals, too');
+is(value($other, 'shop', "SELECT string_agg(version || ' ' || state, ', ' ORDER BY version) FROM sdes.keys WHERE bucket = 'other'"), '1 decrypt-only, 1000 active', 'and there are two versions');
+$reader->stop;
 
 # ---- what a copy does not do ----
 
