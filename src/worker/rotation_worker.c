@@ -43,7 +43,8 @@ work(void)
 		next = sdes_rotation_work();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	pgstat_report_stat(true);
+	/* Once a second, but what is counted last as the process ends. */
+	pgstat_report_stat(false);
 	return next;
 }
 
