@@ -79,6 +79,7 @@ sdes_rotation_make_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 {
 	uint32 version = sdes_keyring_new_version(bucket, purpose);
 
+	ForceSyncCommit(); /* the worker's own do not wait for the disk */
 	/* Constants in plans that sessions keep are sealed anew when they plan again. */
 	if (purpose == SDES_PURPOSE_LITERAL)
 		CacheInvalidateCatalog(NamespaceRelationId);
@@ -269,6 +270,8 @@ close_key(const SdesTracked *key, int64 found, const List *holders)
 	waits = sdes_horizon_transactions(&key->row);
 	if (waits != NULL)
 		return waits;
+	/* Whoever reads this may destroy what else there is of the key. */
+	ForceSyncCommit();
 	sdes_store_set_dek_emptied(key->row.binding.key_id, true);
 	if (key->row.state == SDES_KEY_DECRYPT_ONLY)
 		sdes_store_set_dek_state(key->row.binding.key_id, SDES_KEY_RETIRED, NULL);
