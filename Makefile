@@ -5,6 +5,7 @@
 #   make setup           installs the Debian packages that building needs
 #   make demo            a throw-away server with an encrypted order stream; make demo-stop
 #   make check           every test; ends with "N passed, N failed"
+#   make bench           what a rotation costs; make bench ROWS=10000000
 #   make check-modules   a small check on each PKCS#11 module that Debian has
 #   make format          clang-format over the C sources
 #
@@ -51,7 +52,7 @@ ISOLATION_OPTS = --inputdir=test/isolation
 override with_llvm = no
 
 # These need nothing of PGXS, and some run before it is installed.
-OWN_GOALS := setup check check-modules demo demo-stop soak format $(BUILD)/leaksearch $(BUILD)/keyhunt
+OWN_GOALS := setup check check-modules bench demo demo-stop soak format $(BUILD)/leaksearch $(BUILD)/keyhunt
 ifneq ($(filter-out $(OWN_GOALS),$(or $(MAKECMDGOALS),all)),)
 
 # What is missing on this machine, if anything; empty when it can build.
@@ -156,7 +157,7 @@ clean-build:
 
 endif # OWN_GOALS
 
-.PHONY: setup check check-modules demo demo-stop soak format
+.PHONY: setup check check-modules bench demo demo-stop soak format
 setup:
 	@scripts/setup demo
 
@@ -173,6 +174,10 @@ demo:
 
 demo-stop:
 	@demo/stop
+
+bench:
+	@scripts/setup demo
+	@bench/run $(ROWS)
 
 check-modules:
 	@scripts/setup modules

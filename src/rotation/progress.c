@@ -18,6 +18,7 @@
 #include "utils/uuid.h"
 
 #define MAX_PARAMETERS 10
+#define MAX_STATEMENTS 16
 
 /* next_block of a relation that no pass is under way through. */
 #define BETWEEN_PASSES (-1)
@@ -45,11 +46,39 @@ add_null(Parameters *parameters, Oid type)
 	parameters->nulls[parameters->n - 1] = 'n';
 }
 
+/* Statements of this file that were planned, by the address of their text. */
+static struct
+{
+	const char *statement;
+	SPIPlanPtr plan;
+} plans[MAX_STATEMENTS];
+
+/* Planned once in a worker's life: some of them are run for each batch. */
+static SPIPlanPtr
+plan_of(const char *statement, Parameters *parameters)
+{
+	SPIPlanPtr plan;
+	int i = 0;
+
+	while (i < MAX_STATEMENTS && plans[i].statement != NULL)
+	{
+		if (plans[i].statement == statement)
+			return plans[i].plan;
+		i++;
+	}
+	plan = SPI_prepare(statement, parameters->n, parameters->types);
+	if (plan == NULL || i == MAX_STATEMENTS || SPI_keepplan(plan) != 0)
+		elog(ERROR, "statement on sdes.rotation could not be planned");
+	plans[i].statement = statement;
+	plans[i].plan = plan;
+	return plan;
+}
+
 static void
 run(const char *statement, Parameters *parameters)
 {
-	if (SPI_execute_with_args(statement, parameters->n, parameters->types,
-	                          parameters->values, parameters->nulls, false, 0) < 0)
+	if (SPI_execute_plan(plan_of(statement, parameters), parameters->values,
+	                     parameters->nulls, false, 0) < 0)
 		elog(ERROR, "statement on sdes.rotation failed");
 }
 

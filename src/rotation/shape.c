@@ -146,7 +146,7 @@ sdes_shape_is_value(const SdesShape *shape)
 static Datum
 map_value(const SdesShape *shape, Datum datum, SdesVisit visit, void *arg)
 {
-	struct varlena *value = PG_DETOAST_DATUM(datum);
+	struct varlena *value = PG_DETOAST_DATUM_PACKED(datum);
 	struct varlena *other = visit(value, shape->value, arg);
 
 	return other == value ? datum : PointerGetDatum(other);

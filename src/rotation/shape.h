@@ -31,8 +31,8 @@ extern SdesShape *sdes_shape_of_elements(Oid type);
 extern bool sdes_shape_is_value(const SdesShape *shape);
 
 /*
- * Called for each value, whole (not toasted). Returns the value, or another one to
- * stand in its place.
+ * Called for each value, whole (not toasted, but its header may be short). Returns the
+ * value, or another one to stand in its place.
  */
 typedef struct varlena *(*SdesVisit)(struct varlena *value, SdesEncType type, void *arg);
 

@@ -48,6 +48,7 @@ sdes_rotation_make_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 {
 	uint32 version = sdes_keyring_new_version(bucket, purpose);
 
+	ForceSyncCommit(); /* the worker's own do not wait for the disk */
 	/* Constants in plans that sessions keep are sealed anew when they plan again. */
 	if (purpose == SDES_PURPOSE_LITERAL)
 		CacheInvalidateCatalog(NamespaceRelationId);
@@ -258,6 +259,8 @@ still_waits(const SdesDekRow *row, const uint8 *bucket)
 static void
 close_key(const SdesTracked *key)
 {
+	/* Whoever reads this may destroy what else there is of the key. */
+	ForceSyncCommit();
 	sdes_store_set_dek_emptied(key->row.binding.key_id, true);
 	/* Values may go on coming to a copy from its original, and it takes no key away. */
 	if (key->row.state == SDES_KEY_DECRYPT_ONLY && sdes_instance_is_owner())
@@ -268,6 +271,7 @@ close_key(const SdesTracked *key)
 static void
 close_search(const SdesTrackedSearch *search)
 {
+	ForceSyncCommit();
 	if (search->leaving.wrapped_size > 0)
 	{
 		sdes_store_set_dek_emptied(search->leaving.binding.key_id, true);

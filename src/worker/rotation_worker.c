@@ -1,24 +1,28 @@
 /*
  * rotation_worker.c
- *		Works on rotation in one database, for a few seconds.
+ *		Works on rotation in one database, for half a minute.
  *
- * Then it ends, so that nobody's DROP DATABASE or template copy waits for it; the
- * launcher (rotation_launcher.c) starts the next one. Each piece is a transaction of its
- * own, after which the worker rests in proportion to the time that took.
+ * Then it ends, so that other databases have their turn; the launcher
+ * (rotation_launcher.c) starts the next one. Each piece is a transaction of its own,
+ * after which the worker rests in proportion to the time that took. It ends at once when
+ * somebody drops, copies or renames the database, who would give up after five seconds.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
 #include "rotation/rotation.h"
 #include "sdes_compat.h"
 #include "sdes_guc.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
@@ -26,9 +30,9 @@
 #include "utils/wait_event.h"
 #include "worker/rotation_launcher.h"
 
-#define SLICE_MS        3000
+#define SLICE_MS        30000
 #define LONGEST_REST_MS 10000
-#define LOOK_UP_MS      250
+#define LONGEST_NAP_MS  250
 #define LOCK_TIMEOUT    "500ms"
 
 extern SDES_EXPORT void sdes_rotation_worker_main(Datum database);
@@ -47,7 +51,8 @@ work(Piece piece)
 		next = piece();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	pgstat_report_stat(true);
+	/* Once a second, but what is counted last as the process ends. */
+	pgstat_report_stat(false);
 	return next;
 }
 
@@ -93,28 +98,67 @@ try_to_work(Piece piece)
 }
 
 /*
- * The pause that leaves others their share of the time, unless somebody waits for us.
+ * Whether somebody has the lock that DROP DATABASE, a copy of it as a template and the
+ * like take before they wait for its sessions to end.
  */
+static bool
+database_is_wanted(void)
+{
+	LOCKTAG database;
+	bool wanted;
+
+	SET_LOCKTAG_OBJECT(database, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+	StartTransactionCommand();
+	wanted = LockAcquire(&database, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL;
+	if (!wanted)
+		LockRelease(&database, RowExclusiveLock, false);
+	CommitTransactionCommand();
+	return wanted;
+}
+
 static void
+take_settings(void)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+}
+
+static void
+nap(long ms)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+	                 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * The pause that leaves others their share of the time, unless somebody waits for a key;
+ * false to make it the last.
+ */
+static bool
 rest(TimestampTz since)
 {
 	long worked = TimestampDifferenceMilliseconds(since, GetCurrentTimestamp());
 	long pause = worked * (100 - sdes_rotation_share) / sdes_rotation_share;
 
-	pause = Min(pause, LONGEST_REST_MS);
-	while (pause > 0 && !sdes_rotation_is_wished(MyDatabaseId))
+	for (pause = Min(pause, LONGEST_REST_MS);
+	     pause > 0 && !sdes_rotation_is_wished(MyDatabaseId); pause -= LONGEST_NAP_MS)
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-		                 Min(pause, LOOK_UP_MS), PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		pause -= LOOK_UP_MS;
+		nap(Min(pause, LONGEST_NAP_MS));
+		if (pause > LONGEST_NAP_MS && database_is_wanted())
+			return false;
 	}
+	take_settings();
+	return !database_is_wanted();
 }
 
 static void
 set_up(Oid database)
 {
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGINT, StatementCancelHandler);
 	BackgroundWorkerUnblockSignals();
@@ -124,6 +168,11 @@ set_up(Oid database)
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET,
 	                PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	/*
+	 * A batch that a crash takes back is done again, so none is waited for until it is on
+	 * the disk: that takes longer than the batch, and clients wait for the rows meanwhile.
+	 */
+	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	/* Shorter than deadlock_timeout: whoever wants what we hold is not the victim. */
 	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 }
@@ -132,6 +181,7 @@ void
 sdes_rotation_worker_main(Datum database)
 {
 	TimestampTz began = GetCurrentTimestamp();
+	TimestampTz since;
 	SdesRotationNext next;
 
 	set_up(DatumGetObjectId(database));
@@ -140,12 +190,9 @@ sdes_rotation_worker_main(Datum database)
 		(void) try_to_work(sdes_rotation_destroy_keks);
 	do
 	{
-		TimestampTz since = GetCurrentTimestamp();
-
+		since = GetCurrentTimestamp();
 		next = try_to_work(sdes_rotation_work);
-		if (next == SDES_ROTATION_MORE)
-			rest(since);
-	} while (next == SDES_ROTATION_MORE &&
+	} while (next == SDES_ROTATION_MORE && rest(since) &&
 	         !TimestampDifferenceExceeds(began, GetCurrentTimestamp(), SLICE_MS));
 	sdes_rotation_report(DatumGetObjectId(database), next);
 	proc_exit(0);

@@ -41,11 +41,15 @@ intact_ok($node, 'and all is as it was');
 
 # ---- the server is killed ----
 
-# Rows done of each table since its first pass began, by the time of that.
+# Rows done of each table since its first pass began, by the time of that. Batches do not
+# wait for the disk, but the message does, and all that was committed before it with it.
 sub progress
 {
-    return map { split /\|/ } split /\n/, $node->safe_psql('ledger',
-        q{SELECT relation || ' ' || started_at, rows_done FROM sdes.rotation WHERE relation <> 0});
+    my ($progress) = $node->safe_psql('ledger', <<'SQL');
+SELECT string_agg(relation || ' ' || started_at || '|' || rows_done, chr(10)) FROM sdes.rotation WHERE relation <> 0;
+SELECT 1 FROM pg_logical_emit_message(true, 'progress', '') \g /dev/null
+SQL
+    return map { split /\|/ } split /\n/, $progress;
 }
 
 for my $kill (1 .. $SERVER_KILLS)

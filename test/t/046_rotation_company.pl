@@ -155,8 +155,19 @@ my $both = wait_for(sub {
 ok($both, 'two databases: side by side');
 emptied_ok($node, $version, 'two databases: the first');
 emptied_ok($node, 2, 'two databases: the second', 'second');
+# At one percent of the time, the worker would be there for half a minute.
+set_conf($node, 'sdes.rotation_share' => 1);
+$node->reload;
 rotate($node, 'second');
-$node->safe_psql('postgres', 'DROP DATABASE second');
+for my $statement ('CREATE DATABASE third TEMPLATE second', 'DROP DATABASE second', 'DROP DATABASE third')
+{
+    ok(wait_for(sub {
+        $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE datname IN ('second', 'third') AND backend_type = 'sdes rotation worker'}) > 0 }, 20),
+        "a worker is at work before $statement");
+    $node->safe_psql('postgres', $statement);
+}
+set_conf($node, 'sdes.rotation_share' => 50);
+$node->reload;
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_database WHERE datname = 'second'}), '0', 'a database is dropped under the worker');
 
 # ---- the hours, and replicas that lag ----
