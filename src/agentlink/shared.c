@@ -12,17 +12,12 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "sdes_guc.h"
+#include "sdes_shmem.h"
 #include "storage/ipc.h"
 #include "storage/pg_shmem.h"
-#include "storage/shmem.h"
 #include "utils/timestamp.h"
 
 SdesShared *sdes_shared = NULL;
-
-static shmem_startup_hook_type previous_startup = NULL;
-#if PG_VERSION_NUM >= 150000
-static shmem_request_hook_type previous_request = NULL;
-#endif
 
 static bool access_changed = false; /* by this transaction */
 
@@ -31,33 +26,13 @@ static int npending = 0;
 static SdesOrphan pending[SDES_MAX_ORPHANS];
 
 static void
-request(void)
+make_shared(void *memory, LWLock *lock)
 {
-#if PG_VERSION_NUM >= 150000
-	if (previous_request)
-		previous_request();
-#endif
-	RequestAddinShmemSpace(MAXALIGN(sizeof(SdesShared)));
-	RequestNamedLWLockTranche("sdes", 1);
-}
+	SdesShared *shared = memory;
 
-static void
-startup(void)
-{
-	bool found;
-
-	if (previous_startup)
-		previous_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	sdes_shared = ShmemInitStruct("sdes", sizeof(SdesShared), &found);
-	if (!found)
-	{
-		memset(sdes_shared, 0, sizeof(SdesShared));
-		pg_atomic_init_u64(&sdes_shared->access_changes, 0);
-		pg_atomic_init_u64(&sdes_shared->last_fetch, 0);
-		sdes_shared->lock = &GetNamedLWLockTranche("sdes")->lock;
-	}
-	LWLockRelease(AddinShmemInitLock);
+	pg_atomic_init_u64(&shared->access_changes, 0);
+	pg_atomic_init_u64(&shared->last_fetch, 0);
+	shared->lock = lock;
 }
 
 int
@@ -246,13 +221,6 @@ end_of_transaction(XactEvent event, void *arg)
 void
 sdes_shared_init(void)
 {
-#if PG_VERSION_NUM >= 150000
-	previous_request = shmem_request_hook;
-	shmem_request_hook = request;
-#else
-	request();
-#endif
-	previous_startup = shmem_startup_hook;
-	shmem_startup_hook = startup;
+	sdes_shmem_add("sdes", sizeof(SdesShared), (void **) &sdes_shared, make_shared);
 	RegisterXactCallback(end_of_transaction, NULL);
 }

@@ -21,10 +21,10 @@
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "sdes_errors.h"
+#include "sdes_shmem.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "storage/lwlock.h"
-#include "storage/shmem.h"
 
 #define SLOTS 4096
 
@@ -71,22 +71,6 @@ typedef struct Place
 static Usage *usage = NULL;
 static Place places[PLACES];
 
-static shmem_startup_hook_type previous_startup = NULL;
-#if PG_VERSION_NUM >= 150000
-static shmem_request_hook_type previous_request = NULL;
-#endif
-
-static void
-request(void)
-{
-#if PG_VERSION_NUM >= 150000
-	if (previous_request)
-		previous_request();
-#endif
-	RequestAddinShmemSpace(MAXALIGN(sizeof(Usage)));
-	RequestNamedLWLockTranche("sdes usage", 1);
-}
-
 static uint64
 make_state(uint64 turn, int64 left)
 {
@@ -106,35 +90,19 @@ left_of(uint64 state)
 }
 
 static void
-startup(void)
+make_usage(void *memory, LWLock *lock)
 {
-	bool found;
+	Usage *made = memory;
 
-	if (previous_startup)
-		previous_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	usage = ShmemInitStruct("sdes usage", sizeof(Usage), &found);
-	if (!found)
-	{
-		memset(usage, 0, sizeof(Usage));
-		for (int i = 0; i < SLOTS; i++)
-			pg_atomic_init_u64(&usage->slots[i].state, make_state(0, 0));
-		usage->lock = &GetNamedLWLockTranche("sdes usage")->lock;
-	}
-	LWLockRelease(AddinShmemInitLock);
+	for (int i = 0; i < SLOTS; i++)
+		pg_atomic_init_u64(&made->slots[i].state, make_state(0, 0));
+	made->lock = lock;
 }
 
 void
 sdes_usage_init(void)
 {
-#if PG_VERSION_NUM >= 150000
-	previous_request = shmem_request_hook;
-	shmem_request_hook = request;
-#else
-	request();
-#endif
-	previous_startup = shmem_startup_hook;
-	shmem_startup_hook = startup;
+	sdes_shmem_add("sdes usage", sizeof(Usage), (void **) &usage, make_usage);
 }
 
 /* ---- slots ---- */

@@ -12,10 +12,10 @@
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "rotation/internal.h"
+#include "sdes_shmem.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
-#include "storage/shmem.h"
 
 typedef struct Report
 {
@@ -45,38 +45,14 @@ typedef struct WakeShared
 static WakeShared *shared = NULL;
 static bool wanted = false; /* by this transaction */
 static bool is_worker = false;
-static shmem_startup_hook_type previous_startup = NULL;
-#if PG_VERSION_NUM >= 150000
-static shmem_request_hook_type previous_request = NULL;
-#endif
 
 static void
-request(void)
+make_shared(void *memory, LWLock *lock)
 {
-#if PG_VERSION_NUM >= 150000
-	if (previous_request)
-		previous_request();
-#endif
-	RequestAddinShmemSpace(MAXALIGN(sizeof(WakeShared)));
-	RequestNamedLWLockTranche("sdes rotation", 1);
-}
+	WakeShared *made = memory;
 
-static void
-startup(void)
-{
-	bool found;
-
-	if (previous_startup)
-		previous_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("sdes rotation", sizeof(WakeShared), &found);
-	if (!found)
-	{
-		memset(shared, 0, sizeof(*shared));
-		pg_atomic_init_u64(&shared->calls, 0);
-		shared->lock = &GetNamedLWLockTranche("sdes rotation")->lock;
-	}
-	LWLockRelease(AddinShmemInitLock);
+	pg_atomic_init_u64(&made->calls, 0);
+	made->lock = lock;
 }
 
 static void
@@ -239,14 +215,7 @@ sdes_rotation_reported(Oid database)
 void
 sdes_rotation_init(void)
 {
-#if PG_VERSION_NUM >= 150000
-	previous_request = shmem_request_hook;
-	shmem_request_hook = request;
-#else
-	request();
-#endif
-	previous_startup = shmem_startup_hook;
-	shmem_startup_hook = startup;
+	sdes_shmem_add("sdes rotation", sizeof(WakeShared), (void **) &shared, make_shared);
 	RegisterXactCallback(end_of_transaction, NULL);
 	sdes_keyring_set_maker(sdes_rotation_wish);
 }

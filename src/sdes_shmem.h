@@ -1,0 +1,22 @@
+/*
+ * sdes_shmem.h
+ *		Pieces of shared memory, each with a lock of its own.
+ */
+#ifndef SDES_SHMEM_H
+#define SDES_SHMEM_H
+
+#include "postgres.h"
+
+#include "storage/lwlock.h"
+
+/* Fills a piece that was just made, and is zeroed. Its lock is there by then. */
+typedef void (*SdesShmemInit)(void *memory, LWLock *lock);
+
+/*
+ * Has a piece of that size made as the server starts; *memory points to it in every
+ * process from then on, and is NULL before. name, a constant, is that of the piece and of
+ * its lock's tranche. From _PG_init of a preloaded library only.
+ */
+extern void sdes_shmem_add(const char *name, Size size, void **memory, SdesShmemInit init);
+
+#endif
