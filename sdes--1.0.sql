@@ -135,6 +135,7 @@ CREATE TABLE sdes.dek (
     timeline integer NOT NULL,
     pinned boolean NOT NULL,
     decrypt_only_at timestamptz,
+    clean_at timestamptz,
     emptied_at timestamptz,
     emptied_lsn pg_lsn,
     retired_at timestamptz,
@@ -160,6 +161,7 @@ COMMENT ON COLUMN sdes.dek.database IS 'OID of the database there';
 COMMENT ON COLUMN sdes.dek.timeline IS 'timeline of the WAL at that time; on another one it gets a successor soon';
 COMMENT ON COLUMN sdes.dek.pinned IS 're-encryption leaves its values under it: its rotation was cancelled, or they come from another site';
 COMMENT ON COLUMN sdes.dek.decrypt_only_at IS 'since when nothing is sealed under it any more';
+COMMENT ON COLUMN sdes.dek.clean_at IS 'when a look at all places found no value under it; empty once nothing older is left and another look agrees';
 COMMENT ON COLUMN sdes.dek.emptied_at IS 'when re-encryption found no value under it any more';
 COMMENT ON COLUMN sdes.dek.emptied_lsn IS 'position in the WAL at that time, which replicas have to reach before it can be destroyed';
 COMMENT ON COLUMN sdes.dek.retired_at IS 'since when no client''s statement opens a value under it';

@@ -42,7 +42,7 @@ look_again(const List *rows)
 		const SdesDekRow *row = lfirst(cell);
 
 		if (row->state == SDES_KEY_DECRYPT_ONLY && row->emptied)
-			sdes_store_set_dek_emptied(row->binding.key_id, false);
+			sdes_store_set_dek_emptiness(row->binding.key_id, SDES_NOT_KNOWN);
 	}
 }
 

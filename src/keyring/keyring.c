@@ -604,6 +604,7 @@ sdes_keyring_owner(const uint8 *key_id, SdesKeyOwner *owner)
 	memcpy(owner->bucket, entry->key.bucket, SDES_UUID_SIZE);
 	owner->purpose = entry->key.purpose;
 	owner->mode = entry->key.mode;
+	owner->state = entry->key.state;
 	return true;
 }
 

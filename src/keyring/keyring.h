@@ -45,6 +45,7 @@ typedef struct SdesKeyOwner
 	uint8 bucket[SDES_UUID_SIZE];
 	SdesDekPurpose purpose; /* tells a literal from a stored value */
 	SdesDekMode mode;
+	SdesKeyState state;
 } SdesKeyOwner;
 
 extern void sdes_keyring_init(void);
@@ -166,7 +167,7 @@ extern void sdes_keyring_make_dek(const SdesKekRow *kek, const SdesKeySpec *spec
 /* Wraps a key that has a row in each other token that can be reached, likewise. */
 extern void sdes_keyring_spread(const SdesDekRow *row);
 
-/* An error for a cryptoperiod that is not longer than nothing. */
+/* An error for a cryptoperiod of less than an hour or more than 100 years. */
 extern void sdes_check_rotation_period(const Interval *period);
 
 /*

@@ -320,14 +320,21 @@ sdes_keyring_new_search_key(const SdesBucketRow *system)
 	return version;
 }
 
+static bool
+is_shorter(const Interval *a, const Interval *b)
+{
+	return DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(a),
+	                                         IntervalPGetDatum(b))) < 0;
+}
+
 void
 sdes_check_rotation_period(const Interval *period)
 {
-	static const Interval zero = {0};
+	static const Interval least = {.time = USECS_PER_HOUR};
+	static const Interval most = {.month = 100 * MONTHS_PER_YEAR};
 
-	if (DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(period),
-	                                      IntervalPGetDatum(&zero))) <= 0)
+	if (is_shorter(period, &least) || is_shorter(&most, period))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-		                errmsg("rotation period must be longer than nothing"),
+		                errmsg("rotation period must be an hour to 100 years"),
 		                errhint("90 days is the default.")));
 }

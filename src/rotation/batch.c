@@ -28,9 +28,11 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 
-#define MAX_PAGES 512                /* looked at in one batch */
-#define MAX_BYTES (16 * 1024 * 1024) /* of rows held at once, and one row more */
+#define WRITE_TIMEOUT_MS 10000              /* of the rows of a batch */
+#define MAX_PAGES        512                /* looked at in one batch */
+#define MAX_BYTES        (16 * 1024 * 1024) /* of rows held at once, and one row more */
 
 typedef struct Row
 {
@@ -165,6 +167,21 @@ look(Work *work)
 
 /* ---- sealing anew ---- */
 
+/* A long value that is not due is not read. */
+static bool
+stays_out_of_line(const Work *work, const SdesShape *shape, Datum datum)
+{
+	struct varlena *start;
+	bool due;
+
+	if (!sdes_shape_is_value(shape) || !VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(datum)))
+		return false;
+	start = PG_DETOAST_DATUM_SLICE(datum, 0, SDES_TOKENS_PREFIX);
+	due = sdes_tracked_is_due(work->set, start);
+	pfree(start);
+	return !due;
+}
+
 /* Visits the values of a row; whether any was replaced. */
 static bool
 visit_row(Work *work, HeapTuple tuple, SdesVisit visit, Datum *values, bool *nulls)
@@ -176,7 +193,8 @@ visit_row(Work *work, HeapTuple tuple, SdesVisit visit, Datum *values, bool *nul
 	{
 		Datum other;
 
-		if (nulls[i] || work->shape->columns[i] == NULL)
+		if (nulls[i] || work->shape->columns[i] == NULL ||
+		    stays_out_of_line(work, work->shape->columns[i], values[i]))
 			continue;
 		other = sdes_shape_map(work->shape->columns[i], values[i], visit, work->renewal);
 		changed |= other != values[i];
@@ -294,7 +312,10 @@ write_rows(Work *work)
 	FreeExecutorState(writer.estate);
 }
 
-/* What an index computes is the owner's code: it runs as the owner, and confined. */
+/*
+ * What an index computes is the owner's code: it runs as the owner, confined, and not for
+ * long, since others wait.
+ */
 static void
 write_as_owner(Work *work)
 {
@@ -305,7 +326,9 @@ write_as_owner(Work *work)
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(work->rel->rd_rel->relowner,
 	                       context | SECURITY_RESTRICTED_OPERATION);
+	enable_timeout_after(STATEMENT_TIMEOUT, WRITE_TIMEOUT_MS);
 	write_rows(work);
+	disable_timeout(STATEMENT_TIMEOUT, false);
 	AtEOXact_GUC(false, level);
 	SetUserIdAndSecContext(user, context);
 }

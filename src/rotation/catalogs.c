@@ -67,6 +67,7 @@ typedef struct Walk
 	SdesTrackedSet *set;
 	bool renew;
 	bool forget; /* extended statistics under any key */
+	int changed; /* rows */
 	SdesPlaceTaker take;
 	void *arg;
 	MemoryContext scratch; /* reset for each row */
@@ -228,6 +229,7 @@ visit_row(Walk *walk, Relation catalog, HeapTuple tuple)
 	tuple = heap_modify_tuple(tuple, RelationGetDescr(catalog), change.values, change.nulls,
 	                          change.replaced);
 	CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+	walk->changed++;
 	if (OidIsValid(owner))
 		tell_owner(owner);
 }
@@ -274,8 +276,10 @@ visit_extended_statistics(Walk *walk)
 				due |= bytes_are_due(walk, datum);
 		}
 		tell(walk, catalog, InvalidOid);
-		if (walk->renew && due)
-			CatalogTupleDelete(catalog, &tuple->t_self);
+		if (!walk->renew || !due)
+			continue;
+		CatalogTupleDelete(catalog, &tuple->t_self);
+		walk->changed++;
 	}
 	systable_endscan(scan);
 	table_close(catalog, RowExclusiveLock);
@@ -324,12 +328,13 @@ sdes_catalogs_count(SdesTrackedSet *set, SdesPlaceTaker take, void *arg)
 	walk_catalogs(&walk);
 }
 
-void
+int
 sdes_catalogs_renew(SdesTrackedSet *set)
 {
 	Walk walk = {.set = set, .renew = true};
 
 	walk_catalogs(&walk);
+	return walk.changed;
 }
 
 void

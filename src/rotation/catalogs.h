@@ -22,9 +22,9 @@ extern void sdes_catalogs_count(SdesTrackedSet *set, SdesPlaceTaker take, void *
 
 /*
  * Counts them, and seals anew what is under keys that are due. What belongs to a
- * relation that others have locked is left as it is.
+ * relation that others have locked is left as it is. Returns how many rows were changed.
  */
-extern void sdes_catalogs_renew(SdesTrackedSet *set);
+extern int sdes_catalogs_renew(SdesTrackedSet *set);
 
 /* Removes extended statistics that hold values, under whatever key; ANALYZE makes them. */
 extern void sdes_catalogs_forget_statistics(SdesTrackedSet *set);

@@ -120,6 +120,16 @@ sdes_pause_rotation(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* All values had been found to have tokens of the incoming search key. */
+static void
+look_for_tokens_again(void)
+{
+	const SdesDekRow *incoming = &sdes_tracked_read()->search.incoming;
+
+	if (incoming->wrapped_size > 0 && incoming->emptied)
+		sdes_store_set_dek_emptiness(incoming->binding.key_id, SDES_NOT_KNOWN);
+}
+
 Datum
 sdes_resume_rotation(PG_FUNCTION_ARGS)
 {
@@ -136,8 +146,10 @@ sdes_resume_rotation(PG_FUNCTION_ARGS)
 		const SdesDekRow *row = lfirst(cell);
 
 		if (row->emptied)
-			sdes_store_set_dek_emptied(row->binding.key_id, false);
+			sdes_store_set_dek_emptiness(row->binding.key_id, SDES_NOT_KNOWN);
 	}
+	if (bucket.system)
+		look_for_tokens_again();
 	PG_RETURN_VOID();
 }
 
@@ -266,11 +278,11 @@ sdes_destroy_key(PG_FUNCTION_ARGS)
 	begin(fcinfo, "sdes.destroy_key()", arguments, &bucket);
 	sdes_require_owner("destroy encryption keys");
 	obstacles.row = version_of(&bucket, PG_GETARG_INT32(1));
-	if (obstacles.row->state != SDES_KEY_RETIRED)
+	if (obstacles.row->state != SDES_KEY_RETIRED || !obstacles.row->emptied)
 		ereport(
 		    ERROR,
 		    (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		     errmsg("version %d of the key of bucket \"%s\" is %s, not retired",
+		     errmsg("version %d of the key of bucket \"%s\" is %s, not retired and empty",
 		            PG_GETARG_INT32(1), bucket.name, sdes_state_name(obstacles.row->state)),
 		     errhint("A version retires when no value is left under it: see SELECT * "
 		             "FROM sdes.rotation_progress.")));

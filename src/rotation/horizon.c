@@ -78,7 +78,8 @@ least_applied(void)
 		XLogRecPtr applied;
 
 		SpinLockAcquire(&sender->mutex);
-		applied = sender->pid != 0 && sender->state == WALSNDSTATE_STREAMING
+		applied = sender->pid != 0 && (sender->state == WALSNDSTATE_STREAMING ||
+		                               sender->state == WALSNDSTATE_CATCHUP)
 		              ? sender->apply
 		              : InvalidXLogRecPtr;
 		SpinLockRelease(&sender->mutex);

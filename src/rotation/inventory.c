@@ -33,39 +33,61 @@ name_of(Relation rel)
 }
 
 static void
-count_relation(Oid relid, SdesTrackedSet *set, SdesPlaceTaker take, void *arg)
+count_relation(Relation rel, SdesTrackedSet *set, SdesPlaceTaker take, void *arg)
 {
-	Relation rel = try_relation_open(relid, AccessShareLock);
-	SdesRowShape *shape;
+	SdesRowShape *shape = sdes_relation_shape(rel);
 	SdesBatch batch = {0};
 
-	if (rel == NULL)
-		return; /* dropped meanwhile */
 	sdes_tracked_reset(set);
-	if (RELATION_IS_OTHER_TEMP(rel))
-	{
-		/* Its rows are in the other session's memory. */
-		take("temporary table of another session", name_of(rel), NULL, arg);
-		relation_close(rel, AccessShareLock);
-		return;
-	}
-	shape = sdes_relation_shape(rel);
 	while (!batch.end)
 		sdes_batch_count(rel, shape, set, &batch);
 	take(rel->rd_rel->relkind == RELKIND_MATVIEW ? "materialized view" : "table",
 	     name_of(rel), set, arg);
-	relation_close(rel, AccessShareLock);
+}
+
+/*
+ * Opens what there is, and leaves it locked to the end of the transaction: a rewrite by
+ * ALTER TABLE that somebody commits after a snapshot was taken leaves nothing for that to
+ * see. Only then comes the snapshot.
+ */
+static List *
+open_relations(void)
+{
+	List *opened = NIL;
+	ListCell *cell;
+
+	foreach (cell, sdes_relations_list())
+	{
+		Relation rel =
+		    try_relation_open(((SdesHolder *) lfirst(cell))->relid, AccessShareLock);
+
+		if (rel != NULL) /* it was not dropped meanwhile */
+			opened = lappend(opened, rel);
+	}
+	return opened;
 }
 
 void
 sdes_inventory_count(SdesTrackedSet *set, SdesPlaceTaker take, void *arg)
 {
+	List *opened = open_relations();
 	ListCell *cell;
 
-	foreach (cell, sdes_relations_list())
-		count_relation(((SdesHolder *) lfirst(cell))->relid, set, take, arg);
+	PushActiveSnapshot(GetLatestSnapshot());
+	foreach (cell, opened)
+	{
+		Relation rel = lfirst(cell);
+
+		/* The rows of another session's temporary table are in its memory. */
+		if (RELATION_IS_OTHER_TEMP(rel))
+			take("temporary table of another session", name_of(rel), NULL, arg);
+		else
+			count_relation(rel, set, take, arg);
+		relation_close(rel, NoLock);
+	}
 	sdes_tracked_reset(set);
 	sdes_catalogs_count(set, take, arg);
+	PopActiveSnapshot();
 }
 
 /* ---- SQL ---- */

@@ -17,13 +17,16 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/pg_partitioned_table.h"
+#include "catalog/pg_range.h"
 #include "keyring/keyring.h"
 #include "miscadmin.h"
 #include "policy/policy.h"
 #include "rotation/catalogs.h"
+#include "rotation/inventory.h"
 #include "rotation/relations.h"
 #include "rotation/tracked.h"
 #include "sdes_compat.h"
@@ -33,13 +36,16 @@
 #include "tcop/utility.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/resowner.h"
 
 #define TRY_TO_LOCK "500ms"
 #define TRIES       60
+#define PAUSE_US    200000L
 
 SDES_SQL_FUNCTION(sdes_rotate_search_key);
 SDES_SQL_FUNCTION(sdes_switch_search_key);
@@ -80,7 +86,21 @@ refuse_partitions(Form_pg_partitioned_table row)
 	                errhint("Partition it by another column, or by list.")));
 }
 
-/* Tables that are partitioned by an encrypted column, by list; an error for another way. */
+/* Whether a table is partitioned by values, which an expression may take out of others. */
+static bool
+is_partitioned_by_values(Oid relid)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+	PartitionKey key = RelationGetPartitionKey(rel);
+	bool found = false;
+
+	for (int i = 0; i < key->partnatts; i++)
+		found |= holds_values(key->parttypid[i]);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/* Tables that are partitioned by values, by list; an error for another way. */
 static List *
 partitioned_tables(void)
 {
@@ -93,20 +113,41 @@ partitioned_tables(void)
 	{
 		Form_pg_partitioned_table row = (Form_pg_partitioned_table) GETSTRUCT(tuple);
 
-		for (int i = 0; i < row->partnatts; i++)
-		{
-			AttrNumber column = row->partattrs.values[i];
-
-			if (column == 0 || !holds_values(get_atttype(row->partrelid, column)))
-				continue;
-			refuse_partitions(row);
-			found = list_append_unique_oid(found, row->partrelid);
-		}
+		if (!is_partitioned_by_values(row->partrelid))
+			continue;
+		refuse_partitions(row);
+		found = lappend_oid(found, row->partrelid);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	list_sort(found, list_oid_cmp);
 	return found;
+}
+
+/* Which of two bounds is the lower one depends on tokens, too. */
+static void
+refuse_ranges(void)
+{
+	Relation rel = table_open(RangeRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_range row = (Form_pg_range) GETSTRUCT(tuple);
+
+		if (row->rngtypid >= FirstNormalObjectId && holds_values(row->rngsubtype))
+			ereport(ERROR,
+			        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			         errmsg("the search key cannot be rotated while there is range type "
+			                "\"%s\" of encrypted values",
+			                format_type_be(row->rngtypid)),
+			         errdetail("Which bound of a range is the lower one depends on their "
+			                   "search tokens."),
+			         errhint("Drop it.")));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
 }
 
 Datum
@@ -118,6 +159,7 @@ sdes_rotate_search_key(PG_FUNCTION_ARGS)
 	begin("sdes.rotate_search_key()");
 	sdes_require_bucket(SDES_SYSTEM_BUCKET, &system);
 	partitioned_tables();
+	refuse_ranges();
 	set = sdes_tracked_read();
 	if (set->search.incoming.wrapped_size > 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -135,7 +177,7 @@ sdes_rotate_search_key(PG_FUNCTION_ARGS)
 /* ---- the switch ---- */
 
 static const SdesDekRow *
-active_search_key(void)
+active_search_key(const SdesTrackedSet *set)
 {
 	ListCell *cell;
 
@@ -143,35 +185,51 @@ active_search_key(void)
 	{
 		const SdesDekRow *row = lfirst(cell);
 
-		if (row->binding.purpose == SDES_PURPOSE_SEARCH && row->state == SDES_KEY_ACTIVE)
+		if (row->binding.purpose == SDES_PURPOSE_SEARCH && row->state == SDES_KEY_ACTIVE &&
+		    row->binding.version == set->search.keys.current)
 			return row;
 	}
 	elog(ERROR, "there is no active search key");
 }
 
+/* The tables that the switch is about; all are locked. */
+typedef struct Tables
+{
+	List *partitioned; /* by values: OIDs */
+	List *holders;     /* SdesHolder */
+} Tables;
+
+/*
+ * First of all what the guard of columns locks (types/column_guard.c), so that no table is
+ * in the making that nobody sees yet; then, as queries do, tables before their partitions.
+ */
 static void
-lock_all(const List *partitioned, const List *holders)
+lock_all(Tables *tables)
 {
 	ListCell *cell;
 
-	foreach (cell, partitioned)
+	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ExclusiveLock);
+	tables->partitioned = partitioned_tables();
+	foreach (cell, tables->partitioned)
 		LockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
-	foreach (cell, holders)
+	tables->holders = sdes_relations_list();
+	foreach (cell, tables->holders)
 		LockRelationOid(((SdesHolder *) lfirst(cell))->relid, AccessExclusiveLock);
 }
 
 /* One try, in a subtransaction; false when others kept a table for too long. */
 static bool
-try_to_lock_all(const List *partitioned, const List *holders)
+try_to_lock_all(Tables *tables)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool locked = false;
 
 	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		lock_all(partitioned, holders);
+		lock_all(tables);
 		ReleaseCurrentSubTransaction();
 		locked = true;
 	}
@@ -194,13 +252,12 @@ try_to_lock_all(const List *partitioned, const List *holders)
 }
 
 /*
- * Locks all tables with values, as long as the transaction lasts; and before these, as
- * queries do, those that are partitioned by values, which know the bounds in their order.
- * Each try is shorter than deadlock_timeout: in a deadlock with a client it is never the
- * client that gets the error.
+ * Locks all tables with values, as long as the transaction lasts. Each lock is waited for
+ * less long than deadlock_timeout is: in a deadlock with a client it is not the client
+ * that gets the error.
  */
 static void
-lock_tables(const List *partitioned, const List *holders)
+lock_tables(Tables *tables)
 {
 	int level = NewGUCNestLevel();
 	bool locked = false;
@@ -209,7 +266,12 @@ lock_tables(const List *partitioned, const List *holders)
 	(void) set_config_option("lock_timeout", TRY_TO_LOCK, PGC_USERSET, PGC_S_SESSION,
 	                         GUC_ACTION_SAVE, true, 0, false);
 	for (int i = 0; i < TRIES && !locked; i++)
-		locked = try_to_lock_all(partitioned, holders);
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (i > 0)
+			pg_usleep(PAUSE_US);
+		locked = try_to_lock_all(tables);
+	}
 	AtEOXact_GUC(false, level);
 	if (!locked)
 		ereport(ERROR,
@@ -217,7 +279,7 @@ lock_tables(const List *partitioned, const List *holders)
 		         errmsg("tables with encrypted columns could not all be locked"),
 		         errdetail("Others kept one of them locked in each of %d tries.", TRIES),
 		         errhint("Try again when no long transaction uses them.")));
-	foreach (cell, partitioned)
+	foreach (cell, tables->partitioned)
 		CacheInvalidateRelcacheByRelid(lfirst_oid(cell));
 }
 
@@ -245,7 +307,9 @@ static void
 rebuild_index(Oid id)
 {
 	Relation index = index_open(id, AccessExclusiveLock);
-	bool needed = keeps_values(index);
+	/* What an expression or a condition makes of a value may depend on its token. */
+	bool needed = keeps_values(index) || RelationGetIndexExpressions(index) != NIL ||
+	              RelationGetIndexPredicate(index) != NIL;
 	char persistence = index->rd_rel->relpersistence;
 
 	index_close(index, NoLock);
@@ -266,11 +330,51 @@ rebuild_indexes(Oid relid)
 		rebuild_index(lfirst_oid(cell));
 }
 
+static void
+add_found(const char *place, const char *object, const SdesTrackedSet *set, void *arg)
+{
+	*(int64 *) arg += set != NULL ? set->search.found : 0;
+}
+
+/*
+ * A copy of a value may have been stored since all had been looked at. Found after the
+ * switch it would be an error, or a row that no index finds.
+ */
+static void
+refuse_stragglers(void)
+{
+	SdesTrackedSet *set = sdes_tracked_read_tokens();
+	int64 found = 0;
+
+	sdes_inventory_count(set, add_found, &found);
+	if (found > 0)
+		ereport(
+		    ERROR,
+		    (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		     errmsg(INT64_FORMAT " value(s) have no token of the new search key", found),
+		     errdetail("They were copied since all values had been seen to."),
+		     errhint("Run SELECT sdes.resume_rotation('%s') and try again when it is "
+		             "done.",
+		             SDES_SYSTEM_BUCKET)));
+}
+
+static void
+refuse_temporary_tables(const List *holders)
+{
+	ListCell *cell;
+
+	foreach (cell, holders)
+		if (((SdesHolder *) lfirst(cell))->temporary)
+			ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+			                errmsg("there are temporary tables with encrypted columns"),
+			                errhint("Have their sessions drop them, or end.")));
+}
+
 Datum
 sdes_switch_search_key(PG_FUNCTION_ARGS)
 {
 	SdesTrackedSet *set;
-	List *holders;
+	Tables tables;
 	ListCell *cell;
 
 	begin("sdes.switch_search_key()");
@@ -283,19 +387,16 @@ sdes_switch_search_key(PG_FUNCTION_ARGS)
 		             : errmsg("some values have no token of the new search key yet"),
 		         errhint("sdes.rotate_search_key() makes one; sdes.rotation_progress shows "
 		                 "how far values have got their tokens.")));
-	holders = sdes_relations_list();
-	lock_tables(partitioned_tables(), holders);
-	foreach (cell, holders)
-		if (((SdesHolder *) lfirst(cell))->temporary)
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
-			                errmsg("there are temporary tables with encrypted columns"),
-			                errhint("Have their sessions drop them, or end.")));
-	sdes_store_set_dek_state(active_search_key()->binding.key_id, SDES_KEY_DECRYPT_ONLY,
+	lock_tables(&tables);
+	refuse_ranges();
+	refuse_temporary_tables(tables.holders);
+	refuse_stragglers();
+	sdes_store_set_dek_state(active_search_key(set)->binding.key_id, SDES_KEY_DECRYPT_ONLY,
 	                         NULL);
 	sdes_store_set_dek_state(set->search.incoming.binding.key_id, SDES_KEY_ACTIVE, NULL);
-	sdes_store_set_dek_emptied(set->search.incoming.binding.key_id, false);
+	sdes_store_set_dek_emptiness(set->search.incoming.binding.key_id, SDES_NOT_KNOWN);
 	sdes_catalogs_forget_statistics(set);
-	foreach (cell, holders)
+	foreach (cell, tables.holders)
 		rebuild_indexes(((SdesHolder *) lfirst(cell))->relid);
 	PG_RETURN_VOID();
 }

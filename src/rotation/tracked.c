@@ -60,7 +60,7 @@ read_search(const List *rows, SdesTrackedSearch *search)
 
 		if (row->binding.purpose != SDES_PURPOSE_SEARCH)
 			continue;
-		if (row->state == SDES_KEY_ACTIVE)
+		if (row->state == SDES_KEY_ACTIVE && (search->keys.current == 0 || !row->foreign))
 			search->keys.current = row->binding.version;
 		else if (row->state == SDES_KEY_INCOMING)
 		{
@@ -80,8 +80,8 @@ sdes_tracked_is_open(const SdesTracked *key)
 	return key->due && !key->row.emptied;
 }
 
-SdesTrackedSet *
-sdes_tracked_read(void)
+static SdesTrackedSet *
+read_keys(bool tokens)
 {
 	SdesTrackedSet *set = palloc0(sizeof(SdesTrackedSet));
 	List *rows = sdes_store_deks();
@@ -90,6 +90,7 @@ sdes_tracked_read(void)
 
 	set->keys = palloc0(Max(list_length(rows), 1) * sizeof(SdesTracked));
 	read_search(rows, &set->search);
+	set->search.moves |= tokens;
 	foreach (cell, rows)
 	{
 		const SdesDekRow *row = lfirst(cell);
@@ -107,6 +108,18 @@ sdes_tracked_read(void)
 	}
 	qsort(set->keys, set->n, sizeof(SdesTracked), by_key_id);
 	return set;
+}
+
+SdesTrackedSet *
+sdes_tracked_read(void)
+{
+	return read_keys(false);
+}
+
+SdesTrackedSet *
+sdes_tracked_read_tokens(void)
+{
+	return read_keys(true);
 }
 
 void

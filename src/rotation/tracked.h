@@ -58,6 +58,9 @@ extern bool sdes_tracked_is_open(const SdesTracked *key);
 /* All keys of the purposes data and literal, in the current memory context. */
 extern SdesTrackedSet *sdes_tracked_read(void);
 
+/* The same, and counts tokens although all values were found to have theirs. */
+extern SdesTrackedSet *sdes_tracked_read_tokens(void);
+
 extern void sdes_tracked_reset(SdesTrackedSet *set);
 
 /* Whether a value, or its beginning (SDES_TOKENS_PREFIX), is to be sealed anew. */

@@ -256,35 +256,54 @@ still_waits(const SdesDekRow *row, const uint8 *bucket)
 	return sdes_horizon_transactions(row);
 }
 
+/* Whoever reads this may destroy what else there is of a key. */
 static void
-close_key(const SdesTracked *key)
+close_key(const SdesDekRow *row)
 {
-	/* Whoever reads this may destroy what else there is of the key. */
 	ForceSyncCommit();
-	sdes_store_set_dek_emptied(key->row.binding.key_id, true);
+	sdes_store_set_dek_emptiness(row->binding.key_id, SDES_EMPTIED);
 	/* Values may go on coming to a copy from its original, and it takes no key away. */
-	if (key->row.state == SDES_KEY_DECRYPT_ONLY && sdes_instance_is_owner())
-		sdes_store_set_dek_state(key->row.binding.key_id, SDES_KEY_RETIRED, NULL);
+	if (row->state == SDES_KEY_DECRYPT_ONLY &&
+	    (sdes_instance_is_owner() || row->binding.purpose == SDES_PURPOSE_SEARCH))
+		sdes_store_set_dek_state(row->binding.key_id, SDES_KEY_RETIRED, NULL);
 }
 
-/* All values have the tokens that they are to have. */
-static void
-close_search(const SdesTrackedSearch *search)
+/*
+ * What a look at all places says of a key. Nothing found is not enough: a transaction
+ * that began before may hold copies that it has not committed. So that is written down,
+ * what is older than the writing is waited for, and only if there is nothing still, the
+ * key is closed. True when there is more to do: values, or that other look.
+ */
+static bool
+judge_key(const SdesDekRow *row, int64 found)
 {
-	ForceSyncCommit();
-	if (search->leaving.wrapped_size > 0)
+	if (found == 0 && row->clean)
 	{
-		sdes_store_set_dek_emptied(search->leaving.binding.key_id, true);
-		sdes_store_set_dek_state(search->leaving.binding.key_id, SDES_KEY_RETIRED, NULL);
+		close_key(row);
+		return false;
 	}
-	else
-		sdes_store_set_dek_emptied(search->incoming.binding.key_id, true);
+	if (found == 0)
+		sdes_store_set_dek_emptiness(row->binding.key_id, SDES_CLEAN);
+	else if (row->clean)
+		sdes_store_set_dek_emptiness(row->binding.key_id, SDES_NOT_KNOWN);
+	return true;
 }
 
 static const SdesDekRow *
 moving_search_key(const SdesTrackedSearch *search)
 {
 	return search->leaving.wrapped_size > 0 ? &search->leaving : &search->incoming;
+}
+
+/* Values that are to get other tokens, but stay as they are for now. */
+static bool
+tokens_stay(const SdesTrackedSet *set)
+{
+	for (int i = 0; i < set->n; i++)
+		if (set->keys[i].counts_tokens && !set->keys[i].moves_tokens &&
+		    !set->keys[i].row.emptied)
+			return true;
+	return false;
 }
 
 /* What any of the keys still waits for; NULL: nothing. */
@@ -298,6 +317,8 @@ find_wait(const SdesTrackedSet *set)
 			waits = still_waits(&set->keys[i].row, set->keys[i].row.binding.bucket);
 	if (waits == NULL && set->search.moves)
 		waits = still_waits(moving_search_key(&set->search), NULL);
+	if (waits == NULL && set->search.moves && tokens_stay(set))
+		waits = "the search key waits for a bucket whose rotation is paused or cancelled";
 	return waits;
 }
 
@@ -306,46 +327,56 @@ find_wait(const SdesTrackedSet *set)
  * nothing is left under.
  */
 static SdesRotationNext
-look_last(SdesTrackedSet *set, const Todo *todo)
+look_last(SdesTrackedSet *set)
 {
-	const char *waits = find_wait(set);
 	SdesTrackedSet *all = sdes_tracked_read();
-	bool found;
+	bool more = false;
+	bool found = false;
 
-	if (waits != NULL)
-	{
-		sdes_progress_wait(todo->uuids, waits);
-		return SDES_ROTATION_WAIT;
-	}
 	sdes_inventory_count(set, take_place, all);
-	found = all->search.due > 0;
 	for (int i = 0; i < set->n; i++)
 	{
-		if (sdes_tracked_is_open(&set->keys[i]) && all->keys[i].found == 0)
-			close_key(&set->keys[i]);
-		found |= sdes_tracked_is_open(&set->keys[i]) && all->keys[i].found > 0;
+		if (!sdes_tracked_is_open(&set->keys[i]))
+			continue;
+		more |= judge_key(&set->keys[i].row, all->keys[i].found);
+		found |= all->keys[i].found > 0;
 	}
-	if (set->search.moves && all->search.found == 0)
-		close_search(&set->search);
+	if (set->search.moves)
+	{
+		more |= judge_key(moving_search_key(&set->search), all->search.found);
+		found |= all->search.found > 0;
+	}
 	/* They were copied from elsewhere meanwhile. */
 	if (found)
 		restart_relations();
-	waits = all->search.found > all->search.due
-	            ? "values of a bucket whose rotation is paused or cancelled"
-	            : NULL;
-	sdes_progress_wait(todo->uuids, waits);
-	if (found)
-		return SDES_ROTATION_MORE;
-	return waits != NULL ? SDES_ROTATION_WAIT : SDES_ROTATION_IDLE;
+	return more ? SDES_ROTATION_MORE : SDES_ROTATION_IDLE;
 }
 
-/* True when there is nothing left to do in the catalogs. */
-static bool
-work_on_catalogs(SdesTrackedSet *set)
+static SdesRotationNext
+wait_for(const Todo *todo, const char *what)
 {
+	sdes_progress_wait(todo->uuids, what);
+	return SDES_ROTATION_WAIT;
+}
+
+/* All relations are done: what is left is in the catalogs, or waits. */
+static SdesRotationNext
+work_on_the_rest(SdesTrackedSet *set, const Todo *todo)
+{
+	const char *waits = find_wait(set);
+
+	if (waits != NULL)
+		return wait_for(todo, waits);
+	sync_relations(true);
 	sdes_tracked_reset(set);
-	sdes_catalogs_renew(set);
-	return sdes_tracked_found_due(set) == 0;
+	/* What was changed there is looked for again, in a transaction of its own. */
+	if (sdes_catalogs_renew(set) > 0)
+		return SDES_ROTATION_MORE;
+	if (sdes_tracked_found_due(set) > 0)
+		return wait_for(todo,
+		                "constants in catalogs whose table is locked, or that are damaged");
+	sdes_progress_wait(todo->uuids, NULL);
+	return look_last(set);
 }
 
 static SdesRotationNext
@@ -363,10 +394,7 @@ work_on_values(SdesTrackedSet *set)
 	}
 	waits = sdes_manners_wait();
 	if (waits != NULL)
-	{
-		sdes_progress_wait(todo.uuids, waits);
-		return SDES_ROTATION_WAIT;
-	}
+		return wait_for(&todo, waits);
 	sync_relations(false);
 	switch (sdes_progress_next(todo.uuids, todo.since, &task))
 	{
@@ -377,11 +405,7 @@ work_on_values(SdesTrackedSet *set)
 		case SDES_TASK_LATER:
 			return SDES_ROTATION_WAIT;
 		default:
-			sync_relations(true);
-			/* What was found there is looked for again, in a transaction of its own. */
-			if (!work_on_catalogs(set))
-				return SDES_ROTATION_MORE;
-			return look_last(set, &todo);
+			return work_on_the_rest(set, &todo);
 	}
 }
 

@@ -271,6 +271,7 @@ read_dek(const Row *row, SdesDekRow *out)
 	                   (int64) GetSystemIdentifier() ||
 	               DatumGetObjectId(row->values[SDES_DEK_DATABASE - 1]) != MyDatabaseId;
 	out->timeline = (uint32) DatumGetInt32(row->values[SDES_DEK_TIMELINE - 1]);
+	out->clean = !row->nulls[SDES_DEK_CLEAN_AT - 1];
 	out->emptied = !row->nulls[SDES_DEK_EMPTIED_AT - 1];
 	out->emptied_lsn = row->nulls[SDES_DEK_EMPTIED_LSN - 1]
 	                       ? InvalidXLogRecPtr

@@ -105,7 +105,8 @@ typedef struct SdesDekRow
 	TimestampTz retired_at; /* 0: never */
 	char *reason;           /* of a revocation, palloc'd; NULL: none */
 	TimestampTz closed_at;  /* since when it seals nothing; 0: it does */
-	bool emptied;           /* re-encryption found no value under it any more */
+	bool clean;             /* a look at all places found no value under it */
+	bool emptied;           /* and so did another, when nothing older was left */
 	XLogRecPtr emptied_lsn; /* where the WAL was then */
 	TransactionId xmin;     /* that wrote this row */
 } SdesDekRow;
@@ -180,8 +181,15 @@ extern void sdes_store_insert_dek(const SdesDekRow *row);
 extern void sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state,
                                      const char *reason);
 
-/* Says that no value was found under a key, as of now; or that this is not known. */
-extern void sdes_store_set_dek_emptied(const uint8 *key_id, bool emptied);
+/* How far it is known that no value is under a key. */
+typedef enum SdesEmptiness
+{
+	SDES_NOT_KNOWN,
+	SDES_CLEAN,  /* found so, as of now */
+	SDES_EMPTIED /* found so again, when nothing older than that was left */
+} SdesEmptiness;
+
+extern void sdes_store_set_dek_emptiness(const uint8 *key_id, SdesEmptiness emptiness);
 
 /* Whether re-encryption leaves the values under a key where they are. */
 extern void sdes_store_set_dek_pinned(const uint8 *key_id, bool pinned);

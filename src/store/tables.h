@@ -50,12 +50,13 @@
 #define SDES_DEK_TIMELINE        14
 #define SDES_DEK_PINNED          15
 #define SDES_DEK_DECRYPT_ONLY_AT 16
-#define SDES_DEK_EMPTIED_AT      17
-#define SDES_DEK_EMPTIED_LSN     18
-#define SDES_DEK_RETIRED_AT      19
-#define SDES_DEK_DESTROYED_AT    20
-#define SDES_DEK_REASON          21
-#define SDES_DEK_NCOLUMNS        21
+#define SDES_DEK_CLEAN_AT        17
+#define SDES_DEK_EMPTIED_AT      18
+#define SDES_DEK_EMPTIED_LSN     19
+#define SDES_DEK_RETIRED_AT      20
+#define SDES_DEK_DESTROYED_AT    21
+#define SDES_DEK_REASON          22
+#define SDES_DEK_NCOLUMNS        22
 
 #define SDES_COPY_KEY_ID     1
 #define SDES_COPY_KEK        2
@@ -79,7 +80,7 @@
 #define SDES_USAGE_KEY_ID   2
 #define SDES_USAGE_NCOLUMNS 2
 
-#define SDES_MAX_COLUMNS 21
+#define SDES_MAX_COLUMNS 22
 
 /* Inserts a row; columns that may be null are null in it. */
 extern void sdes_table_insert(SdesTable table, Datum *values);

@@ -290,12 +290,15 @@ change_dek(const uint8 *key_id, Change *change)
 }
 
 void
-sdes_store_set_dek_emptied(const uint8 *key_id, bool emptied)
+sdes_store_set_dek_emptiness(const uint8 *key_id, SdesEmptiness emptiness)
 {
 	Change change = {0};
 
-	change.nulls[SDES_DEK_EMPTIED_AT - 1] = !emptied;
-	change.nulls[SDES_DEK_EMPTIED_LSN - 1] = !emptied;
+	change.nulls[SDES_DEK_CLEAN_AT - 1] = emptiness == SDES_NOT_KNOWN;
+	change.nulls[SDES_DEK_EMPTIED_AT - 1] = emptiness != SDES_EMPTIED;
+	change.nulls[SDES_DEK_EMPTIED_LSN - 1] = emptiness != SDES_EMPTIED;
+	if (emptiness != SDES_EMPTIED)
+		set(&change, SDES_DEK_CLEAN_AT, now_datum());
 	set(&change, SDES_DEK_EMPTIED_AT, now_datum());
 	set(&change, SDES_DEK_EMPTIED_LSN, LSNGetDatum(GetXLogInsertRecPtr()));
 	change_dek(key_id, &change);

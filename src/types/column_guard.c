@@ -25,6 +25,7 @@
 #include "commands/tablecmds.h"
 #include "miscadmin.h"
 #include "policy/pan_grants.h"
+#include "storage/lmgr.h"
 #include "store/store.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -159,6 +160,9 @@ check_column(Form_pg_attribute column, void *arg)
 		                NameStr(column->attname)),
 		         errdetail("Equality of encrypted values is equality of their bytes.")));
 	check_pans(column, finding.pans);
+	/* The succession of search keys must know of all tables, see rotation/switch.c. */
+	if (finding.encrypted && !IsBinaryUpgrade)
+		LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), RowShareLock);
 }
 
 /* The kind of a relation that may just be in the making; 0 if it is not there. */

@@ -216,6 +216,7 @@ is_kept(const Kept *entry, const SdesEnvelope *envelope, const SdesType *type,
         SdesTokenKind kind)
 {
 	return entry->statement == GetCurrentStatementStartTimestamp() && entry->kind == kind &&
+	       entry->token.search_key == sdes_keyring_search_keys().current &&
 	       entry->type == type->tag &&
 	       memcmp(entry->nonce, envelope->sealed.nonce, SDES_NONCE_SIZE) == 0 &&
 	       memcmp(entry->tag, envelope->sealed.tag, SDES_AEAD_TAG_SIZE) == 0 &&

@@ -237,6 +237,25 @@ gains_token(const SdesEnvelope *envelope, int32 typmod)
 	       (envelope->nci == 0 && (typmod & SDES_SEARCHABLE_CI) != 0);
 }
 
+/*
+ * A value that is to be stored again as it is: a variable or a cursor may have held it
+ * since before its key was retired, and nobody would look for it any more.
+ */
+static struct varlena *
+under_living_key(struct varlena *value, const SdesType *type, const SdesEnvelope *envelope,
+                 const SdesKeyOwner *owner)
+{
+	SdesRenewing item = {.value = value, .type = type};
+
+	if (owner->state == SDES_KEY_ACTIVE || owner->state == SDES_KEY_DECRYPT_ONLY)
+		return value;
+	/* Raises for a key that is destroyed. */
+	sdes_keyring_for_renewal(envelope->key_id);
+	sdes_value_renew(&item, 1);
+	sdes_check(item.status);
+	return item.renewed;
+}
+
 struct varlena *
 sdes_value_reseal(struct varlena *value, const SdesType *type, int32 typmod)
 {
@@ -259,7 +278,7 @@ sdes_value_reseal(struct varlena *value, const SdesType *type, int32 typmod)
 	memcpy(target, sdes_value_bucket_of(typmod)->uuid, SDES_UUID_SIZE);
 	stays = memcmp(owner.bucket, target, SDES_UUID_SIZE) == 0;
 	if (stays && sdes_value_fits(&envelope, typmod))
-		return value;
+		return under_living_key(value, type, &envelope, &owner);
 
 	sdes_policy_require(target, SDES_PRIVILEGE_ENCRYPT);
 	/* Who may only store could read it by what it does with it elsewhere, or by guesses. */
