@@ -22,6 +22,7 @@
 #include "catalog/index.h"
 #include "catalog/pg_partitioned_table.h"
 #include "catalog/pg_range.h"
+#include "common/hashfn.h"
 #include "keyring/keyring.h"
 #include "miscadmin.h"
 #include "policy/policy.h"
@@ -199,12 +200,25 @@ typedef struct Tables
 	List *holders;     /* SdesHolder */
 } Tables;
 
+static uint32 shuffle_by;
+
+static int
+by_chance(const ListCell *a, const ListCell *b)
+{
+	uint32 left = murmurhash32(((SdesHolder *) lfirst(a))->relid ^ shuffle_by);
+	uint32 right = murmurhash32(((SdesHolder *) lfirst(b))->relid ^ shuffle_by);
+
+	return left < right ? -1 : left > right;
+}
+
 /*
  * First of all what the guard of columns locks (types/column_guard.c), so that no table is
  * in the making that nobody sees yet; then, as queries do, tables before their partitions.
+ * The others in another order at each try: busy clients that lock them in theirs would
+ * otherwise meet every try in the same way.
  */
 static void
-lock_all(Tables *tables)
+lock_all(Tables *tables, uint32 attempt)
 {
 	ListCell *cell;
 
@@ -213,13 +227,15 @@ lock_all(Tables *tables)
 	foreach (cell, tables->partitioned)
 		LockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
 	tables->holders = sdes_relations_list();
+	shuffle_by = murmurhash32(attempt);
+	list_sort(tables->holders, by_chance);
 	foreach (cell, tables->holders)
 		LockRelationOid(((SdesHolder *) lfirst(cell))->relid, AccessExclusiveLock);
 }
 
 /* One try, in a subtransaction; false when others kept a table for too long. */
 static bool
-try_to_lock_all(Tables *tables)
+try_to_lock_all(Tables *tables, uint32 attempt)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -229,7 +245,7 @@ try_to_lock_all(Tables *tables)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		lock_all(tables);
+		lock_all(tables, attempt);
 		ReleaseCurrentSubTransaction();
 		locked = true;
 	}
@@ -270,7 +286,7 @@ lock_tables(Tables *tables)
 		CHECK_FOR_INTERRUPTS();
 		if (i > 0)
 			pg_usleep(PAUSE_US);
-		locked = try_to_lock_all(tables);
+		locked = try_to_lock_all(tables, (uint32) i);
 	}
 	AtEOXact_GUC(false, level);
 	if (!locked)

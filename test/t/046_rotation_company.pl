@@ -148,11 +148,15 @@ sql('DROP TABLE raw');
 # ---- several databases, and one that is to be dropped ----
 
 new_ledger($node, database => 'second', rows => 500);
+set_conf($node, 'sdes.rotation_share' => 5);
+$node->reload;
 is(rotate($node, 'second'), 2, 'two databases: the second rotates');
 begin_rotation('two databases');
 my $both = wait_for(sub {
     $node->safe_psql('postgres', q{SELECT count(DISTINCT datname) FROM pg_stat_activity WHERE backend_type = 'sdes rotation worker'}) == 2 }, 5);
 ok($both, 'two databases: side by side');
+set_conf($node, 'sdes.rotation_share' => 50);
+$node->reload;
 emptied_ok($node, $version, 'two databases: the first');
 emptied_ok($node, 2, 'two databases: the second', 'second');
 # At one percent of the time, the worker would be there for half a minute.
