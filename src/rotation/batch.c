@@ -353,13 +353,16 @@ void
 sdes_batch_count(Relation rel, const SdesRowShape *shape, SdesTrackedSet *set,
                  SdesBatch *batch)
 {
+	MemoryContext context =
+	    AllocSetContextCreate(CurrentMemoryContext, "sdes count", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 	Work work;
 
 	batch->max_rows = 0; /* notes none */
 	start(&work, rel, shape, set, batch);
 	look(&work);
-	MemoryContextDelete(work.scratch);
-	pfree(work.rows);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 }
 
 void

@@ -39,6 +39,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 /* Which relation a catalog's row belongs to. */
 typedef struct Owner
@@ -254,6 +255,23 @@ visit_catalog(Walk *walk, Oid catalog_id)
 	table_close(catalog, RowExclusiveLock);
 }
 
+/* As ANALYZE does, which would find its row gone; false when somebody else has the table. */
+static bool
+lock_statistics(Relation catalog, HeapTuple tuple)
+{
+	bool null;
+	Datum object = heap_getattr(tuple, Anum_pg_statistic_ext_data_stxoid,
+	                            RelationGetDescr(catalog), &null);
+	HeapTuple statistics = SearchSysCache1(STATEXTOID, object);
+	Oid table;
+
+	if (!HeapTupleIsValid(statistics))
+		return true;
+	table = ((Form_pg_statistic_ext) GETSTRUCT(statistics))->stxrelid;
+	ReleaseSysCache(statistics);
+	return ConditionalLockRelationOid(table, ShareUpdateExclusiveLock);
+}
+
 /* ANALYZE makes them again. */
 static void
 visit_extended_statistics(Walk *walk)
@@ -276,7 +294,7 @@ visit_extended_statistics(Walk *walk)
 				due |= bytes_are_due(walk, datum);
 		}
 		tell(walk, catalog, InvalidOid);
-		if (!walk->renew || !due)
+		if (!walk->renew || !due || !lock_statistics(catalog, tuple))
 			continue;
 		CatalogTupleDelete(catalog, &tuple->t_self);
 		walk->changed++;

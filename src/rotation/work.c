@@ -43,6 +43,12 @@ static Oid current = InvalidOid;
 static uint8 making[SDES_UUID_SIZE];
 static bool is_making = false;
 
+/*
+ * The last look found values although all relations of their buckets were clean: then
+ * they are where no type modifier says, and every relation is gone through.
+ */
+static bool everywhere = false;
+
 uint32
 sdes_rotation_make_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 {
@@ -349,6 +355,7 @@ look_last(SdesTrackedSet *set)
 	/* They were copied from elsewhere meanwhile. */
 	if (found)
 		restart_relations();
+	everywhere = found;
 	return more ? SDES_ROTATION_MORE : SDES_ROTATION_IDLE;
 }
 
@@ -379,6 +386,14 @@ work_on_the_rest(SdesTrackedSet *set, const Todo *todo)
 	return look_last(set);
 }
 
+static Datum
+all_buckets(void)
+{
+	SdesHolder any = {.buckets = list_make1_int(-1)};
+
+	return buckets_of(&any, sdes_store_buckets());
+}
+
 static SdesRotationNext
 work_on_values(SdesTrackedSet *set)
 {
@@ -396,7 +411,7 @@ work_on_values(SdesTrackedSet *set)
 	if (waits != NULL)
 		return wait_for(&todo, waits);
 	sync_relations(false);
-	switch (sdes_progress_next(todo.uuids, todo.since, &task))
+	switch (sdes_progress_next(everywhere ? all_buckets() : todo.uuids, todo.since, &task))
 	{
 		case SDES_TASK_FOUND:
 			current = task.relation;
