@@ -91,7 +91,8 @@ SQL
 sub stop_load
 {
     my ($load) = @_;
-    $load->{handle}->signal('INT');
+    # Not INT, which whoever started us in the background may have had ignored.
+    $load->{handle}->signal('TERM');
     eval { $load->{handle}->finish };
     return -e "$load->{dir}/errors" ? slurp_file("$load->{dir}/errors") : '';
 }

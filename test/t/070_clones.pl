@@ -12,8 +12,8 @@ use SdesTest;
 use SdesFaults;
 use Test::More;
 
-my $hsm = new_hsm('shared');
-my $node = new_cluster('original', hsm => $hsm, init => { allows_streaming => 'logical' }, conf => "sdes.rotation_naptime = 1s\n");
+my $hsm = new_hsm('clones');
+my $node = new_cluster('clone_original', hsm => $hsm, init => { allows_streaming => 'logical' }, conf => "sdes.rotation_naptime = 1s\n");
 my $tmp = $PostgreSQL::Test::Utils::tmp_check;
 
 sub value { my ($server, $db, $sql) = @_; return $server->safe_psql($db, $sql); }
@@ -61,7 +61,7 @@ is(scalar @before, 3, 'two buckets and the literals have active keys');
 # ---- copies: of a template, and in another cluster on the same token ----
 
 value($node, 'postgres', 'CREATE DATABASE copy TEMPLATE shop');
-my $other = new_cluster('another', hsm => $hsm, init => { allows_streaming => 1 }, conf => "sdes.rotation_naptime = 1s\n");
+my $other = new_cluster('clone_another', hsm => $hsm, init => { allows_streaming => 1 }, conf => "sdes.rotation_naptime = 1s\n");
 ok($node->run_log([ 'pg_dump', '-f', "$tmp/shop.sql", $node->connstr('shop') ]), 'a dump');
 value($other, 'postgres', 'CREATE DATABASE shop TEMPLATE template0');
 $other->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $other->connstr('shop'), '-f', "$tmp/shop.sql" ], 'is restored');
@@ -96,7 +96,7 @@ is(join(' ', actives($node, 'shop')), join(' ', @before), 'the original goes on 
 # A transaction that only reads, parallel workers, and a bucket whose rotation is paused.
 my $SEAL = "SELECT count(DISTINCT " . sprintf($ID, "(note::text || i)::sdes.enc_text('other')") . ") FROM people, generate_series(1, 100) AS i";
 $other->backup('of_copy');
-my $reader = new_cluster('reader', hsm => $hsm, from_backup => [ $other, 'of_copy', has_streaming => 1 ]);
+my $reader = new_cluster('clone_reader', hsm => $hsm, from_backup => [ $other, 'of_copy', has_streaming => 1 ]);
 value($other, 'shop', "SELECT sdes.pause_rotation('other')");
 like(refusal($reader, 'shop', $SEAL), qr/25006: bucket "other" has no encryption key of this database's own yet/, 'a standby of a copy cannot have a key made');
 is(value($other, 'shop', "BEGIN READ ONLY; SET LOCAL force_parallel_mode = on; $SEAL; COMMIT"), 1,
@@ -160,7 +160,7 @@ value($node, 'subscriber', 'DROP SUBSCRIPTION sub');
 
 @before = actives($node, 'shop');
 $node->backup('base');
-my $standby = new_cluster('standby', hsm => $hsm, from_backup => [ $node, 'base', has_streaming => 1 ]);
+my $standby = new_cluster('clone_standby', hsm => $hsm, from_backup => [ $node, 'base', has_streaming => 1 ]);
 is(common(\@before, [ literal_id($standby, 'shop') ]), literal_id($node, 'shop'), 'a standby is no copy: it seals literals as its primary does');
 $node->wait_for_catchup($standby);
 $standby->promote;
