@@ -67,7 +67,8 @@ CREATE TABLE sdes.bucket (
         CHECK (pg_catalog.octet_length(name) OPERATOR(pg_catalog.<=) 63),
     hash integer NOT NULL CONSTRAINT bucket_hash_key UNIQUE,
     system boolean NOT NULL,
-    rotation_period interval NOT NULL DEFAULT '90 days',
+    rotation_period interval NOT NULL DEFAULT '90 days' CONSTRAINT bucket_rotation_period_check
+        CHECK (rotation_period OPERATOR(pg_catalog.>=) '1 hour'::interval AND rotation_period OPERATOR(pg_catalog.<=) '100 years'::interval),
     rotation_paused boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL,
     created_by text NOT NULL

@@ -398,7 +398,7 @@ check_deks(Health *health)
 		char detail[SDES_DETAIL_MAX + 1];
 		SdesStatus status;
 
-		if (dek->state != SDES_KEY_ACTIVE && dek->state != SDES_KEY_DECRYPT_ONLY)
+		if (dek->state == SDES_KEY_RETIRED || dek->state == SDES_KEY_DESTROYED)
 			continue;
 		status = sdes_keyring_round_trip(dek, detail, sizeof(detail));
 		count(&tally, dek->binding.bucket, status, detail);

@@ -19,10 +19,7 @@ find_bucket(const char *name)
 {
 	SdesBucketRow *bucket = palloc0(sizeof(SdesBucketRow));
 
-	if (!sdes_store_bucket_by_name(name, bucket))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-		                errmsg("bucket \"%s\" does not exist", name),
-		                errhint("See SELECT * FROM sdes.buckets.")));
+	sdes_require_bucket(name, bucket);
 	if (bucket->system)
 		ereport(ERROR,
 		        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -80,6 +80,7 @@ sdes_new_bucket_row(const SdesParcelBucket *bucket, SdesBucketRow *row)
 	row->rotation_period.month = bucket->months;
 	row->rotation_period.day = bucket->days;
 	row->rotation_period.time = bucket->microseconds;
+	sdes_check_rotation_period(&row->rotation_period);
 }
 
 void

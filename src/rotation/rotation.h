@@ -67,7 +67,7 @@ extern void sdes_rotation_worker_begins(void);
 /* A worker says, as it ends, what is next in its database. */
 extern void sdes_rotation_report(Oid database, SdesRotationNext next);
 
-/* What it said, once; SDES_ROTATION_WAIT when it could not say. */
+/* What it said, once; SDES_ROTATION_FAILED when it did not get to that. */
 extern SdesRotationNext sdes_rotation_reported(Oid database);
 
 #endif

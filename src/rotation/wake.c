@@ -198,7 +198,7 @@ sdes_rotation_report(Oid database, SdesRotationNext next)
 SdesRotationNext
 sdes_rotation_reported(Oid database)
 {
-	SdesRotationNext next = SDES_ROTATION_WAIT;
+	SdesRotationNext next = SDES_ROTATION_FAILED;
 	Report *report;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);

@@ -39,7 +39,7 @@
 #include "utils/uuid.h"
 
 /* What is worked on, for sdes_rotation_failed(): a relation, or a bucket's new key. */
-static Oid current = InvalidOid;
+static Oid current = SDES_WHOLE_DATABASE;
 static uint8 making[SDES_UUID_SIZE];
 static bool is_making = false;
 
@@ -457,11 +457,10 @@ sdes_rotation_failed(const char *message)
 		sdes_due_failed(making);
 		return SDES_ROTATION_MORE;
 	}
-	if (current != SDES_WHOLE_DATABASE)
-	{
-		SPI_connect();
-		sdes_progress_put_off(current, message);
-		SPI_finish();
-	}
+	if (current == SDES_WHOLE_DATABASE)
+		return SDES_ROTATION_FAILED;
+	SPI_connect();
+	sdes_progress_put_off(current, message);
+	SPI_finish();
 	return SDES_ROTATION_WAIT;
 }

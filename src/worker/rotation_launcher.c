@@ -228,15 +228,11 @@ look_after_databases(void)
 	(void) start_workers(SDES_ROTATION_WORKERS - busy, false);
 }
 
-/* A session has called, from whatever database. */
 static void
-hear_calls(void)
+call_all(void)
 {
-	uint64 calls = sdes_rotation_calls();
 	ListCell *cell;
 
-	if (calls == calls_seen)
-		return;
 	foreach (cell, databases)
 	{
 		Database *database = lfirst(cell);
@@ -244,7 +240,29 @@ hear_calls(void)
 		database->called = true;
 		database->due = GetCurrentTimestamp();
 	}
+}
+
+/* A session has called, from whatever database. */
+static void
+hear_calls(void)
+{
+	uint64 calls = sdes_rotation_calls();
+
+	if (calls == calls_seen)
+		return;
+	call_all();
 	calls_seen = calls;
+}
+
+/* What waits may wait no more: for the hour, or for the end of a longer nap. */
+static void
+take_settings(void)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	call_all();
 }
 
 /* Until the next database is due, a worker ends or a session calls. */
@@ -276,11 +294,7 @@ sdes_rotation_launcher_main(Datum arg)
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		take_settings();
 		if (listed_at == 0 || calls_seen != sdes_rotation_calls() ||
 		    TimestampDifferenceExceeds(listed_at, GetCurrentTimestamp(),
 		                               1000 * sdes_rotation_naptime))

@@ -60,7 +60,7 @@ work(Piece piece)
 static SdesRotationNext
 note_failure(const char *message)
 {
-	SdesRotationNext next = SDES_ROTATION_WAIT;
+	SdesRotationNext next = SDES_ROTATION_FAILED;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();

@@ -201,6 +201,26 @@ like(error_as($b, 'postgres', "SELECT id FROM people WHERE email = 'person7\@exa
     'comparing is an error, not a wrong answer');
 value($b, "SELECT sdes.create_bucket('unrelated')", 'other');
 
+# ---- while another search key is coming in ----
+
+my $checked = "SELECT substring(detail, '[0-9]+') FROM sdes.health() WHERE \"check\" = 'dek'";
+my $before = value($a, $checked);
+my ($during, $fifth) = split /\n/,
+    value($a, "BEGIN; DO 'BEGIN PERFORM sdes.rotate_search_key(); END'; $checked; " . export_of('customer_pii', $name_b) . '; ROLLBACK');
+is($during, $before + 1, 'an incoming search key is in health');
+query_as($b, 'keeper', import_of($fifth));
+is(value($b, "SELECT string_agg(state, ',' ORDER BY version) FROM sdes.keys WHERE purpose = 'search'"), 'active,decrypt-only',
+    'an incoming search key is exported, and nothing here is compared by it');
+
+# ---- a row that was edited by hand ----
+
+my $absurd = "UPDATE sdes.bucket SET rotation_period = '280000 years' WHERE name = 'customer_pii'";
+like(error_as($a, 'postgres', $absurd), qr/23514/, 'a period that no date has room for is refused');
+my $sixth = value($a, "BEGIN; ALTER TABLE sdes.bucket DROP CONSTRAINT bucket_rotation_period_check; $absurd; "
+    . export_of('customer_pii', $name_other) . '; ROLLBACK');
+my (undef, undef, $refused) = $b->psql('other', "\\set VERBOSITY verbose\n" . import_of($sixth));
+like($refused, qr/22023.*an hour to 100 years/s, 'also from a site that is trusted');
+
 # ---- trust ends ----
 
 like(error_as($a, 'keeper', "SELECT sdes.distrust_site('$name_b')"), qr/42501/, 'an officer ends trust');

@@ -51,6 +51,21 @@ wait_for(sub { ($status, $out, $err) = $node->psql('postgres', "SELECT sdes.dest
 like($err, qr/NOTICE: .*version 1 .*\n.*DETAIL: .*logical/, 'mode cached: that it is not is said');
 is(kek_states('much'), 'active', 'mode cached: the KEK wraps the others yet');
 
+# ---- what fails is tried ever more slowly ----
+
+set_conf($node, 'sdes.rotation_naptime', '60s');
+$node->reload;
+my $from = log_size($node);
+value("BEGIN; SELECT sdes.rotate_bucket('little'); ALTER TABLE sdes.rotation RENAME TO rotation_away; COMMIT");
+sleep 10;
+my $failures = () = log_since($node, $from) =~ /ERROR:  relation "sdes.rotation" does not exist/g;
+cmp_ok($failures, '>', 1, 'what fails is tried again');
+cmp_ok($failures, '<', 6, 'ever more slowly');
+value('ALTER TABLE sdes.rotation_away RENAME TO rotation');
+comes_true(qr/^1 retired, 2 active$/, sub { versions_of('little') }, 'until it goes on by itself');
+set_conf($node, 'sdes.rotation_naptime', '1s');
+$node->reload;
+
 # ---- orders ----
 
 value("SELECT sdes.rewrap_bucket('much', destroy_old => true)");
