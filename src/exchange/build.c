@@ -96,23 +96,13 @@ write_bucket(SdesWriter *w, const SdesBucketRow *bucket, const List *keys)
 	sdes_parcel_write_bucket(w, &record);
 }
 
-/*
- * Values may have tokens of an incoming search key already, but whether it will ever be
- * the active one is not known elsewhere.
- */
-static uint8
-state_to_send(const SdesDekRow *row)
-{
-	return row->state == SDES_KEY_INCOMING ? SDES_KEY_DECRYPT_ONLY : (uint8) row->state;
-}
-
 static void
 write_key(SdesWriter *w, const SdesDekRow *row, const List *buckets)
 {
 	SdesParcelKey record = {.version = row->binding.version,
 	                        .purpose = row->binding.purpose,
 	                        .mode = row->binding.mode,
-	                        .state = state_to_send(row),
+	                        .state = (uint8) row->state,
 	                        .created = row->created_at + EPOCH_DIFFERENCE};
 
 	memcpy(record.key_id, row->binding.key_id, SDES_KEY_ID_SIZE);

@@ -7,9 +7,10 @@
  * data keys are decrypt-only, and the bucket gets a key of its own to seal under.
  *
  * The search key is the exception that proves nothing is sealed by it: a database that
- * has none yet goes on with the sender's, so that values of both are found by one index.
- * One that has another keeps it, and tokens of the two do not compare (an error, see
- * search/compare.c): they carry the version of their key, by which they are told apart.
+ * has none yet goes on with the sender's, so that values of both are found by one index,
+ * and brings in the one that succeeds it there. One that has another keeps it, and tokens
+ * of the two do not compare (an error, see search/compare.c): they carry the version of
+ * their key, by which they are told apart.
  */
 #include "postgres.h"
 
@@ -148,7 +149,7 @@ find_version(const Import *import, const uint8 *bucket, uint8 purpose, uint32 ve
 /* The key at that place, as a row of that bucket under that KEK. */
 static void
 add_key(Import *import, uint32 at, const SdesParcelKey *key, uint32 version,
-        const SdesKekRow *kek, bool active)
+        const SdesKekRow *kek, SdesKeyState state)
 {
 	SdesDekRow *row = palloc0(sizeof(SdesDekRow));
 
@@ -158,11 +159,11 @@ add_key(Import *import, uint32 at, const SdesParcelKey *key, uint32 version,
 	row->binding.purpose = key->purpose;
 	row->binding.mode = key->mode;
 	memcpy(row->binding.kek_id, kek->id, SDES_KEK_ID_SIZE);
-	row->state = active ? SDES_KEY_ACTIVE : SDES_KEY_DECRYPT_ONLY;
-	row->pinned = !active;
+	row->state = state;
+	row->pinned = state == SDES_KEY_DECRYPT_ONLY;
 	sdes_unpack_key(import->opened, at, NULL, row);
 	sdes_store_insert_dek(row);
-	if (!active)
+	if (state == SDES_KEY_DECRYPT_ONLY)
 		sdes_store_set_dek_state(
 		    row->binding.key_id, SDES_KEY_DECRYPT_ONLY,
 		    psprintf("imported from site %s", import->opened->sender->row.name));
@@ -242,7 +243,7 @@ import_data_keys(Import *import, uint16 place, const SdesBucketRow *bucket)
 		version = key.version;
 		if (find_version(import, bucket->uuid, key.purpose, version) != NULL)
 			version = sdes_last_version(import->rows, bucket->uuid, SDES_PURPOSE_DATA) + 1;
-		add_key(import, at, &key, version, kek, false);
+		add_key(import, at, &key, version, kek, SDES_KEY_DECRYPT_ONLY);
 	}
 	if (fresh)
 		sdes_keyring_make_dek(
@@ -286,13 +287,98 @@ report_search_collision(uint32 version)
 	                 "sender's search key over.")));
 }
 
+/* The search keys of a database that has some: what becomes of the sender's. */
+typedef struct Line
+{
+	bool shared; /* our active one is of the sender's, and so those after it can be ours */
+	uint32 version; /* of our active one */
+	bool is_moving; /* values are getting or losing tokens */
+} Line;
+
+static bool
+is_sent(const Import *import, uint16 place, const uint8 *key_id)
+{
+	for (uint32 at = 0; at < import->opened->parcel.nkeys; at++)
+	{
+		SdesParcelKey key;
+
+		sdes_parcel_key(&import->opened->parcel, at, &key);
+		if (key.bucket == place && memcmp(key.key_id, key_id, SDES_KEY_ID_SIZE) == 0)
+			return true;
+	}
+	return false;
+}
+
+static Line
+read_line(const Import *import, uint16 place)
+{
+	Line line = {0};
+	ListCell *cell;
+
+	foreach (cell, import->rows)
+	{
+		const SdesDekRow *row = lfirst(cell);
+
+		if (row->binding.purpose != SDES_PURPOSE_SEARCH)
+			continue;
+		if (row->state == SDES_KEY_ACTIVE)
+		{
+			line.version = row->binding.version;
+			line.shared = is_sent(import, place, row->binding.key_id);
+		}
+		else if (row->state == SDES_KEY_INCOMING ||
+		         (row->state == SDES_KEY_DECRYPT_ONLY && !row->pinned && !row->emptied))
+			line.is_moving = true;
+	}
+	return line;
+}
+
+/* Values get tokens of it here as well: those of both sites go on being found together. */
+static void
+bring_in(Import *import, uint32 at, const SdesParcelKey *key, const SdesKekRow *kek,
+         Line *line)
+{
+	const char *site = import->opened->sender->row.name;
+
+	if (line->is_moving)
+	{
+		ereport(NOTICE,
+		        (errmsg("search key %u of site \"%s\" cannot be brought in yet",
+		                key->version, site),
+		         errdetail("This database is in the midst of replacing its search key."),
+		         errhint("Have the sender export the keys again when that is done; see "
+		                 "SELECT * FROM sdes.rotation_progress.")));
+		return;
+	}
+	add_key(import, at, key, key->version, kek, SDES_KEY_INCOMING);
+	line->is_moving = true;
+	ereport(
+	    NOTICE,
+	    (errmsg("search key %u of site \"%s\" is brought in here, too", key->version, site),
+	     errhint("When all values have its tokens (sdes.rotation_progress), run SELECT "
+	             "sdes.switch_search_key() here, and at the sender after that.")));
+}
+
+static void
+report_other_search_key(const Import *import)
+{
+	ereport(NOTICE,
+	        (errmsg("this database has another search key than site \"%s\"",
+	                import->opened->sender->row.name),
+	         errdetail("Values from there are read here, but not found by an index, nor "
+	                   "compared with values from here: that is an error."),
+	         errhint("A database that imports keys before it creates a bucket takes the "
+	                 "sender's search key over.")));
+}
+
 static void
 import_search_keys(Import *import, uint16 place, const SdesParcelBucket *bucket)
 {
 	SdesBucketRow system;
 	const SdesKekRow *kek;
 	bool first = !sdes_store_bucket_by_name(SDES_SYSTEM_BUCKET, &system);
-	int kept = 0;
+	Line line = read_line(import, place);
+	bool kept = false;
 
 	kek = first ? make_system_bucket(import, bucket)
 	            : active_kek(import, system.uuid, SDES_PURPOSE_SEARCH);
@@ -303,6 +389,7 @@ import_search_keys(Import *import, uint16 place, const SdesParcelBucket *bucket)
 	for (uint32 at = 0; at < import->opened->parcel.nkeys; at++)
 	{
 		SdesParcelKey key;
+		bool counts;
 
 		sdes_parcel_key(&import->opened->parcel, at, &key);
 		if (key.bucket != place || key.purpose != SDES_PURPOSE_SEARCH ||
@@ -310,18 +397,20 @@ import_search_keys(Import *import, uint16 place, const SdesParcelBucket *bucket)
 			continue;
 		if (find_version(import, kek->bucket, SDES_PURPOSE_SEARCH, key.version) != NULL)
 			report_search_collision(key.version);
-		add_key(import, at, &key, key.version, kek, first && key.state == SDES_KEY_ACTIVE);
-		kept++;
+		counts = key.state == SDES_PARCEL_ACTIVE || key.state == SDES_PARCEL_INCOMING;
+		if (counts && (first || (line.shared && key.version > line.version)))
+		{
+			if (first && key.state == SDES_PARCEL_ACTIVE)
+				add_key(import, at, &key, key.version, kek, SDES_KEY_ACTIVE);
+			else
+				bring_in(import, at, &key, kek, &line);
+			continue;
+		}
+		add_key(import, at, &key, key.version, kek, SDES_KEY_DECRYPT_ONLY);
+		kept = true;
 	}
-	if (!first && kept > 0)
-		ereport(
-		    NOTICE,
-		    (errmsg("this database has another search key than site \"%s\"",
-		            import->opened->sender->row.name),
-		     errdetail("Values from there are read here, but not found by an index, nor "
-		               "compared with values from here: that is an error."),
-		     errhint("A database that imports keys before it creates a bucket takes the "
-		             "sender's search key over.")));
+	if (!first && !line.shared && kept)
+		report_other_search_key(import);
 }
 
 /* ---- all of it ---- */

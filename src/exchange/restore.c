@@ -212,7 +212,7 @@ rewrap(Restore *restore, uint32 at, const SdesDekRow *old, Place *place)
 }
 
 static bool
-has_active(const Restore *restore, const SdesDekBinding *binding)
+has_in_state(const Restore *restore, const SdesDekBinding *binding, SdesKeyState state)
 {
 	ListCell *cell;
 
@@ -221,7 +221,7 @@ has_active(const Restore *restore, const SdesDekBinding *binding)
 		const SdesDekRow *row = lfirst(cell);
 
 		if (memcmp(row->binding.bucket, binding->bucket, SDES_UUID_SIZE) == 0 &&
-		    row->binding.purpose == binding->purpose && row->state == SDES_KEY_ACTIVE)
+		    row->binding.purpose == binding->purpose && row->state == state)
 			return true;
 	}
 	return false;
@@ -242,7 +242,8 @@ add(Restore *restore, uint32 at, const SdesParcelKey *key, Place *place)
 	/* The database that was backed up may live on. */
 	row->foreign = true;
 	/* What this database seals under already, it goes on with. */
-	if (row->state == SDES_KEY_ACTIVE && has_active(restore, &row->binding))
+	if ((row->state == SDES_KEY_ACTIVE || row->state == SDES_KEY_INCOMING) &&
+	    has_in_state(restore, &row->binding, row->state))
 		row->state = SDES_KEY_DECRYPT_ONLY;
 	memcpy(row->binding.kek_id, new_kek(place, key->purpose)->id, SDES_KEK_ID_SIZE);
 	sdes_unpack_key(restore->opened, at, NULL, row);

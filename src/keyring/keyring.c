@@ -18,6 +18,7 @@
 #include "keyring/fetch.h"
 #include "keyring/freshness.h"
 #include "keyring/own_key.h"
+#include "keyring/search_keys.h"
 #include "keyring/usage.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
@@ -190,6 +191,7 @@ sdes_keyring_init(void)
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
 	RegisterXactCallback(sweep_at_end, NULL);
 	sdes_buckets_init();
+	sdes_search_keys_init();
 	sdes_usage_init();
 }
 
@@ -315,8 +317,8 @@ refresh(void)
 static SdesLinkFailure unprepared;
 static TimestampTz unprepared_in = 0;
 
-static void
-report_unprepared(void)
+void
+sdes_keyring_report_unprepared(void)
 {
 	if (unprepared_in != 0 && unprepared_in == GetCurrentStatementStartTimestamp())
 		sdes_report(ERROR, unprepared.status, unprepared.detail);
@@ -347,7 +349,7 @@ ready(void)
 	if (!sdes_must_not_wait())
 		refresh();
 	else if (!OidIsValid(dek_table))
-		report_unprepared();
+		sdes_keyring_report_unprepared();
 }
 
 /* The entry of a key id, from its row if need be; NULL when there is no row. */
@@ -371,7 +373,7 @@ obtain(const uint8 *key_id, SdesPatience patience, SdesLinkFailure *failure)
 	KeyEntry *entry;
 
 	if (sdes_must_not_wait())
-		report_unprepared();
+		sdes_keyring_report_unprepared();
 	if (!sdes_store_dek_by_id(key_id, &row))
 	{
 		failure->status = SDES_ERR_HSM_KEY_MISSING;
@@ -639,7 +641,7 @@ sdes_keyring_active(const uint8 *bucket, SdesDekPurpose purpose)
 	if (active != NULL && active->foreign && purpose != SDES_PURPOSE_SEARCH)
 	{
 		if (sdes_must_not_wait())
-			report_unprepared();
+			sdes_keyring_report_unprepared();
 		sdes_keyring_await_own(bucket, purpose, has_own_active);
 		active = find_active(bucket, purpose);
 	}
@@ -670,31 +672,6 @@ sdes_keyring_search_next(void)
 	/* A copy: the entry may go while the key is fetched. */
 	memcpy(key_id, found->key_id, SDES_KEY_ID_SIZE);
 	return sdes_keyring_by_id(key_id);
-}
-
-static uint32
-version_in(const uint8 *bucket, SdesDekPurpose purpose)
-{
-	const ActiveEntry *active = find_active(bucket, purpose);
-	const KeyEntry *entry =
-	    active ? hash_search(keys, active->key_id, HASH_FIND, NULL) : NULL;
-
-	return entry != NULL ? entry->key.version : 0;
-}
-
-SdesSearchKeys
-sdes_keyring_search_keys(void)
-{
-	SdesSearchKeys found = {0, 0};
-	const SdesBucketRow *system = sdes_keyring_find_system_bucket();
-	uint8 bucket[SDES_UUID_SIZE];
-
-	if (system == NULL)
-		return found;
-	memcpy(bucket, system->uuid, SDES_UUID_SIZE);
-	found.current = version_in(bucket, SDES_PURPOSE_SEARCH);
-	found.next = version_in(bucket, INCOMING_SEARCH);
-	return found;
 }
 
 /* Tries to have a key at hand; whether it is. */

@@ -97,9 +97,8 @@ extern const SdesKey *sdes_keyring_search(void);
 extern const SdesKey *sdes_keyring_search_next(void);
 
 /*
- * Numbers of the two, as tokens carry them; 0 for one that there is not. Under a lock it
- * is what was known when the table was locked: the one succeeds the other only while
- * nobody else has any table with tokens locked.
+ * Numbers of the two, as tokens carry them; 0 for one that there is not. Right for as long
+ * as a table with tokens is locked, also where nothing may be waited for.
  */
 typedef struct SdesSearchKeys
 {

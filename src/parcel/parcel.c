@@ -6,9 +6,8 @@
 
 #include <string.h>
 
-#define FORMAT     1
-#define LAST_STATE 2 /* retired */
-#define HEADER     (8 + 4 + SDES_PARCEL_ID_SIZE + 8 + SDES_DIGEST_SIZE + 1 + 2 + 4)
+#define FORMAT 1
+#define HEADER (8 + 4 + SDES_PARCEL_ID_SIZE + 8 + SDES_DIGEST_SIZE + 1 + 2 + 4)
 
 static const uint8_t magic[8] = {'S', 'D', 'E', 'S', 'K', 'E', 'Y', 'S'};
 
@@ -121,6 +120,13 @@ sdes_parcel_write_key(SdesWriter *w, const SdesParcelKey *key)
 	write_i64(w, key->created);
 }
 
+static bool
+is_state(uint8_t state, uint8_t purpose)
+{
+	return state <= SDES_PARCEL_RETIRED ||
+	       (state == SDES_PARCEL_INCOMING && purpose == SDES_PURPOSE_SEARCH);
+}
+
 static void
 read_key(SdesReader *r, uint16_t nbuckets, SdesParcelKey *out)
 {
@@ -133,7 +139,7 @@ read_key(SdesReader *r, uint16_t nbuckets, SdesParcelKey *out)
 	out->created = read_i64(r);
 	if (out->bucket >= nbuckets || out->version == 0 || out->version > INT32_MAX ||
 	    out->purpose < SDES_PURPOSE_DATA || out->purpose > SDES_PURPOSE_AUDIT ||
-	    out->mode != SDES_MODE_CACHED || out->state > LAST_STATE)
+	    out->mode != SDES_MODE_CACHED || !is_state(out->state, out->purpose))
 		r->failed = true;
 }
 

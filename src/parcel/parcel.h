@@ -93,6 +93,14 @@ typedef struct SdesParcelBucket
 	char name[SDES_PARCEL_BUCKET_NAME_MAX + 1];
 } SdesParcelBucket;
 
+typedef enum SdesParcelState
+{
+	SDES_PARCEL_ACTIVE = 0,
+	SDES_PARCEL_DECRYPT_ONLY = 1,
+	SDES_PARCEL_RETIRED = 2,
+	SDES_PARCEL_INCOMING = 4 /* a search key that values are getting tokens of */
+} SdesParcelState;
+
 typedef struct SdesParcelKey
 {
 	uint8_t key_id[SDES_KEY_ID_SIZE];
@@ -100,7 +108,7 @@ typedef struct SdesParcelKey
 	uint32_t version;
 	uint8_t purpose; /* SdesDekPurpose: data, literal or search */
 	uint8_t mode;    /* SdesDekMode: cached */
-	uint8_t state;   /* 0 active, 1 decrypt-only, 2 retired */
+	uint8_t state;   /* SdesParcelState */
 	int64_t created; /* microseconds since 1970 */
 } SdesParcelKey;
 

@@ -12,7 +12,7 @@ use Test::More;
 
 my $ROOT = $ENV{PWD};
 my $a = new_cluster('site_a', init => { allows_streaming => 'logical' });
-my $b = new_cluster('site_b', hsm => new_hsm('site_b', kind => 'nss'));
+my $b = new_cluster('site_b', hsm => new_hsm('site_b', kind => 'nss'), conf => "sdes.rotation_naptime = 1s\n");
 
 sub value { my ($node, $sql, $db) = @_; return $node->safe_psql($db // 'postgres', $sql); }
 sub notices
@@ -206,11 +206,49 @@ value($b, "SELECT sdes.create_bucket('unrelated')", 'other');
 my $checked = "SELECT substring(detail, '[0-9]+') FROM sdes.health() WHERE \"check\" = 'dek'";
 my $before = value($a, $checked);
 my ($during, $fifth) = split /\n/,
-    value($a, "BEGIN; DO 'BEGIN PERFORM sdes.rotate_search_key(); END'; $checked; " . export_of('customer_pii', $name_b) . '; ROLLBACK');
+    value($a, "BEGIN; DO 'BEGIN PERFORM sdes.rotate_search_key(); END'; $checked; " . export_of('customer_pii', $name_b) . '; COMMIT');
 is($during, $before + 1, 'an incoming search key is in health');
-query_as($b, 'keeper', import_of($fifth));
-is(value($b, "SELECT string_agg(state, ',' ORDER BY version) FROM sdes.keys WHERE purpose = 'search'"), 'active,decrypt-only',
-    'an incoming search key is exported, and nothing here is compared by it');
+like(notices($b, import_of($fifth)), qr/is brought in here, too.*switch_search_key\(\) here, and at the sender after/s,
+    'a site that goes by the same search key follows');
+is(value($b, "SELECT string_agg(state, ',' ORDER BY version) FROM sdes.keys WHERE purpose = 'search'"), 'active,incoming', 'values get its tokens');
+my $search_keys = q{SELECT version, key_id FROM sdes.keys WHERE purpose = 'search' ORDER BY version};
+is(value($b, $search_keys), value($a, $search_keys), 'it is the same key under the same number');
+like(notices($b, import_of($third), 'other'), qr/imported before/, 'a parcel is still imported once');
+sub tokens_settled
+{
+    my ($node) = @_;
+    return wait_for(sub { value($node, q{SELECT count(*) FROM sdes.keys WHERE purpose = 'search' AND state IN ('incoming', 'decrypt-only') AND emptied_at IS NULL}) eq '0' }, 60);
+}
+my $by_index = "SET enable_seqscan = off; SELECT string_agg(id::text, ',' ORDER BY id) FROM people WHERE email = 'person7\@example.org'";
+ok(tokens_settled($a), 'all values of A have its token');
+$a->wait_for_catchup('from_a');
+ok(tokens_settled($b), 'so have those of B');
+is(query_as($b, 'reader', $by_index), '7,1000', 'values with two tokens are found');
+value($b, 'SELECT sdes.switch_search_key()');
+value($a, "INSERT INTO people VALUES (53, 'between\@example.org')");
+$a->wait_for_catchup('from_a');
+is(query_as($b, 'reader', $by_index), '7,1000', 'B has switched: values of both are found');
+is(query_as($b, 'reader', "SET enable_seqscan = off; SELECT id FROM people WHERE email = 'between\@example.org'"), 53, 'A has not, and what it writes is found at B');
+value($a, 'SELECT sdes.switch_search_key()');
+value($a, "INSERT INTO people VALUES (54, 'latest\@example.org')");
+ok(tokens_settled($_), $_->name . ' drops the old tokens') for $a, $b;
+$a->wait_for_catchup('from_a');
+is(query_as($b, 'reader', $by_index), '7,1000', 'both have switched: values of both are found');
+is(query_as($b, 'reader', "SET enable_seqscan = off; SELECT id FROM people WHERE email = 'latest\@example.org'"), 54, 'and what is new');
+
+# The sender switched first: changes wait until the subscriber has, too.
+value($a, 'SELECT sdes.rotate_search_key()');
+ok(tokens_settled($a), 'A: another one is in');
+value($a, 'SELECT sdes.switch_search_key()');
+ok(tokens_settled($a), 'A: and the only one');
+value($a, "INSERT INTO people VALUES (55, 'ahead\@example.org')");
+my $late = query_as($a, 'keeper', export_of('customer_pii', $name_b));
+like(notices($b, import_of($late)), qr/is brought in here, too/, 'B takes it over later');
+ok(tokens_settled($b), 'B: its own values have its token');
+value($b, 'SELECT sdes.switch_search_key()');
+$a->wait_for_catchup('from_a');
+is(query_as($b, 'reader', $by_index), '7,1000', 'B: values of both are found again');
+is(query_as($b, 'reader', "SET enable_seqscan = off; SELECT id FROM people WHERE email = 'ahead\@example.org'"), 55, 'B: and what had to wait');
 
 # ---- a row that was edited by hand ----
 

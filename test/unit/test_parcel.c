@@ -292,6 +292,8 @@ test_numbers(const Case *c)
 	    {368 + 14, 5, "another purpose"},
 	    {368 + 15, 2, "mode hsm"},
 	    {368 + 16, 3, "a destroyed key"},
+	    {368 + 16, SDES_PARCEL_INCOMING, "an incoming key that is no search key"},
+	    {368 + 16, 5, "another state"},
 	};
 	SdesParcel parcel;
 
@@ -304,6 +306,10 @@ test_numbers(const Case *c)
 		          SDES_ERR_FORMAT, wrong[i].name);
 		c->bytes[wrong[i].at] = kept;
 	}
+	c->bytes[368 + 14] = SDES_PURPOSE_SEARCH;
+	c->bytes[368 + 16] = SDES_PARCEL_INCOMING;
+	is_status(sdes_parcel_parse(sdes_bytes(c->bytes, c->size), &parcel), SDES_OK,
+	          "an incoming search key");
 	is_status(
 	    sdes_parcel_parse(sdes_bytes(c->bytes, (size_t) SDES_PARCEL_MAX + 1), &parcel),
 	    SDES_ERR_TOO_LONG, "more than a parcel may be");
