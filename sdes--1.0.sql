@@ -767,6 +767,37 @@ COMMENT ON OPERATOR FAMILY sdes.enc_text_ci_ops USING btree IS 'equality of lowe
 COMMENT ON OPERATOR CLASS sdes.enc_text_ci_ops USING btree IS
     'equality of lower-cased values: the index for lower(email) = $1 on a column that is ''searchable_ci''';
 
+-- What sdes.switch_search_key() builds indexes with before it switches: ordered by the
+-- tokens of the search key that is to be. Without operators no query is planned with them.
+DO $$
+DECLARE
+    prefix text;
+    type text;
+    func text;
+BEGIN
+    FOR prefix, type IN VALUES ('enc_text', 'enc_text'), ('enc_pan', 'enc_pan'), ('enc_text_ci', 'enc_text') LOOP
+        EXECUTE pg_catalog.format(
+            'CREATE FUNCTION sdes.%1$s_next_cmp(sdes.%2$s, sdes.%2$s) RETURNS integer
+                 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS %3$L, %4$L;
+             CREATE FUNCTION sdes.%1$s_next_hash(sdes.%2$s) RETURNS integer
+                 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS %3$L, %5$L;
+             COMMENT ON FUNCTION sdes.%1$s_next_cmp(sdes.%2$s, sdes.%2$s) IS %6$L;
+             COMMENT ON FUNCTION sdes.%1$s_next_hash(sdes.%2$s) IS %7$L;
+             CREATE OPERATOR CLASS sdes.%1$s_next_ops FOR TYPE sdes.%2$s USING btree AS
+                 FUNCTION 1 sdes.%1$s_next_cmp(sdes.%2$s, sdes.%2$s);
+             CREATE OPERATOR CLASS sdes.%1$s_next_ops FOR TYPE sdes.%2$s USING hash AS
+                 FUNCTION 1 sdes.%1$s_next_hash(sdes.%2$s);',
+            prefix, type, 'MODULE_PATHNAME', prefix || '_next_cmp', prefix || '_next_hash',
+            'compares the search tokens of two values under the search key that is to be',
+            'hashes the search token of a value under the search key that is to be');
+        FOR func IN VALUES ('OPERATOR CLASS sdes.%s_next_ops USING btree'), ('OPERATOR CLASS sdes.%s_next_ops USING hash'),
+                           ('OPERATOR FAMILY sdes.%s_next_ops USING btree'), ('OPERATOR FAMILY sdes.%s_next_ops USING hash') LOOP
+            EXECUTE pg_catalog.format('COMMENT ON ' || func || ' IS %L', prefix, 'only for sdes.switch_search_key()');
+        END LOOP;
+    END LOOP;
+END
+$$;
+
 -- VOLATILE and PARALLEL RESTRICTED keep it above sorts and gathers in a plan.
 CREATE FUNCTION sdes.reveal(sdes.enc_text) RETURNS text
     LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'sdes_reveal_text';
@@ -846,12 +877,12 @@ COMMENT ON FUNCTION sdes.rotate_search_key() IS
 REVOKE EXECUTE ON FUNCTION sdes.rotate_search_key() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.rotate_search_key() TO sdes_admin;
 
-CREATE FUNCTION sdes.switch_search_key() RETURNS void
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_switch_search_key';
-COMMENT ON FUNCTION sdes.switch_search_key() IS
-    'has values compared by the new search key from now on: locks all tables with encrypted columns and rebuilds their indexes';
-REVOKE EXECUTE ON FUNCTION sdes.switch_search_key() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION sdes.switch_search_key() TO sdes_admin;
+CREATE PROCEDURE sdes.switch_search_key()
+    LANGUAGE c AS 'MODULE_PATHNAME', 'sdes_switch_search_key';
+COMMENT ON PROCEDURE sdes.switch_search_key() IS
+    'has values compared by the new search key from now on: builds new indexes, then exchanges them while all tables with encrypted columns are locked';
+REVOKE EXECUTE ON PROCEDURE sdes.switch_search_key() FROM PUBLIC;
+GRANT EXECUTE ON PROCEDURE sdes.switch_search_key() TO sdes_admin;
 
 CREATE FUNCTION sdes.inventory(bucket text, OUT version integer, OUT state text, OUT place text, OUT object text,
                                OUT "values" bigint)

@@ -77,14 +77,14 @@ PREPARE seek_one AS SELECT id FROM seek WHERE mail = $1;
 EXECUTE seek_one('User18');
 
 -- nothing to switch to yet
-SELECT sdes.switch_search_key();
+CALL sdes.switch_search_key();
 SELECT sdes.pause_rotation('sought');
 SELECT sdes.rotate_search_key() > 0 AS made;
 SELECT sdes.rotate_search_key();
 SELECT pg_sleep(0.5);
 INSERT INTO seek VALUES (1001, 'New1', 'NewBoth1', 'q', NULL);
 SELECT * FROM tokens_of('seek', 'mail');
-SELECT sdes.switch_search_key();
+CALL sdes.switch_search_key();
 SELECT * FROM seek_forms();
 SELECT seek_indexes();
 INSERT INTO seek VALUES (1002, 'New1');
@@ -99,8 +99,27 @@ SELECT * FROM seek_forms();
 SELECT seek_indexes();
 ANALYZE seek, seek_child, seek_part;
 
--- the switch
-SELECT sdes.switch_search_key();
+-- the switch: what cannot be built before it is named
+BEGIN;
+CALL sdes.switch_search_key();
+ROLLBACK;
+CREATE TABLE seek_odd (mail sdes.enc_text('sought', 'searchable'), list sdes.enc_text('sought', 'searchable')[], n int,
+                       CONSTRAINT seek_odd_once EXCLUDE USING btree (mail WITH =));
+INSERT INTO seek_odd SELECT 'Odd' || i, ARRAY['Odd' || i], i FROM generate_series(1, 50) i;
+CREATE INDEX seek_odd_list ON seek_odd (list);
+CREATE INDEX seek_odd_made ON seek_odd ((coalesce(mail, list[1])));
+CREATE INDEX seek_odd_some ON seek_odd (n) WHERE mail <> 'Odd7';
+CREATE INDEX seek_odd_null ON seek_odd (mail) WHERE list IS NOT NULL AND n > 3;
+CREATE INDEX seek_odd_mixed ON seek_odd ((n + 1), mail) INCLUDE (list);
+CALL sdes.switch_search_key();
+SET enable_seqscan = off;
+SELECT count(*) FROM seek_odd WHERE mail = 'Odd8';
+SELECT count(*) FROM seek_odd WHERE list = (SELECT list FROM seek_odd WHERE n = 9);
+SELECT count(*) FROM seek_odd WHERE n + 1 = 9 AND mail = 'Odd8';
+RESET enable_seqscan;
+INSERT INTO seek_odd VALUES ('Odd8');
+SELECT count(bt_index_check(indexrelid, true)) FROM pg_index WHERE indrelid = 'seek_odd'::regclass AND indisvalid;
+DROP TABLE seek_odd;
 SELECT purpose, state FROM sdes.keys WHERE purpose = 'search' ORDER BY version;
 SELECT * FROM seek_forms();
 SELECT seek_indexes();
@@ -139,12 +158,12 @@ CREATE TABLE seek_by_hash (mail sdes.enc_text('sought', 'searchable')) PARTITION
 SELECT sdes.rotate_search_key();
 DROP TABLE seek_by_hash;
 CREATE ROLE seek_nobody;
-GRANT EXECUTE ON FUNCTION sdes.rotate_search_key, sdes.switch_search_key TO seek_nobody;
+GRANT EXECUTE ON ROUTINE sdes.rotate_search_key, sdes.switch_search_key TO seek_nobody;
 SET ROLE seek_nobody;
 SELECT sdes.rotate_search_key();
-SELECT sdes.switch_search_key();
+CALL sdes.switch_search_key();
 RESET ROLE;
-REVOKE EXECUTE ON FUNCTION sdes.rotate_search_key, sdes.switch_search_key FROM seek_nobody;
+REVOKE EXECUTE ON ROUTINE sdes.rotate_search_key, sdes.switch_search_key FROM seek_nobody;
 DROP ROLE seek_nobody;
 DROP FUNCTION seek_forms;
 DROP TABLE seek, seek_child, seek_part CASCADE;

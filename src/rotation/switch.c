@@ -5,10 +5,11 @@
  *
  * Values are compared by their tokens under one search key, in indexes, joins and sorts
  * alike; so the key in use changes for all tables in one moment. Before that, every value
- * gets a token of the new key besides (work.c), while the old ones are compared. In that
- * moment every table with tokens is locked, so that no query is under way that has sorted
- * or hashed by the old ones, and indexes are rebuilt: none ever holds two orders.
- * Afterwards values lose the old tokens, again in the background.
+ * gets a token of the new key besides (work.c), while the old ones are compared, and new
+ * indexes are built (new_indexes.c). In that moment every table with tokens is locked, so
+ * that no query is under way that has sorted or hashed by the old ones, and the indexes
+ * are exchanged: none ever holds two orders. Afterwards values lose the old tokens, again
+ * in the background.
  */
 #include "postgres.h"
 
@@ -23,11 +24,13 @@
 #include "catalog/pg_partitioned_table.h"
 #include "catalog/pg_range.h"
 #include "common/hashfn.h"
+#include "executor/spi.h"
 #include "keyring/keyring.h"
 #include "miscadmin.h"
 #include "policy/policy.h"
 #include "rotation/catalogs.h"
 #include "rotation/inventory.h"
+#include "rotation/new_indexes.h"
 #include "rotation/relations.h"
 #include "rotation/tracked.h"
 #include "sdes_compat.h"
@@ -43,6 +46,7 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/resowner.h"
+#include "utils/snapmgr.h"
 
 #define TRY_TO_LOCK "500ms"
 #define TRIES       60
@@ -299,33 +303,11 @@ lock_tables(Tables *tables)
 		CacheInvalidateRelcacheByRelid(lfirst_oid(cell));
 }
 
-/*
- * Whether an index keeps values in some order, or by their hashes: of the columns of a
- * hash index only the table knows the types.
- */
-static bool
-keeps_values(Relation index)
-{
-	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
-	{
-		AttrNumber column = index->rd_index->indkey.values[i];
-		Oid table = index->rd_index->indrelid;
-
-		if (holds_values(column != 0 ? get_atttype(table, column) : InvalidOid) ||
-		    holds_values(TupleDescAttr(RelationGetDescr(index), i)->atttypid) ||
-		    holds_values(index->rd_opcintype[i]))
-			return true;
-	}
-	return false;
-}
-
 static void
 rebuild_index(Oid id)
 {
 	Relation index = index_open(id, AccessExclusiveLock);
-	/* What an expression or a condition makes of a value may depend on its token. */
-	bool needed = keeps_values(index) || RelationGetIndexExpressions(index) != NIL ||
-	              RelationGetIndexPredicate(index) != NIL;
+	bool needed = sdes_index_keeps_tokens(index);
 	char persistence = index->rd_rel->relpersistence;
 
 	index_close(index, NoLock);
@@ -334,7 +316,7 @@ rebuild_index(Oid id)
 }
 
 static void
-rebuild_indexes(Oid relid)
+replace_indexes(Oid relid, const List *copies)
 {
 	Relation rel = table_open(relid, NoLock);
 	List *indexes = RelationGetIndexList(rel);
@@ -343,7 +325,8 @@ rebuild_indexes(Oid relid)
 	CacheInvalidateRelcache(rel);
 	table_close(rel, NoLock);
 	foreach (cell, indexes)
-		rebuild_index(lfirst_oid(cell));
+		if (!sdes_new_indexes_put(copies, lfirst_oid(cell)))
+			rebuild_index(lfirst_oid(cell));
 }
 
 static void
@@ -353,8 +336,9 @@ add_found(const char *place, const char *object, const SdesTrackedSet *set, void
 }
 
 /*
- * A copy of a value may have been stored since all had been looked at. Found after the
- * switch it would be an error, or a row that no index finds.
+ * A copy of a value may have been stored since all had been looked at. Compared after the
+ * switch it would be an error. That one comes while the tables are about to be locked is
+ * not excluded; those that are indexed cannot, for the new indexes refuse them.
  */
 static void
 refuse_stragglers(void)
@@ -386,15 +370,10 @@ refuse_temporary_tables(const List *holders)
 			                errhint("Have their sessions drop them, or end.")));
 }
 
-Datum
-sdes_switch_search_key(PG_FUNCTION_ARGS)
+/* The incoming search key, when all values have its token. */
+static const SdesDekRow *
+ready_search_key(const SdesTrackedSet *set)
 {
-	SdesTrackedSet *set;
-	Tables tables;
-	ListCell *cell;
-
-	begin("sdes.switch_search_key()");
-	set = sdes_tracked_read();
 	if (set->search.incoming.wrapped_size == 0 || !set->search.incoming.emptied)
 		ereport(ERROR,
 		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -403,16 +382,79 @@ sdes_switch_search_key(PG_FUNCTION_ARGS)
 		             : errmsg("some values have no token of the new search key yet"),
 		         errhint("sdes.rotate_search_key() makes one; sdes.rotation_progress shows "
 		                 "how far values have got their tokens.")));
+	return &set->search.incoming;
+}
+
+/* What is in the way is said before indexes are built for hours. */
+static List *
+look_ahead(void)
+{
+	List *holders;
+
+	begin("sdes.switch_search_key()");
+	(void) ready_search_key(sdes_tracked_read());
+	(void) partitioned_tables();
+	refuse_ranges();
+	holders = sdes_relations_list();
+	refuse_temporary_tables(holders);
+	return holders;
+}
+
+/* All tables are locked from here to the commit. */
+static void
+make_the_switch(const List *copies)
+{
+	SdesTrackedSet *set;
+	const SdesDekRow *incoming;
+	Tables tables;
+	ListCell *cell;
+
+	begin("sdes.switch_search_key()");
+	set = sdes_tracked_read();
+	incoming = ready_search_key(set);
 	lock_tables(&tables);
 	refuse_ranges();
 	refuse_temporary_tables(tables.holders);
-	refuse_stragglers();
 	sdes_store_set_dek_state(active_search_key(set)->binding.key_id, SDES_KEY_DECRYPT_ONLY,
 	                         NULL);
-	sdes_store_set_dek_state(set->search.incoming.binding.key_id, SDES_KEY_ACTIVE, NULL);
-	sdes_store_set_dek_emptiness(set->search.incoming.binding.key_id, SDES_NOT_KNOWN);
+	sdes_store_set_dek_state(incoming->binding.key_id, SDES_KEY_ACTIVE, NULL);
+	sdes_store_set_dek_emptiness(incoming->binding.key_id, SDES_NOT_KNOWN);
 	sdes_catalogs_forget_statistics(set);
 	foreach (cell, tables.holders)
-		rebuild_indexes(((SdesHolder *) lfirst(cell))->relid);
+		replace_indexes(((SdesHolder *) lfirst(cell))->relid, copies);
+}
+
+static bool
+can_commit(const FunctionCallInfo fcinfo)
+{
+	const Node *context = fcinfo->context;
+
+	return context != NULL && IsA(context, CallContext) &&
+	       !((const CallContext *) context)->atomic;
+}
+
+Datum
+sdes_switch_search_key(PG_FUNCTION_ARGS)
+{
+	List *copies;
+
+	if (!can_commit(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+		                errmsg("sdes.switch_search_key() cannot run inside a transaction "
+		                       "block"),
+		                errdetail("It builds indexes in transactions of its own."),
+		                errhint("CALL it by itself.")));
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	copies = sdes_new_indexes_build(look_ahead());
+	PushActiveSnapshot(GetTransactionSnapshot());
+	refuse_stragglers();
+	PopActiveSnapshot();
+	SPI_commit();
+	SPI_start_transaction();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	make_the_switch(copies);
+	PopActiveSnapshot();
+	sdes_new_indexes_release(copies);
+	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -209,50 +209,62 @@ read_token(const uint8 *bytes, SdesToken *token)
 	memcpy(token->token, bytes + 2, SDES_TOKEN_SIZE);
 }
 
-/* Of two tokens, that of the search key in use counts; see sdes_value_probe(). */
-static void
-choose_token(const uint8 *bytes, SdesToken *token)
+/* The tokens of a kind in a header; how many. 0 when that takes a closer look. */
+static int
+read_tokens(const uint8 *bytes, size_t size, SdesTokenKind kind, SdesToken tokens[2])
 {
-	SdesToken second;
+	uint8 one = kind == SDES_TOKEN_LOWER ? SDES_ENVELOPE_CI : SDES_ENVELOPE_TOKEN;
+	uint8 two = kind == SDES_TOKEN_LOWER ? SDES_ENVELOPE_CI2 : SDES_ENVELOPE_TOKEN2;
+	size_t at = SDES_ENVELOPE_HEADER_SIZE;
+	int n;
 
-	read_token(bytes, token);
-	read_token(bytes + SDES_ENVELOPE_TOKEN_FIELD, &second);
-	if (second.search_key == sdes_keyring_search_keys().current)
-		*token = second;
+	if (size < at || bytes[0] != SDES_ENVELOPE_MARKER ||
+	    (bytes[1] != SDES_SUITE_AES_256_GCM && bytes[1] != SDES_SUITE_AES_256_GCM_HSM) ||
+	    (bytes[2] & one) == 0)
+		return 0;
+	n = (bytes[2] & two) != 0 ? 2 : 1;
+	if (kind == SDES_TOKEN_LOWER)
+		at += (!!(bytes[2] & SDES_ENVELOPE_TOKEN) + !!(bytes[2] & SDES_ENVELOPE_TOKEN2)) *
+		      SDES_ENVELOPE_TOKEN_FIELD;
+	if (size < at + n * SDES_ENVELOPE_TOKEN_FIELD)
+		return 0;
+	for (int i = 0; i < n; i++)
+		read_token(bytes + at + i * SDES_ENVELOPE_TOKEN_FIELD, &tokens[i]);
+	return n;
 }
 
-/* The token in a value's header; false when that takes a closer look. */
-static bool
-peek(Datum argument, SdesTokenKind kind, SdesToken *token)
+static int
+carried_tokens(Datum argument, SdesTokenKind kind, SdesToken tokens[2])
 {
 	struct varlena *value = (struct varlena *) DatumGetPointer(argument);
 	struct varlena *head = NULL;
-	uint8 one = kind == SDES_TOKEN_LOWER ? SDES_ENVELOPE_CI : SDES_ENVELOPE_TOKEN;
-	uint8 two = kind == SDES_TOKEN_LOWER ? SDES_ENVELOPE_CI2 : SDES_ENVELOPE_TOKEN2;
-	const uint8 *bytes;
-	size_t at = SDES_ENVELOPE_HEADER_SIZE;
-	bool found;
+	int n;
 
 	if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value))
 		value = head = (struct varlena *) pg_detoast_datum_slice(value, 0, HEAD_SIZE);
-	bytes = (const uint8 *) VARDATA_ANY(value);
-	if (kind == SDES_TOKEN_LOWER && VARSIZE_ANY_EXHDR(value) > 2)
-		at += (!!(bytes[2] & SDES_ENVELOPE_TOKEN) + !!(bytes[2] & SDES_ENVELOPE_TOKEN2)) *
-		      SDES_ENVELOPE_TOKEN_FIELD;
-	found =
-	    VARSIZE_ANY_EXHDR(value) >= at + SDES_ENVELOPE_TOKEN_FIELD &&
-	    bytes[0] == SDES_ENVELOPE_MARKER &&
-	    (bytes[1] == SDES_SUITE_AES_256_GCM || bytes[1] == SDES_SUITE_AES_256_GCM_HSM) &&
-	    (bytes[2] & one) != 0;
-	if (found && (bytes[2] & two) != 0)
-		found = VARSIZE_ANY_EXHDR(value) >= at + 2 * SDES_ENVELOPE_TOKEN_FIELD;
-	if (found && (bytes[2] & two) != 0)
-		choose_token(bytes + at, token);
-	else if (found)
-		read_token(bytes + at, token);
+	n = read_tokens((const uint8 *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), kind,
+	                tokens);
 	if (head != NULL)
 		pfree(head);
-	return found;
+	return n;
+}
+
+/*
+ * The token in a value's header; false when that takes a closer look. Of two, that of the
+ * search key in use counts; see sdes_value_probe().
+ */
+static bool
+peek(Datum argument, SdesTokenKind kind, SdesToken *token)
+{
+	SdesToken tokens[2];
+	int n = carried_tokens(argument, kind, tokens);
+
+	if (n == 0)
+		return false;
+	*token = n == 2 && tokens[1].search_key == sdes_keyring_search_keys().current
+	             ? tokens[1]
+	             : tokens[0];
+	return true;
 }
 
 int
@@ -285,15 +297,67 @@ sdes_compare_carried(const SdesType *type, PG_FUNCTION_ARGS)
 	return compare_tokens(&a, &b);
 }
 
+/* ---- by the search key that is to be ---- */
+
+/*
+ * The token of the incoming search key, or of the one in use when there is none: what is
+ * sorted by it before a switch of the two is sorted right after it.
+ */
+SdesToken
+sdes_next_token(SdesTokenKind kind, Datum argument)
+{
+	SdesSearchKeys keys = sdes_keyring_search_keys();
+	uint32 wanted = keys.next != 0 ? keys.next : keys.current;
+	SdesToken tokens[2];
+	int n = carried_tokens(argument, kind, tokens);
+
+	for (int i = 0; i < n; i++)
+		if (tokens[i].search_key == wanted)
+			return tokens[i];
+	ereport(ERROR,
+	        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+	         errmsg("a value has no token of search key %u", wanted),
+	         errdetail("It was copied from elsewhere since all values had been given one."),
+	         errhint("Run SELECT sdes.resume_rotation('%s') and try again when it is done.",
+	                 SDES_SYSTEM_BUCKET),
+	         SDES_KEEP_OUT_OF_LOG));
+}
+
+int
+sdes_compare_next(SdesTokenKind kind, PG_FUNCTION_ARGS)
+{
+	SdesToken a = sdes_next_token(kind, PG_GETARG_DATUM(0));
+	SdesToken b = sdes_next_token(kind, PG_GETARG_DATUM(1));
+
+	return compare_tokens(&a, &b);
+}
+
+/* ---- hashes ---- */
+
+static void
+refuse_other_key(uint32 search_key)
+{
+	ereport(ERROR,
+	        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+	         errmsg("search tokens of different search keys cannot be compared"),
+	         errdetail("A value has a token of search key %u, which is not in use here.",
+	                   search_key),
+	         SDES_KEEP_OUT_OF_LOG));
+}
+
+/* By tokens of another search key equal values would never meet: an error, as above. */
 SdesToken
 sdes_hash_token(const SdesType *type, SdesTokenKind kind, SdesSide side, Datum argument)
 {
-	Operand operand;
+	Operand operand = {0};
 
-	if (side == SDES_VALUE && peek(argument, kind, &operand.token))
-		return operand.token;
-	operand = operand_of(side, argument, type, kind);
-	if (!operand.has_bucket)
-		require_anywhere(kind);
+	if (side != SDES_VALUE || !peek(argument, kind, &operand.token))
+	{
+		operand = operand_of(side, argument, type, kind);
+		if (!operand.has_bucket)
+			require_anywhere(kind);
+	}
+	if (!operand.made && operand.token.search_key != sdes_keyring_search_keys().current)
+		refuse_other_key(operand.token.search_key);
 	return operand.token;
 }

@@ -41,6 +41,15 @@ extern int sdes_compare_order(const SdesType *type, PG_FUNCTION_ARGS);
 /* Compares the tokens that two values carry; 0 when one carries none. */
 extern int sdes_compare_carried(const SdesType *type, PG_FUNCTION_ARGS);
 
+/*
+ * Compares two values by their tokens of the search key that is to be; an error where one
+ * has none. For indexes that are built for the time after a switch.
+ */
+extern int sdes_compare_next(SdesTokenKind kind, PG_FUNCTION_ARGS);
+
+/* The token that goes with it. */
+extern SdesToken sdes_next_token(SdesTokenKind kind, Datum argument);
+
 /* The token by which an argument is hashed. */
 extern SdesToken sdes_hash_token(const SdesType *type, SdesTokenKind kind, SdesSide side,
                                  Datum argument);

@@ -4,7 +4,8 @@
  *
  * Names end in what the arguments are: vv compares two values, vt a value with a
  * text, tv a text with a value, tt two texts as if they were values. The order is that
- * of tokens and has no meaning; order.c has the other one.
+ * of tokens and has no meaning; order.c has the other one. next is for indexes that wait
+ * for a switch of search keys.
  */
 #include "postgres.h"
 
@@ -59,11 +60,15 @@ COMPARISONS(enc_text_ci, tv, sdes_type_text, SDES_TOKEN_LOWER, SDES_PLAIN, SDES_
 COMPARISONS(enc_text_ci, tt, sdes_type_text, SDES_TOKEN_LOWER, SDES_PLAIN, SDES_PLAIN)
 
 static Datum
+hash_of(SdesToken token)
+{
+	return UInt32GetDatum(hash_bytes(token.token, SDES_TOKEN_SIZE));
+}
+
+static Datum
 hash(const SdesType *type, SdesTokenKind kind, SdesSide side, Datum argument)
 {
-	SdesToken token = sdes_hash_token(type, kind, side, argument);
-
-	return UInt32GetDatum(hash_bytes(token.token, SDES_TOKEN_SIZE));
+	return hash_of(sdes_hash_token(type, kind, side, argument));
 }
 
 static Datum
@@ -88,3 +93,13 @@ HASHES(enc_pan, v, sdes_type_pan, SDES_TOKEN_EXACT, SDES_VALUE)
 HASHES(enc_pan, t, sdes_type_pan, SDES_TOKEN_EXACT, SDES_PLAIN)
 HASHES(enc_text_ci, v, sdes_type_text, SDES_TOKEN_LOWER, SDES_VALUE)
 HASHES(enc_text_ci, t, sdes_type_text, SDES_TOKEN_LOWER, SDES_PLAIN)
+
+/* By the search key that is to be; see sdes_compare_next(). */
+#define NEXT(prefix, kind)                                                                 \
+	SDES_FUNCTION(prefix##_next_cmp, PG_RETURN_INT32(sdes_compare_next(kind, fcinfo)))     \
+	SDES_FUNCTION(prefix##_next_hash,                                                      \
+	              return hash_of(sdes_next_token(kind, PG_GETARG_DATUM(0))))
+
+NEXT(enc_text, SDES_TOKEN_EXACT)
+NEXT(enc_pan, SDES_TOKEN_EXACT)
+NEXT(enc_text_ci, SDES_TOKEN_LOWER)

@@ -45,9 +45,11 @@ for my $script (project_files(qr{^sdes--[^/]*\.sql$}))
             if $statement =~ /SECURITY\s+DEFINER/i
             && $statement !~ /SET\s+search_path\s*(?:=|TO)\s*pg_catalog\s*,\s*pg_temp\b/i;
         push @quoted, $function if $statement =~ /SET\s+search_path\s*(?:=|TO)\s*'/i;
+        # A procedure cannot be labelled.
         push @unlabelled, $function
-            if $statement !~ /\b(?:IMMUTABLE|STABLE|VOLATILE)\b/i
-            || $statement !~ /PARALLEL\s+(?:SAFE|RESTRICTED|UNSAFE)|RETURNS\s+(?:event_)?trigger/i;
+            if $statement !~ /^CREATE\s+PROCEDURE/i
+            && ($statement !~ /\b(?:IMMUTABLE|STABLE|VOLATILE)\b/i
+            || $statement !~ /PARALLEL\s+(?:SAFE|RESTRICTED|UNSAFE)|RETURNS\s+(?:event_)?trigger/i);
     }
     is("@insecure", '', "$script: every SECURITY DEFINER function sets search_path");
     is("@quoted", '', "$script: no search_path is one quoted string");

@@ -23,7 +23,7 @@ my %called;
 for my $script (project_files(qr{^sdes--[^/]*\.sql$}))
 {
     my $text = read_text($script) =~ s/--[^\n]*//gr;
-    while ($text =~ /CREATE\s+(?:OR\s+REPLACE\s+)?FUNCTION\s+(?:\w+\.)?(\w+)\s*\(([^;]*?)\bAS\s+'MODULE_PATHNAME'\s*(?:,\s*'(\w+)')?/gsi)
+    while ($text =~ /CREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\s+(?:\w+\.)?(\w+)\s*\(([^;]*?)\bAS\s+'MODULE_PATHNAME'\s*(?:,\s*'(\w+)')?/gsi)
     {
         $called{ $3 // $1 } = 1;
     }
@@ -43,6 +43,10 @@ for my $type (qw(enc_text enc_pan))
 for my $sides (qw(vv vt tv tt))
 {
     $called{"enc_text_ci_${_}_$sides"} = 1 for qw(eq lt le ge gt cmp);
+}
+for my $prefix (qw(enc_text enc_pan enc_text_ci))
+{
+    $called{"${prefix}_next_$_"} = 1 for qw(cmp hash);
 }
 cmp_ok(scalar keys %called, '>', 0, 'the script calls C functions');
 

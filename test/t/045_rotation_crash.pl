@@ -134,7 +134,7 @@ for my $n (1 .. soak(1, 10))
     $node->start;
     $load = start_load($node);
     ok(search_key_settled(), "search key $n: after a kill, all values get its token");
-    $node->safe_psql('ledger', 'SELECT sdes.switch_search_key()');
+    $node->safe_psql('ledger', 'CALL sdes.switch_search_key()');
     is(wrong_rows($node), '0', "search key $n: the switch under load");
     sleep(rand() * 0.5);
     is(stop_load($load), '', "search key $n: no client met an error");

@@ -103,8 +103,7 @@ BEGIN
         COMMIT;
         PERFORM pg_sleep(0.1);
     END LOOP;
-    PERFORM sdes.switch_search_key();
-    COMMIT;
+    CALL sdes.switch_search_key();
     after := (SELECT count(*) FROM hashed WHERE mail = v);
 END
 $$
@@ -122,11 +121,11 @@ ok(search_settled(), 'in the making: the last switch is over');
 sql('SELECT sdes.rotate_search_key()');
 ok(search_settled(), 'in the making: all values have two tokens');
 $other->query_safe(q{BEGIN; CREATE TABLE fresh (mail sdes.enc_text('ledger', 'searchable') PRIMARY KEY); INSERT INTO fresh SELECT 'user' || i FROM generate_series(1, 100) i});
-my $switch = start_query($node, $ENV{USER} // 'postgres', 'SELECT sdes.switch_search_key()', 'ledger');
+my $switch = start_query($node, $ENV{USER} // 'postgres', 'CALL sdes.switch_search_key()', 'ledger');
 sleep(1.5);
 is(sql(q{SELECT count(*) FROM sdes.keys WHERE state = 'incoming'}), '1', 'in the making: the switch waits for it');
 $other->query_safe(q{INSERT INTO fresh SELECT 'user' || i FROM generate_series(101, 200) i; COMMIT});
-is(finish_query($switch)->{err}, '', 'in the making: and goes through then');
+unlike(finish_query($switch)->{err}, qr/ERROR/, 'in the making: and goes through then');
 is(sql(q{SET enable_seqscan = off; SELECT count(*) FROM generate_series(1, 200) i JOIN fresh f ON f.mail = ('user' || i)}), '200', 'in the making: all rows are found');
 sql('CREATE EXTENSION IF NOT EXISTS amcheck');
 is(sql(q{SELECT bt_index_check('fresh_pkey', true)}), '', 'in the making: its index is in one order');
