@@ -155,6 +155,29 @@ refuse_ranges(void)
 	table_close(rel, AccessShareLock);
 }
 
+/* Their tokens are the affair of the site that they came from. */
+static void
+warn_of_imported(void)
+{
+	ListCell *cell;
+
+	foreach (cell, sdes_store_deks())
+	{
+		const SdesDekRow *row = lfirst(cell);
+
+		if (row->binding.purpose != SDES_PURPOSE_DATA || !row->pinned ||
+		    !sdes_dek_is_imported(row))
+			continue;
+		ereport(NOTICE,
+		        (errmsg("values under keys of other sites get no token of the new search "
+		                "key"),
+		         errhint("Where they are to be compared with values from here, have that "
+		                 "site rotate the search key and import its keys again, or have "
+		                 "the values follow by sdes.resume_rotation().")));
+		return;
+	}
+}
+
 Datum
 sdes_rotate_search_key(PG_FUNCTION_ARGS)
 {
@@ -176,6 +199,7 @@ sdes_rotate_search_key(PG_FUNCTION_ARGS)
 		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		         errmsg("values still carry tokens of the search key before this one"),
 		         errhint("See SELECT * FROM sdes.rotation_progress.")));
+	warn_of_imported();
 	PG_RETURN_INT32((int32) sdes_keyring_new_search_key(&system));
 }
 

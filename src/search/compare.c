@@ -299,9 +299,25 @@ sdes_compare_carried(const SdesType *type, PG_FUNCTION_ARGS)
 
 /* ---- by the search key that is to be ---- */
 
+static void
+refuse_straggler(uint32 search_key)
+{
+	ereport(
+	    ERROR,
+	    (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+	     errmsg("a value has no token of search key %u", search_key),
+	     errdetail("It came from another site, or was copied since all values had been "
+	               "given one."),
+	     errhint("Run SELECT sdes.resume_rotation() for '%s' and for the value's bucket, "
+	             "and try again when it is done.",
+	             SDES_SYSTEM_BUCKET),
+	     SDES_KEEP_OUT_OF_LOG));
+}
+
 /*
  * The token of the incoming search key, or of the one in use when there is none: what is
- * sorted by it before a switch of the two is sorted right after it.
+ * sorted by it before a switch of the two is sorted right after it. Tokens of a third one
+ * compare with each other only, as ever.
  */
 SdesToken
 sdes_next_token(SdesTokenKind kind, Datum argument)
@@ -314,13 +330,9 @@ sdes_next_token(SdesTokenKind kind, Datum argument)
 	for (int i = 0; i < n; i++)
 		if (tokens[i].search_key == wanted)
 			return tokens[i];
-	ereport(ERROR,
-	        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-	         errmsg("a value has no token of search key %u", wanted),
-	         errdetail("It was copied from elsewhere since all values had been given one."),
-	         errhint("Run SELECT sdes.resume_rotation('%s') and try again when it is done.",
-	                 SDES_SYSTEM_BUCKET),
-	         SDES_KEEP_OUT_OF_LOG));
+	if (n == 0 || tokens[0].search_key == keys.current)
+		refuse_straggler(wanted);
+	return tokens[0];
 }
 
 int

@@ -250,6 +250,16 @@ $a->wait_for_catchup('from_a');
 is(query_as($b, 'reader', $by_index), '7,1000', 'B: values of both are found again');
 is(query_as($b, 'reader', "SET enable_seqscan = off; SELECT id FROM people WHERE email = 'ahead\@example.org'"), 55, 'B: and what had to wait');
 
+# Values of another search key stay what they are when this database replaces its own.
+value($b, "CREATE INDEX ON people (email)", 'other');
+like(notices($b, 'SELECT sdes.rotate_search_key()', 'other'), qr/values under keys of other sites get no token/, 'a notice tells of imported values');
+ok(wait_for(sub { value($b, "SELECT count(*) FROM sdes.keys WHERE state = 'incoming' AND emptied_at IS NOT NULL", 'other') }, 60), 'another search key is in');
+value($b, 'CALL sdes.switch_search_key()', 'other');
+is(value($b, "CREATE EXTENSION amcheck; SELECT bt_index_check('people_email_idx', true)", 'other'), '', 'an index of theirs alone is in order');
+is(value($b, 'SELECT email FROM people WHERE id = 7', 'other'), 'person7@example.org', 'and they are read');
+like(error_as($b, 'postgres', "SET enable_hashjoin = on; SET enable_mergejoin = off; SET enable_nestloop = off; SELECT count(*) FROM people a JOIN people b USING (email)", 'other'),
+    qr/55000.*search keys cannot be compared/s, 'a hash join of them is an error');
+
 # ---- a row that was edited by hand ----
 
 my $absurd = "UPDATE sdes.bucket SET rotation_period = '280000 years' WHERE name = 'customer_pii'";
