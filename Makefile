@@ -1,7 +1,7 @@
 # sdes: transparent column encryption for PostgreSQL
 #
-#   make                 builds sdes.so and the key agent
-#   make install         installs both (as root, or with sudo)
+#   make                 builds sdes.so, the key agent and the auditor's program
+#   make install         installs them (as root, or with sudo)
 #   make setup           installs the Debian packages that building needs
 #   make demo            a throw-away server with an encrypted order stream; make demo-stop
 #   make check           every test; ends with "N passed, N failed"
@@ -24,13 +24,17 @@ BELOW_WATERLINE := $(sort $(wildcard src/crypto/*.c src/envelope/*.c)) \
 	$(addprefix src/agent/,protocol.c config.c token_list.c backoff.c)
 MODULE_SOURCES := $(BELOW_WATERLINE) src/agent/client.c \
 	$(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,\
-		pan parcel agentlink store keyring policy value types search redact reveal rotation admin exchange doctor worker))) \
+		journal pan parcel agentlink store keyring policy value types search redact reveal rotation admin exchange doctor worker))) \
 		$(wildcard src/sdes*.c))
 AGENT_SOURCES := $(BELOW_WATERLINE) $(sort $(wildcard src/hsm/*.c) \
 	$(filter-out src/agent/client.c $(BELOW_WATERLINE),$(wildcard src/agent/*.c)))
 
-AGENT         := $(BUILD)/sdes_agent
-AGENT_OBJECTS := $(AGENT_SOURCES:%.c=$(BUILD)/obj/%.o)
+AUDITOR_SOURCES := $(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,auditor crypto journal))))
+
+AGENT           := $(BUILD)/sdes_agent
+AGENT_OBJECTS   := $(AGENT_SOURCES:%.c=$(BUILD)/obj/%.o)
+AUDITOR         := $(BUILD)/sdes_audit
+AUDITOR_OBJECTS := $(AUDITOR_SOURCES:%.c=$(BUILD)/obj/%.o)
 
 EXTENSION  = sdes
 MODULE_big = sdes
@@ -60,7 +64,8 @@ PGXS    := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 MISSING := $(strip $(if $(wildcard $(PGXS)),,PostgreSQL) \
 	$(shell pkg-config --exists libcrypto 2>/dev/null || echo OpenSSL) \
 	$(shell pkg-config --exists p11-kit-1 2>/dev/null || echo p11-kit) \
-	$(shell pkg-config --exists libp11 2>/dev/null || echo libp11))
+	$(shell pkg-config --exists libp11 2>/dev/null || echo libp11) \
+	$(shell pkg-config --exists jansson 2>/dev/null || echo jansson))
 
 .DEFAULT_GOAL := all
 
@@ -103,7 +108,8 @@ $(BUILD)/obj/src/hsm/%.o $(BUILD)/obj/src/agent/%.o: \
 
 # A file that is gone from a room must leave the library, too.
 $(BUILD)/objects: FORCE
-	@echo '$(OBJS) $(AGENT_OBJECTS)' | cmp -s - $@ || echo '$(OBJS) $(AGENT_OBJECTS)' >$@
+	@echo '$(OBJS) $(AGENT_OBJECTS) $(AUDITOR_OBJECTS)' | cmp -s - $@ || \
+		echo '$(OBJS) $(AGENT_OBJECTS) $(AUDITOR_OBJECTS)' >$@
 FORCE:
 
 sdes.so: $(BUILD)/objects
@@ -112,27 +118,32 @@ $(AGENT): $(AGENT_OBJECTS) $(BUILD)/objects
 	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) -pie $(AGENT_OBJECTS) $(LDFLAGS) -o $@ \
 		$(shell pkg-config --libs p11-kit-1 libp11) -lcrypto -ldl -lpthread
 
--include $(OBJS:.o=.d) $(AGENT_OBJECTS:.o=.d)
+$(AUDITOR): $(AUDITOR_OBJECTS) $(BUILD)/objects
+	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) -pie $(AUDITOR_OBJECTS) $(LDFLAGS) -o $@ \
+		$(shell pkg-config --libs jansson) -lcrypto
 
-all: $(AGENT)
+-include $(OBJS:.o=.d) $(AGENT_OBJECTS:.o=.d) $(AUDITOR_OBJECTS:.o=.d)
+
+all: $(AGENT) $(AUDITOR)
 
 # Everything but the link of sdes.so; with BUILD= for a second compiler.
 .PHONY: objects
-objects: $(OBJS) $(AGENT)
+objects: $(OBJS) $(AGENT) $(AUDITOR)
 
 # Mode 0711: a program that the uid it runs under cannot read is undumpable
 # from its exec on, before its own first instruction could see to that. The
 # supervisor looks for the agent beside the postgres program.
-.PHONY: install-agent
-install: install-agent
-install-agent: $(AGENT)
+.PHONY: install-programs
+install: install-programs
+install-programs: $(AGENT) $(AUDITOR)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL) -m 0711 $(AGENT) '$(DESTDIR)$(bindir)/sdes_agent'
+	$(INSTALL) -m 0755 $(AUDITOR) '$(DESTDIR)$(bindir)/sdes_audit'
 
-uninstall: uninstall-agent
-.PHONY: uninstall-agent
-uninstall-agent:
-	rm -f '$(DESTDIR)$(bindir)/sdes_agent'
+uninstall: uninstall-programs
+.PHONY: uninstall-programs
+uninstall-programs:
+	rm -f '$(DESTDIR)$(bindir)/sdes_agent' '$(DESTDIR)$(bindir)/sdes_audit'
 
 else
 

@@ -6,6 +6,7 @@
 #include "fuzz.h"
 
 #include "envelope/armor.h"
+#include "journal/record.h"
 #include "parcel/parcel.h"
 
 #include <errno.h>
@@ -384,6 +385,34 @@ parcels(void)
 	seed_text("parcel", text);
 }
 
+/* A segment of the audit journal, its records chained. */
+static void
+journal(void)
+{
+	SdesJournalHeader header = {.system_identifier = 1, .sequence = 9};
+	uint8_t room[2048], fields[256], hash[SDES_DIGEST_SIZE];
+	SdesWriter w = sdes_writer(room, sizeof(room));
+	SdesWriter f = sdes_writer(fields, sizeof(fields));
+
+	sdes_journal_write_header(&header, room);
+	w.at += SDES_JOURNAL_HEADER_SIZE;
+	w.left -= SDES_JOURNAL_HEADER_SIZE;
+	REQUIRE(sdes_journal_header_hash(sdes_bytes(room, SDES_JOURNAL_HEADER_SIZE), hash) ==
+	        SDES_OK);
+	sdes_write_text(&f, SDES_FIELD_OPERATION, "decrypt");
+	sdes_write_field(&f, SDES_FIELD_BUCKET_UUID, sdes_bytes(room, 16));
+	sdes_write_number(&f, SDES_FIELD_VALUES, 1000);
+	sdes_write_number(&f, (SdesFieldTag) 200, 1);
+	for (int kind = 1; kind <= SDES_JOURNAL_KINDS; kind++)
+		REQUIRE(sdes_journal_write_record(
+		            &w, (SdesJournalKind) kind, 8 + (uint64_t) kind, kind,
+		            sdes_bytes(fields, (size_t) (f.at - fields)), hash) == SDES_OK);
+	seed("journal", sdes_bytes(room, (size_t) (w.at - room)));
+	memset(w.at, 0, 64);
+	seed("journal", sdes_bytes(room, (size_t) (w.at - room) + 64));
+	seed("journal", sdes_bytes(room, (size_t) (w.at - room) - 1));
+}
+
 static void
 settings(void)
 {
@@ -496,6 +525,7 @@ main(int argc, char **argv)
 	requests();
 	replies();
 	parcels();
+	journal();
 	settings();
 	pans();
 	limits();

@@ -22,6 +22,8 @@ my %MAY = (
     'crypto' => [],
     'envelope' => [qw(crypto)],
     'pan' => [qw(crypto)],
+    'journal' => [qw(crypto)],
+    'auditor' => [qw(journal crypto)],
     'parcel' => [qw(crypto envelope)],
     'hsm' => [qw(crypto envelope)],
     'agent' => [qw(crypto envelope hsm)],
@@ -45,7 +47,7 @@ my %MAY = (
 # Within the agent's room, what the server's side shares knows no other file.
 my %OWN_ROOM_ONLY = map { $_ => \@AGENT_SHARED } @AGENT_SHARED;
 
-my @BELOW = qw(crypto envelope pan parcel hsm agent);
+my @BELOW = qw(crypto envelope journal auditor pan parcel hsm agent);
 
 # Libraries by their headers, and who may use them: rooms, or parts of them.
 # Wiping and comparing (openssl/crypto.h) is for everybody.
@@ -53,6 +55,7 @@ my %LIBRARY = (
     'openssl/(?!crypto\.h$)' => [qw(crypto parcel hsm/pkcs11_rsa hsm/pkcs11_sign hsm/pkcs11_libp11)],
     'libp11\.h$' => [qw(hsm/pkcs11_libp11)],
     'p11-kit/' => [qw(hsm agent)],
+    'jansson\.h$' => [qw(auditor)],
 );
 
 sub room_of
