@@ -768,14 +768,32 @@ COMMENT ON OPERATOR CLASS sdes.enc_text_ci_ops USING btree IS
     'equality of lower-cased values: the index for lower(email) = $1 on a column that is ''searchable_ci''';
 
 -- What sdes.switch_search_key() builds indexes with before it switches: ordered by the
--- tokens of the search key that is to be. Without operators no query is planned with them.
+-- tokens of the search key that is to be. Operators of their own, which no query has, keep
+-- plans away from them.
 DO $$
 DECLARE
     prefix text;
     type text;
-    func text;
+    tag text;
+    rel record;
+    object text;
 BEGIN
-    FOR prefix, type IN VALUES ('enc_text', 'enc_text'), ('enc_pan', 'enc_pan'), ('enc_text_ci', 'enc_text') LOOP
+    FOR prefix, type, tag IN VALUES ('enc_text', 'enc_text', '|'), ('enc_pan', 'enc_pan', '|'), ('enc_text_ci', 'enc_text', '|^') LOOP
+        FOR rel IN
+            SELECT * FROM (VALUES ('eq', '=', '=', ', HASHES, MERGES'), ('lt', '<', '>', ''), ('le', '<=', '>=', ''),
+                                  ('ge', '>=', '<=', ''), ('gt', '>', '<', ''))
+                AS r (name, op, commutator, more)
+        LOOP
+            EXECUTE pg_catalog.format(
+                'CREATE FUNCTION sdes.%1$s(sdes.%2$s, sdes.%2$s) RETURNS boolean
+                     LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS %3$L, %1$L;
+                 CREATE OPERATOR sdes.%4$s (FUNCTION = sdes.%1$s, LEFTARG = sdes.%2$s, RIGHTARG = sdes.%2$s,
+                     COMMUTATOR = OPERATOR(sdes.%5$s) %6$s);
+                 COMMENT ON FUNCTION sdes.%1$s(sdes.%2$s, sdes.%2$s) IS %7$L;
+                 COMMENT ON OPERATOR sdes.%4$s (sdes.%2$s, sdes.%2$s) IS %7$L',
+                prefix || '_next_' || rel.name, type, 'MODULE_PATHNAME', rel.op || tag, rel.commutator || tag, rel.more,
+                'search tokens under the search key that is to be; only for sdes.switch_search_key()');
+        END LOOP;
         EXECUTE pg_catalog.format(
             'CREATE FUNCTION sdes.%1$s_next_cmp(sdes.%2$s, sdes.%2$s) RETURNS integer
                  LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS %3$L, %4$L;
@@ -784,15 +802,17 @@ BEGIN
              COMMENT ON FUNCTION sdes.%1$s_next_cmp(sdes.%2$s, sdes.%2$s) IS %6$L;
              COMMENT ON FUNCTION sdes.%1$s_next_hash(sdes.%2$s) IS %7$L;
              CREATE OPERATOR CLASS sdes.%1$s_next_ops FOR TYPE sdes.%2$s USING btree AS
+                 OPERATOR 1 sdes.<%8$s, OPERATOR 2 sdes.<=%8$s, OPERATOR 3 sdes.=%8$s, OPERATOR 4 sdes.>=%8$s, OPERATOR 5 sdes.>%8$s,
                  FUNCTION 1 sdes.%1$s_next_cmp(sdes.%2$s, sdes.%2$s);
              CREATE OPERATOR CLASS sdes.%1$s_next_ops FOR TYPE sdes.%2$s USING hash AS
+                 OPERATOR 1 sdes.=%8$s,
                  FUNCTION 1 sdes.%1$s_next_hash(sdes.%2$s);',
             prefix, type, 'MODULE_PATHNAME', prefix || '_next_cmp', prefix || '_next_hash',
             'compares the search tokens of two values under the search key that is to be',
-            'hashes the search token of a value under the search key that is to be');
-        FOR func IN VALUES ('OPERATOR CLASS sdes.%s_next_ops USING btree'), ('OPERATOR CLASS sdes.%s_next_ops USING hash'),
-                           ('OPERATOR FAMILY sdes.%s_next_ops USING btree'), ('OPERATOR FAMILY sdes.%s_next_ops USING hash') LOOP
-            EXECUTE pg_catalog.format('COMMENT ON ' || func || ' IS %L', prefix, 'only for sdes.switch_search_key()');
+            'hashes the search token of a value under the search key that is to be', tag);
+        FOR object IN VALUES ('OPERATOR CLASS sdes.%s_next_ops USING btree'), ('OPERATOR CLASS sdes.%s_next_ops USING hash'),
+                             ('OPERATOR FAMILY sdes.%s_next_ops USING btree'), ('OPERATOR FAMILY sdes.%s_next_ops USING hash') LOOP
+            EXECUTE pg_catalog.format('COMMENT ON ' || object || ' IS %L', prefix, 'only for sdes.switch_search_key()');
         END LOOP;
     END LOOP;
 END

@@ -22,6 +22,7 @@
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "rotation/relations.h"
 #include "rotation/renewal.h"
 #include "sdes_compat.h"
 #include "storage/bufmgr.h"
@@ -319,18 +320,12 @@ write_rows(Work *work)
 static void
 write_as_owner(Work *work)
 {
-	Oid user;
-	int context;
-	int level = NewGUCNestLevel();
+	SdesAsOwner before = sdes_relation_begin_as_owner(work->rel);
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(work->rel->rd_rel->relowner,
-	                       context | SECURITY_RESTRICTED_OPERATION);
 	enable_timeout_after(STATEMENT_TIMEOUT, WRITE_TIMEOUT_MS);
 	write_rows(work);
 	disable_timeout(STATEMENT_TIMEOUT, false);
-	AtEOXact_GUC(false, level);
-	SetUserIdAndSecContext(user, context);
+	sdes_relation_end_as_owner(&before);
 }
 
 static void

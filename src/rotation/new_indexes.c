@@ -4,8 +4,8 @@
  *
  * All values carry the tokens of both keys by then. A copy of an index is ordered by those
  * of the key that is to be, since its operator classes compare by them (enc_text_next_ops;
- * search/compare.c), however it is built and by whom. They have no operators, so that no
- * query is planned with a copy. It is made as REINDEX CONCURRENTLY makes its own, by the
+ * search/compare.c), however it is built and by whom. No query has their operators, so that
+ * none is planned with a copy. It is made as REINDEX CONCURRENTLY makes its own, by the
  * functions that this is made of, and put in place of its index in the transaction that
  * switches. Then its order is that of the key in use, and it gets its index's classes.
  *
@@ -13,8 +13,8 @@
  * tokens under either key. Of two unique indexes an INSERT ... ON CONFLICT names one, and
  * would fail by the other.
  *
- * What an error or a crash leaves is an invalid index that is kept up to date. The next
- * switch drops it.
+ * What an error or a crash leaves is an invalid index that is kept up to date, and stays
+ * in order when something rebuilds it. The next switch begins by dropping it.
  */
 #include "postgres.h"
 
@@ -52,8 +52,8 @@
 typedef struct Copy
 {
 	LockRelId table;
-	Oid index;
-	Oid copy;
+	LockRelId index;
+	LockRelId copy;
 } Copy;
 
 /* ---- which ones ---- */
@@ -91,11 +91,21 @@ uses_values(Node *node, void *context)
 	return expression_tree_walker(node, uses_values, context);
 }
 
+/* As they are stored: the relation cache's are simplified, which runs their functions. */
+static bool
+stored_uses_values(Relation index, AttrNumber column)
+{
+	bool isnull;
+	Datum stored = SysCacheGetAttr(INDEXRELID, index->rd_indextuple, column, &isnull);
+
+	return !isnull && uses_values(stringToNode(TextDatumGetCString(stored)), NULL);
+}
+
 static bool
 computes_with_values(Relation index)
 {
-	return uses_values((Node *) RelationGetIndexExpressions(index), NULL) ||
-	       uses_values((Node *) RelationGetIndexPredicate(index), NULL);
+	return stored_uses_values(index, Anum_pg_index_indexprs) ||
+	       stored_uses_values(index, Anum_pg_index_indpred);
 }
 
 /* What an expression or a condition makes of a value may depend on its token. */
@@ -196,8 +206,8 @@ is_copy(const oidvector *classes)
 static bool
 can_be_copied(Relation index, oidvector *classes)
 {
-	return index->rd_index->indisvalid && !index->rd_index->indisexclusion &&
-	       !computes_with_values(index) && find_classes(index, classes);
+	return !index->rd_index->indisexclusion && !computes_with_values(index) &&
+	       find_classes(index, classes);
 }
 
 /* ---- the copies ---- */
@@ -231,24 +241,35 @@ free_name(Oid index, const char *label)
 	                          false);
 }
 
+/* As long as this session makes use of them, nobody alters or drops them. */
+static void
+hold(Copy *copy)
+{
+	LockRelationIdForSession(&copy->table, ShareUpdateExclusiveLock);
+	LockRelationIdForSession(&copy->index, ShareUpdateExclusiveLock);
+	LockRelationIdForSession(&copy->copy, ShareUpdateExclusiveLock);
+}
+
 static Copy *
 make_copy(Relation table, Relation index, const oidvector *classes)
 {
 	Copy *copy = palloc(sizeof(Copy));
+	Oid id = index_concurrently_create_copy(table, RelationGetRelid(index),
+	                                        index->rd_rel->reltablespace,
+	                                        free_name(RelationGetRelid(index), "sdes"));
 
+	set_classes(id, classes, false);
 	copy->table = table->rd_lockInfo.lockRelId;
-	copy->index = RelationGetRelid(index);
-	copy->copy = index_concurrently_create_copy(
-	    table, copy->index, index->rd_rel->reltablespace, free_name(copy->index, "sdes"));
-	set_classes(copy->copy, classes, false);
-	LockRelationIdForSession(&copy->table, ShareUpdateExclusiveLock);
+	copy->index = index->rd_lockInfo.lockRelId;
+	copy->copy = (LockRelId){id, copy->index.dbId};
+	hold(copy);
 	return copy;
 }
 
 static Copy *
 copy_if_needed(Relation table, Oid id)
 {
-	Relation index = index_open(id, AccessShareLock);
+	Relation index = index_open(id, ShareUpdateExclusiveLock);
 	HeapTuple row = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(id));
 	oidvector *classes = classes_of(row);
 	Copy *copy = NULL;
@@ -262,8 +283,8 @@ copy_if_needed(Relation table, Oid id)
 			        (errmsg("index \"%s\" cannot be built before the switch",
 			                RelationGetRelationName(index)),
 			         errdetail("It is rebuilt while its table is locked: it serves an "
-			                   "exclusion constraint, is invalid, or has keys or "
-			                   "conditions that are made of encrypted values.")));
+			                   "exclusion constraint, or has keys or conditions "
+			                   "that are made of encrypted values.")));
 	}
 	index_close(index, NoLock);
 	return copy;
@@ -279,10 +300,12 @@ make_copies(const List *holders)
 	{
 		Relation table = try_relation_open(((SdesHolder *) lfirst(holder))->relid,
 		                                   ShareUpdateExclusiveLock);
+		SdesAsOwner before;
 		ListCell *cell;
 
 		if (table == NULL)
 			continue;
+		before = sdes_relation_begin_as_owner(table);
 		foreach (cell, RelationGetIndexList(table))
 		{
 			Copy *copy = copy_if_needed(table, lfirst_oid(cell));
@@ -290,6 +313,7 @@ make_copies(const List *holders)
 			if (copy != NULL)
 				copies = lappend(copies, copy);
 		}
+		sdes_relation_end_as_owner(&before);
 		relation_close(table, NoLock);
 	}
 	return copies;
@@ -327,7 +351,7 @@ build(const Copy *copy)
 {
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_PHASE, PROGRESS_CREATEIDX_PHASE_BUILD);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	index_concurrently_build(copy->table.relId, copy->copy);
+	index_concurrently_build(copy->table.relId, copy->copy.relId);
 	PopActiveSnapshot();
 	commit();
 }
@@ -340,7 +364,7 @@ complete(const Copy *copy)
 	TransactionId oldest = snapshot->xmin;
 
 	PushActiveSnapshot(snapshot);
-	validate_index(copy->table.relId, copy->copy, snapshot);
+	validate_index(copy->table.relId, copy->copy.relId, snapshot);
 	PopActiveSnapshot();
 	UnregisterSnapshot(snapshot);
 	commit();
@@ -366,7 +390,8 @@ static void
 show_progress(const Copy *copy)
 {
 	const int columns[] = {PROGRESS_CREATEIDX_COMMAND, PROGRESS_CREATEIDX_INDEX_OID};
-	const int64 values[] = {PROGRESS_CREATEIDX_COMMAND_REINDEX_CONCURRENTLY, copy->copy};
+	const int64 values[] = {PROGRESS_CREATEIDX_COMMAND_REINDEX_CONCURRENTLY,
+	                        copy->copy.relId};
 
 	pgstat_progress_start_command(PROGRESS_COMMAND_CREATE_INDEX, copy->table.relId);
 	pgstat_progress_update_multi_param(lengthof(columns), columns, values);
@@ -389,8 +414,9 @@ sdes_new_indexes_build(const List *holders)
 	{
 		const Copy *copy = lfirst(cell);
 
-		ereport(NOTICE, (errmsg("index \"%s\" is built for the new search key (%d of %d)",
-		                        get_rel_name(copy->index), ++number, list_length(copies))));
+		ereport(NOTICE,
+		        (errmsg("index \"%s\" is built for the new search key (%d of %d)",
+		                get_rel_name(copy->index.relId), ++number, list_length(copies))));
 		show_progress(copy);
 		build(copy);
 	}
@@ -416,52 +442,89 @@ drop(Oid index)
 	performDeletion(&object, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
 }
 
-/* With its own dependencies an index has got those of its copy. */
-static void
-forget_classes(Oid index, const oidvector *classes)
-{
-	for (int i = 0; i < classes->dim1; i++)
-		(void) deleteDependencyRecordsForSpecific(
-		    RelationRelationId, index, DEPENDENCY_NORMAL, OperatorClassRelationId,
-		    classes->values[i]);
-}
-
 static void
 put(const Copy *copy)
 {
-	HeapTuple old = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(copy->index));
-	HeapTuple new = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(copy->copy));
+	HeapTuple old = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(copy->index.relId));
 
-	index_concurrently_swap(copy->copy, copy->index, free_name(copy->index, "old"));
+	index_concurrently_swap(copy->copy.relId, copy->index.relId,
+	                        free_name(copy->index.relId, "old"));
 	CommandCounterIncrement();
-	forget_classes(copy->copy, classes_of(new));
-	set_classes(copy->copy, classes_of(old), ((Form_pg_index) GETSTRUCT(old))->indisunique);
-	drop(copy->index);
+	set_classes(copy->copy.relId, classes_of(old),
+	            ((Form_pg_index) GETSTRUCT(old))->indisunique);
+	drop(copy->index.relId);
+}
+
+/* Whether an index is a copy that a switch before has left. */
+static bool
+is_left(Oid index)
+{
+	HeapTuple row = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	bool left;
+
+	if (!HeapTupleIsValid(row))
+		return false;
+	left = is_copy(classes_of(row));
+	ReleaseSysCache(row);
+	return left;
 }
 
 bool
 sdes_new_indexes_put(const List *copies, Oid index)
 {
-	HeapTuple row;
 	ListCell *cell;
 
 	foreach (cell, copies)
 	{
 		const Copy *copy = lfirst(cell);
 
-		if (copy->copy == index)
+		if (copy->copy.relId == index)
 			return true;
-		if (copy->index == index)
+		if (copy->index.relId == index)
 		{
 			put(copy);
 			return true;
 		}
 	}
-	row = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(index));
-	if (!is_copy(classes_of(row)))
+	if (!is_left(index))
 		return false;
-	drop(index); /* of a switch that was not finished */
+	drop(index);
 	return true;
+}
+
+bool
+sdes_new_indexes_is_obstacle(Oid index)
+{
+	return !get_index_isvalid(index) && !is_left(index);
+}
+
+bool
+sdes_new_indexes_has_left(Oid table)
+{
+	Relation rel = try_relation_open(table, AccessShareLock);
+	bool found = false;
+	ListCell *cell;
+
+	if (rel == NULL)
+		return false;
+	foreach (cell, RelationGetIndexList(rel))
+		found |= is_left(lfirst_oid(cell));
+	relation_close(rel, AccessShareLock);
+	return found;
+}
+
+void
+sdes_new_indexes_drop_left(Oid table)
+{
+	Relation rel = try_relation_open(table, AccessExclusiveLock);
+	List *indexes = rel != NULL ? RelationGetIndexList(rel) : NIL;
+	ListCell *cell;
+
+	if (rel != NULL)
+		relation_close(rel, NoLock);
+	foreach (cell, indexes)
+		if (is_left(lfirst_oid(cell)))
+			drop(lfirst_oid(cell));
 }
 
 void
@@ -470,6 +533,11 @@ sdes_new_indexes_release(const List *copies)
 	ListCell *cell;
 
 	foreach (cell, copies)
-		UnlockRelationIdForSession(&((Copy *) lfirst(cell))->table,
-		                           ShareUpdateExclusiveLock);
+	{
+		Copy *copy = lfirst(cell);
+
+		UnlockRelationIdForSession(&copy->copy, ShareUpdateExclusiveLock);
+		UnlockRelationIdForSession(&copy->index, ShareUpdateExclusiveLock);
+		UnlockRelationIdForSession(&copy->table, ShareUpdateExclusiveLock);
+	}
 }

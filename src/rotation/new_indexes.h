@@ -18,7 +18,8 @@ extern bool sdes_index_keeps_tokens(Relation index);
  * Builds a copy of each such index of these tables (SdesHolder), in transactions of its
  * own, while clients read and write; like REINDEX CONCURRENTLY it waits for transactions
  * that are older. The copies are invalid, and kept up to date from then on. The list is
- * for sdes_new_indexes_put(). The tables stay locked against DDL and VACUUM until an
+ * for sdes_new_indexes_put(). The tables and
+ * indexes stay locked against DDL and VACUUM until an
  * error or sdes_new_indexes_release().
  *
  * To be called where transactions can be committed (SPI_OPT_NONATOMIC), with nothing
@@ -33,7 +34,16 @@ extern List *sdes_new_indexes_build(const List *holders);
  */
 extern bool sdes_new_indexes_put(const List *copies, Oid index);
 
-/* Lets go of the tables. */
+/* Whether an index is invalid, and no copy. */
+extern bool sdes_new_indexes_is_obstacle(Oid index);
+
+/* Whether a table has copies that a switch before has left. Takes AccessShareLock. */
+extern bool sdes_new_indexes_has_left(Oid table);
+
+/* Drops them. Takes AccessExclusiveLock. */
+extern void sdes_new_indexes_drop_left(Oid table);
+
+/* Lets go of the tables and indexes. */
 extern void sdes_new_indexes_release(const List *copies);
 
 #endif

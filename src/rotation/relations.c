@@ -15,6 +15,8 @@
 #include "access/transam.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 
 static bool
@@ -99,4 +101,22 @@ sdes_relation_shape(Relation rel)
 			    sdes_shape_of(column->atttypid, column->atttypmod, &buckets);
 	}
 	return shape;
+}
+
+SdesAsOwner
+sdes_relation_begin_as_owner(Relation rel)
+{
+	SdesAsOwner before = {.level = NewGUCNestLevel()};
+
+	GetUserIdAndSecContext(&before.user, &before.context);
+	SetUserIdAndSecContext(rel->rd_rel->relowner,
+	                       before.context | SECURITY_RESTRICTED_OPERATION);
+	return before;
+}
+
+void
+sdes_relation_end_as_owner(const SdesAsOwner *before)
+{
+	AtEOXact_GUC(false, before->level);
+	SetUserIdAndSecContext(before->user, before->context);
 }

@@ -34,4 +34,18 @@ typedef struct SdesRowShape
 /* In the current memory context. */
 extern SdesRowShape *sdes_relation_shape(Relation rel);
 
+/*
+ * What an index or a key of partitions computes is code of a table's owner, whoever calls
+ * us: between these two it runs as the owner, confined. An error ends that, too.
+ */
+typedef struct SdesAsOwner
+{
+	Oid user;
+	int context;
+	int level;
+} SdesAsOwner;
+
+extern SdesAsOwner sdes_relation_begin_as_owner(Relation rel);
+extern void sdes_relation_end_as_owner(const SdesAsOwner *before);
+
 #endif

@@ -1,48 +1,37 @@
 /*
  * switch.c
- *		The rotation of the search key: sdes.rotate_search_key() and
  *		sdes.switch_search_key().
  *
- * Values are compared by their tokens under one search key, in indexes, joins and sorts
- * alike; so the key in use changes for all tables in one moment. Before that, every value
- * gets a token of the new key besides (work.c), while the old ones are compared, and new
- * indexes are built (new_indexes.c). In that moment every table with tokens is locked, so
- * that no query is under way that has sorted or hashed by the old ones, and the indexes
- * are exchanged: none ever holds two orders. Afterwards values lose the old tokens, again
- * in the background.
+ * New indexes are built (new_indexes.c) while the old tokens are compared. Then every table
+ * with tokens is locked, so that no query is under way that has sorted or hashed by the old
+ * ones, the other search key becomes the one in use, and indexes are exchanged: none ever
+ * holds two orders.
  */
 #include "postgres.h"
 
 #include "rotation/rotation.h"
 
 #include "access/genam.h"
-#include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
-#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
-#include "catalog/pg_partitioned_table.h"
-#include "catalog/pg_range.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "keyring/keyring.h"
 #include "miscadmin.h"
-#include "policy/policy.h"
 #include "rotation/catalogs.h"
 #include "rotation/inventory.h"
 #include "rotation/new_indexes.h"
 #include "rotation/relations.h"
+#include "rotation/search_key.h"
 #include "rotation/tracked.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
-#include "sdes_guc.h"
 #include "storage/lmgr.h"
-#include "tcop/utility.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/resowner.h"
@@ -52,158 +41,7 @@
 #define TRIES       60
 #define PAUSE_US    200000L
 
-SDES_SQL_FUNCTION(sdes_rotate_search_key);
 SDES_SQL_FUNCTION(sdes_switch_search_key);
-
-static void
-begin(const char *function)
-{
-	PreventCommandIfReadOnly(function);
-	PreventCommandDuringRecovery(function);
-	sdes_require_preload();
-	sdes_policy_require_member("sdes_admin", "rotate the search key");
-	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ShareUpdateExclusiveLock);
-	sdes_rotation_wake();
-}
-
-static bool
-holds_values(Oid type)
-{
-	List *buckets = NIL;
-
-	return OidIsValid(type) && sdes_shape_of(type, -1, &buckets) != NULL;
-}
-
-/*
- * By hash or range it depends on tokens in which partition a row is: after the switch it
- * would be in the wrong one.
- */
-static void
-refuse_partitions(Form_pg_partitioned_table row)
-{
-	if (row->partstrat == PARTITION_STRATEGY_LIST)
-		return;
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-	                errmsg("the search key cannot be rotated while table \"%s\" is "
-	                       "partitioned by an encrypted column",
-	                       get_rel_name(row->partrelid)),
-	                errdetail("Which partition a row is in depends on its search token."),
-	                errhint("Partition it by another column, or by list.")));
-}
-
-/* Whether a table is partitioned by values, which an expression may take out of others. */
-static bool
-is_partitioned_by_values(Oid relid)
-{
-	Relation rel = table_open(relid, AccessShareLock);
-	PartitionKey key = RelationGetPartitionKey(rel);
-	bool found = false;
-
-	for (int i = 0; i < key->partnatts; i++)
-		found |= holds_values(key->parttypid[i]);
-	table_close(rel, AccessShareLock);
-	return found;
-}
-
-/* Tables that are partitioned by values, by list; an error for another way. */
-static List *
-partitioned_tables(void)
-{
-	Relation rel = table_open(PartitionedRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	List *found = NIL;
-	HeapTuple tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_partitioned_table row = (Form_pg_partitioned_table) GETSTRUCT(tuple);
-
-		if (!is_partitioned_by_values(row->partrelid))
-			continue;
-		refuse_partitions(row);
-		found = lappend_oid(found, row->partrelid);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	list_sort(found, list_oid_cmp);
-	return found;
-}
-
-/* Which of two bounds is the lower one depends on tokens, too. */
-static void
-refuse_ranges(void)
-{
-	Relation rel = table_open(RangeRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	HeapTuple tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_range row = (Form_pg_range) GETSTRUCT(tuple);
-
-		if (row->rngtypid >= FirstNormalObjectId && holds_values(row->rngsubtype))
-			ereport(ERROR,
-			        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			         errmsg("the search key cannot be rotated while there is range type "
-			                "\"%s\" of encrypted values",
-			                format_type_be(row->rngtypid)),
-			         errdetail("Which bound of a range is the lower one depends on their "
-			                   "search tokens."),
-			         errhint("Drop it.")));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-}
-
-/* Their tokens are the affair of the site that they came from. */
-static void
-warn_of_imported(void)
-{
-	ListCell *cell;
-
-	foreach (cell, sdes_store_deks())
-	{
-		const SdesDekRow *row = lfirst(cell);
-
-		if (row->binding.purpose != SDES_PURPOSE_DATA || !row->pinned ||
-		    !sdes_dek_is_imported(row))
-			continue;
-		ereport(NOTICE,
-		        (errmsg("values under keys of other sites get no token of the new search "
-		                "key"),
-		         errhint("Where they are to be compared with values from here, have that "
-		                 "site rotate the search key and import its keys again, or have "
-		                 "the values follow by sdes.resume_rotation().")));
-		return;
-	}
-}
-
-Datum
-sdes_rotate_search_key(PG_FUNCTION_ARGS)
-{
-	SdesBucketRow system;
-	SdesTrackedSet *set;
-
-	begin("sdes.rotate_search_key()");
-	sdes_require_bucket(SDES_SYSTEM_BUCKET, &system);
-	partitioned_tables();
-	refuse_ranges();
-	set = sdes_tracked_read();
-	if (set->search.incoming.wrapped_size > 0)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		                errmsg("a new search key is being brought in already"),
-		                errhint("See SELECT * FROM sdes.rotation_progress, and then "
-		                        "sdes.switch_search_key().")));
-	if (set->search.leaving.wrapped_size > 0)
-		ereport(ERROR,
-		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-		         errmsg("values still carry tokens of the search key before this one"),
-		         errhint("See SELECT * FROM sdes.rotation_progress.")));
-	warn_of_imported();
-	PG_RETURN_INT32((int32) sdes_keyring_new_search_key(&system));
-}
-
-/* ---- the switch ---- */
 
 static const SdesDekRow *
 active_search_key(const SdesTrackedSet *set)
@@ -239,6 +77,22 @@ by_chance(const ListCell *a, const ListCell *b)
 	return left < right ? -1 : left > right;
 }
 
+/* Some commands lock an index alone. */
+static void
+lock_with_indexes(Oid relid)
+{
+	Relation rel;
+	ListCell *cell;
+
+	LockRelationOid(relid, AccessExclusiveLock);
+	rel = try_relation_open(relid, NoLock);
+	if (rel == NULL)
+		return;
+	foreach (cell, RelationGetIndexList(rel))
+		LockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
+	relation_close(rel, NoLock);
+}
+
 /*
  * First of all what the guard of columns locks (types/column_guard.c), so that no table is
  * in the making that nobody sees yet; then, as queries do, tables before their partitions.
@@ -251,19 +105,28 @@ lock_all(Tables *tables, uint32 attempt)
 	ListCell *cell;
 
 	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ExclusiveLock);
-	tables->partitioned = partitioned_tables();
+	tables->partitioned = sdes_search_key_partitioned();
 	foreach (cell, tables->partitioned)
 		LockRelationOid(lfirst_oid(cell), AccessExclusiveLock);
 	tables->holders = sdes_relations_list();
 	shuffle_by = murmurhash32(attempt);
 	list_sort(tables->holders, by_chance);
 	foreach (cell, tables->holders)
-		LockRelationOid(((SdesHolder *) lfirst(cell))->relid, AccessExclusiveLock);
+		lock_with_indexes(((SdesHolder *) lfirst(cell))->relid);
 }
 
-/* One try, in a subtransaction; false when others kept a table for too long. */
+static void
+lock_everything(void *arg, uint32 attempt)
+{
+	lock_all(arg, attempt);
+}
+
+/*
+ * One try, in a subtransaction; false when others kept a lock for too long, or waited for
+ * one of ours.
+ */
 static bool
-try_to_lock_all(Tables *tables, uint32 attempt)
+try_in_time(void (*act)(void *arg, uint32 attempt), void *arg, uint32 attempt)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -273,7 +136,7 @@ try_to_lock_all(Tables *tables, uint32 attempt)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		lock_all(tables, attempt);
+		act(arg, attempt);
 		ReleaseCurrentSubTransaction();
 		locked = true;
 	}
@@ -285,7 +148,8 @@ try_to_lock_all(Tables *tables, uint32 attempt)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+		    error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
 			ReThrowError(error);
 		FreeErrorData(error);
 	}
@@ -296,28 +160,35 @@ try_to_lock_all(Tables *tables, uint32 attempt)
 }
 
 /*
- * Locks all tables with values, as long as the transaction lasts. Each lock is waited for
- * less long than deadlock_timeout is: in a deadlock with a client it is not the client
- * that gets the error.
+ * Each lock is waited for less long than deadlock_timeout is: in a deadlock with a client
+ * it is not the client that gets the error.
  */
-static void
-lock_tables(Tables *tables)
+static bool
+do_in_time(void (*act)(void *arg, uint32 attempt), void *arg, int tries)
 {
 	int level = NewGUCNestLevel();
-	bool locked = false;
-	ListCell *cell;
+	bool done = false;
 
 	(void) set_config_option("lock_timeout", TRY_TO_LOCK, PGC_USERSET, PGC_S_SESSION,
 	                         GUC_ACTION_SAVE, true, 0, false);
-	for (int i = 0; i < TRIES && !locked; i++)
+	for (int i = 0; i < tries && !done; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (i > 0)
 			pg_usleep(PAUSE_US);
-		locked = try_to_lock_all(tables, (uint32) i);
+		done = try_in_time(act, arg, (uint32) i);
 	}
 	AtEOXact_GUC(false, level);
-	if (!locked)
+	return done;
+}
+
+/* Locks all tables with values, as long as the transaction lasts. */
+static void
+lock_tables(Tables *tables)
+{
+	ListCell *cell;
+
+	if (!do_in_time(lock_everything, tables, TRIES))
 		ereport(ERROR,
 		        (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 		         errmsg("tables with encrypted columns could not all be locked"),
@@ -409,19 +280,74 @@ ready_search_key(const SdesTrackedSet *set)
 	return &set->search.incoming;
 }
 
+/* It could not be rebuilt, perhaps, and that would turn out at the very end. */
+static void
+refuse_invalid_indexes(const List *holders)
+{
+	ListCell *holder;
+
+	foreach (holder, holders)
+	{
+		Relation rel =
+		    try_relation_open(((SdesHolder *) lfirst(holder))->relid, AccessShareLock);
+		ListCell *cell;
+
+		if (rel == NULL)
+			continue;
+		foreach (cell, RelationGetIndexList(rel))
+			if (sdes_new_indexes_is_obstacle(lfirst_oid(cell)))
+				ereport(ERROR,
+				        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				         errmsg("index \"%s\" is invalid", get_rel_name(lfirst_oid(cell))),
+				         errhint("REINDEX or drop it.")));
+		relation_close(rel, AccessShareLock);
+	}
+}
+
 /* What is in the way is said before indexes are built for hours. */
 static List *
 look_ahead(void)
 {
 	List *holders;
 
-	begin("sdes.switch_search_key()");
+	sdes_search_key_begin("sdes.switch_search_key()");
 	(void) ready_search_key(sdes_tracked_read());
-	(void) partitioned_tables();
-	refuse_ranges();
+	(void) sdes_search_key_partitioned();
+	sdes_search_key_refuse_ranges();
 	holders = sdes_relations_list();
 	refuse_temporary_tables(holders);
+	refuse_invalid_indexes(holders);
 	return holders;
+}
+
+static void
+commit(void)
+{
+	SPI_commit();
+	SPI_start_transaction();
+}
+
+static void
+drop_left(void *arg, uint32 attempt)
+{
+	sdes_new_indexes_drop_left(*(Oid *) arg);
+}
+
+/* Of a table that somebody keeps locked they are dropped at the end. */
+static void
+drop_all_left(const List *holders)
+{
+	ListCell *cell;
+
+	foreach (cell, holders)
+	{
+		Oid relid = ((SdesHolder *) lfirst(cell))->relid;
+
+		if (!sdes_new_indexes_has_left(relid))
+			continue;
+		(void) do_in_time(drop_left, &relid, 1);
+		commit();
+	}
 }
 
 /* All tables are locked from here to the commit. */
@@ -433,11 +359,11 @@ make_the_switch(const List *copies)
 	Tables tables;
 	ListCell *cell;
 
-	begin("sdes.switch_search_key()");
+	sdes_search_key_begin("sdes.switch_search_key()");
 	set = sdes_tracked_read();
 	incoming = ready_search_key(set);
 	lock_tables(&tables);
-	refuse_ranges();
+	sdes_search_key_refuse_ranges();
 	refuse_temporary_tables(tables.holders);
 	sdes_store_set_dek_state(active_search_key(set)->binding.key_id, SDES_KEY_DECRYPT_ONLY,
 	                         NULL);
@@ -454,12 +380,26 @@ can_commit(const FunctionCallInfo fcinfo)
 	const Node *context = fcinfo->context;
 
 	return context != NULL && IsA(context, CallContext) &&
-	       !((const CallContext *) context)->atomic;
+	       !((const CallContext *) context)->atomic && !IsSubTransaction();
+}
+
+/* One at a time, by a lock of the session that nobody waits for. */
+static void
+lock_switch(LOCKTAG *tag)
+{
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, RelationRelationId,
+	                   sdes_table_oid(SDES_TABLE_BUCKET), 1);
+	if (LockAcquire(tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+		                errmsg("another session is switching search keys"),
+		                errhint("See pg_stat_progress_create_index.")));
 }
 
 Datum
 sdes_switch_search_key(PG_FUNCTION_ARGS)
 {
+	LOCKTAG tag;
+	List *holders;
 	List *copies;
 
 	if (!can_commit(fcinfo))
@@ -469,16 +409,22 @@ sdes_switch_search_key(PG_FUNCTION_ARGS)
 		                errdetail("It builds indexes in transactions of its own."),
 		                errhint("CALL it by itself.")));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	copies = sdes_new_indexes_build(look_ahead());
+	holders = look_ahead();
+	lock_switch(&tag);
+	commit(); /* nobody is kept waiting by a snapshot of ours while we wait */
+	drop_all_left(holders);
+	copies = sdes_new_indexes_build(holders);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	refuse_stragglers();
 	PopActiveSnapshot();
-	SPI_commit();
-	SPI_start_transaction();
+	commit();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	make_the_switch(copies);
 	PopActiveSnapshot();
+	/* A procedure that calls this one may go on for long, or fail. */
+	commit();
 	sdes_new_indexes_release(copies);
+	LockRelease(&tag, ExclusiveLock, true);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -357,10 +357,14 @@ refuse_other_key(uint32 search_key)
 	         SDES_KEEP_OUT_OF_LOG));
 }
 
-/* By tokens of another search key equal values would never meet: an error, as above. */
+/*
+ * By tokens of another search key equal values would never meet: an error, as above. While
+ * a dump is restored none is in use yet; values come before the keys.
+ */
 SdesToken
 sdes_hash_token(const SdesType *type, SdesTokenKind kind, SdesSide side, Datum argument)
 {
+	uint32 current = sdes_keyring_search_keys().current;
 	Operand operand = {0};
 
 	if (side != SDES_VALUE || !peek(argument, kind, &operand.token))
@@ -369,7 +373,7 @@ sdes_hash_token(const SdesType *type, SdesTokenKind kind, SdesSide side, Datum a
 		if (!operand.has_bucket)
 			require_anywhere(kind);
 	}
-	if (!operand.made && operand.token.search_key != sdes_keyring_search_keys().current)
+	if (!operand.made && current != 0 && operand.token.search_key != current)
 		refuse_other_key(operand.token.search_key);
 	return operand.token;
 }

@@ -101,6 +101,12 @@ check_key(const Key *key)
 		         errmsg("operator class \"sdes.%s_order_ops\" is for sorts only",
 		                sdes_type_name(type)),
 		         errdetail("An index by it would show the order of the plaintext.")));
+	if (is_family(key->opclass_family, psprintf("%s_next_ops", sdes_type_name(type))) ||
+	    is_family(key->opclass_family, "enc_text_ci_next_ops"))
+		ereport(ERROR,
+		        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+		         errmsg("operator classes *_next_ops are for copies of indexes only"),
+		         errdetail("sdes.switch_search_key() makes those, and drops them.")));
 	if (is_family(key->opclass_family, "enc_text_ci_ops"))
 	{
 		if (typmod < 0 || !(typmod & SDES_SEARCHABLE_CI))

@@ -95,7 +95,15 @@ HASHES(enc_text_ci, v, sdes_type_text, SDES_TOKEN_LOWER, SDES_VALUE)
 HASHES(enc_text_ci, t, sdes_type_text, SDES_TOKEN_LOWER, SDES_PLAIN)
 
 /* By the search key that is to be; see sdes_compare_next(). */
+#define NEXT_RELATION(name, kind, relation)                                                \
+	SDES_FUNCTION(name, PG_RETURN_BOOL(sdes_compare_next(kind, fcinfo) relation 0))
+
 #define NEXT(prefix, kind)                                                                 \
+	NEXT_RELATION(prefix##_next_eq, kind, ==)                                              \
+	NEXT_RELATION(prefix##_next_lt, kind, <)                                               \
+	NEXT_RELATION(prefix##_next_le, kind, <=)                                              \
+	NEXT_RELATION(prefix##_next_ge, kind, >=)                                              \
+	NEXT_RELATION(prefix##_next_gt, kind, >)                                               \
 	SDES_FUNCTION(prefix##_next_cmp, PG_RETURN_INT32(sdes_compare_next(kind, fcinfo)))     \
 	SDES_FUNCTION(prefix##_next_hash,                                                      \
 	              return hash_of(sdes_next_token(kind, PG_GETARG_DATUM(0))))

@@ -46,7 +46,7 @@ for my $sides (qw(vv vt tv tt))
 }
 for my $prefix (qw(enc_text enc_pan enc_text_ci))
 {
-    $called{"${prefix}_next_$_"} = 1 for qw(cmp hash);
+    $called{"${prefix}_next_$_"} = 1 for qw(eq lt le ge gt cmp hash);
 }
 cmp_ok(scalar keys %called, '>', 0, 'the script calls C functions');
 

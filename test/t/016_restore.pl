@@ -30,9 +30,17 @@ CREATE TABLE extras (id int PRIMARY KEY, d pii, many sdes.enc_text('payment')[],
 CREATE VIEW addresses AS SELECT id, address FROM orders;
 ALTER TABLE extras OWNER TO owner;
 ALTER VIEW addresses OWNER TO owner;
-GRANT ALL ON extras, addresses TO oms;
+-- Which partition a row is in is checked before the keys are there.
+CREATE TABLE spread (mail sdes.enc_text('customer_pii', 'searchable')) PARTITION BY HASH (mail);
+CREATE TABLE spread_0 PARTITION OF spread FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE spread_1 PARTITION OF spread FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+ALTER TABLE spread OWNER TO owner;
+ALTER TABLE spread_0 OWNER TO owner;
+ALTER TABLE spread_1 OWNER TO owner;
+GRANT ALL ON extras, addresses, spread TO oms;
 SQL
 query_as($node, 'oms', orders('insert', 1, $ORDERS), 'shop');
+query_as($node, 'oms', "INSERT INTO spread SELECT 'spread ' || i FROM generate_series(1, 20) AS i", 'shop');
 query_as($node, 'oms',
     "INSERT INTO extras (id, d, many) SELECT i, 'domain ' || i, ARRAY['a' || i, NULL, ''] FROM generate_series(1, 20) AS i",
     'shop');
@@ -43,13 +51,15 @@ SELECT md5(string_agg(o.row, E'\n' ORDER BY o.row)) FROM (
     SELECT concat_ws(',', id, sdes.enc_text_send(full_name), sdes.enc_text_send(email), sdes.enc_text_send(phone),
         sdes.enc_text_send(address), sdes.enc_pan_send(card), sdes.enc_text_send(tax_id), sdes.enc_text_send(note))
     FROM orders
-    UNION ALL SELECT concat_ws(',', id, sdes.enc_text_send(d), many, sdes.enc_text_send(x), sdes.enc_pan_send(c)) FROM extras) AS o(row)
+    UNION ALL SELECT concat_ws(',', id, sdes.enc_text_send(d), many, sdes.enc_text_send(x), sdes.enc_pan_send(c)) FROM extras
+    UNION ALL SELECT sdes.enc_text_send(mail)::text FROM spread) AS o(row)
 SQL
 my $READ = <<'SQL';
 SELECT md5(string_agg(o.row, E'\n' ORDER BY o.row)) FROM (
     SELECT concat_ws(',', id, full_name::text, email::text, phone::text, address::text, card::text, tax_id::text,
         note::text) COLLATE "C" FROM orders
-    UNION ALL SELECT concat_ws(',', id, d::text, many[1]::text, x::text, c::text) FROM extras) AS o(row)
+    UNION ALL SELECT concat_ws(',', id, d::text, many[1]::text, x::text, c::text) FROM extras
+    UNION ALL SELECT mail::text FROM spread) AS o(row)
 SQL
 my $bytes = $node->safe_psql('shop', $BYTES);
 my $read = query_as($node, 'oms', $READ, 'shop');
@@ -224,7 +234,7 @@ my $subscriber = new_cluster('subscriber', hsm => $node->{hsm}, conf => "log_sta
 ok($node->run_log([ 'bash', '-c', 'pg_dumpall --globals-only -d "$1" | psql -X -q -d "$2"', 'bash',
         $node->connstr('postgres'), $subscriber->connstr('postgres') ]), 'subscriber: roles');
 $subscriber->safe_psql('postgres', 'CREATE DATABASE shop');
-$node->safe_psql('shop', 'CREATE PUBLICATION pub FOR TABLE orders, extras, sdes.bucket, sdes.kek, sdes.dek, sdes.access');
+$node->safe_psql('shop', 'CREATE PUBLICATION pub FOR TABLE orders, extras, spread, sdes.bucket, sdes.kek, sdes.dek, sdes.access');
 ok($node->run_log([ 'bash', '-c', 'pg_dump --schema-only -d "$1" | psql -X -q -d "$2"', 'bash', $node->connstr('shop'),
         $subscriber->connstr('shop') ]), 'subscriber: schema');
 (my $connection = $node->connstr('shop')) =~ s{'}{''}g;

@@ -50,7 +50,7 @@ $old->query('UPDATE seek SET note = note + 1 WHERE id <= 10');
 
 my $indexes = q{SELECT string_agg(pg_get_indexdef(indexrelid) || indisunique || indisprimary || indisreplident
     || coalesce(obj_description(indexrelid), ''), chr(10) ORDER BY indexrelid::regclass::text COLLATE "C") FROM pg_index
-    WHERE indrelid IN ('seek'::regclass, 'copied'::regclass, 'loaded'::regclass) AND indisvalid};
+    WHERE indrelid IN ('seek'::regclass, 'copied'::regclass, 'loaded'::regclass) AND indexrelid::regclass::text NOT LIKE '%\_sdes%'};
 my $before = value($indexes);
 my $keys = q{SELECT string_agg(state, ',' ORDER BY version) FROM sdes.keys WHERE purpose = 'search'};
 sub phase { return value('SELECT phase FROM pg_stat_progress_create_index') }
@@ -123,8 +123,74 @@ for my $step (sort keys %steps)
         all_found('seek', "$step, $end");
     }
 }
-cmp_ok(value('SELECT count(*) FROM pg_index WHERE NOT indisvalid'), '>', 0, 'copies of indexes are left');
+is(value('SELECT count(*) FROM pg_index WHERE NOT indisvalid'), 4, 'copies of indexes are left, one of each');
 value("ALTER SYSTEM SET my.pause = 0; SELECT pg_reload_conf()");
+
+# What rebuilds them makes them valid; no plan takes them, and they stay in order.
+value('CREATE TABLE kept AS SELECT * FROM copied; BEGIN; TRUNCATE copied; INSERT INTO copied SELECT * FROM seek; COMMIT');
+is(value(q{SELECT indisvalid FROM pg_index WHERE indexrelid = 'copied_mail_key_sdes'::regclass}), 't', 'a copy that was rebuilt is valid');
+is(value('SELECT count(*) FROM (SELECT FROM copied a JOIN copied b USING (mail) ORDER BY a.note, a.mail) x'), $ROWS, 'its table can be queried');
+is(value("SELECT bt_index_check('copied_mail_key_sdes', true)"), '', 'and it is in order');
+all_found('copied', 'a copy that is valid');
+value('TRUNCATE copied');
+
+# ---- others ----
+
+sub refused { my ($sql, $why, $name, $user) = @_; return like(error_as($node, $user // 'postgres', $sql), $why, $name); }
+refused('CREATE INDEX ON seek (mail sdes.enc_text_next_ops)', qr/0A000.*copies of indexes only/s, 'nobody else makes such an index');
+value('CREATE TABLE twice (mail sdes.enc_text(\'pii\', \'searchable\')); INSERT INTO twice SELECT \'same\' FROM generate_series(1, 2)');
+$node->psql('postgres', 'CREATE UNIQUE INDEX CONCURRENTLY ON twice (mail)');
+refused('CALL sdes.switch_search_key()', qr/55000.*"twice_mail_idx" is invalid.*REINDEX or drop it/s, 'an index that is invalid is told of at once');
+value('DROP TABLE twice');
+
+# An owner's code does not run as whoever calls.
+value(<<'SQL');
+CREATE ROLE mallory LOGIN;
+GRANT CREATE ON SCHEMA public TO mallory;
+SELECT sdes.grant_access('pii', 'mallory', '{encrypt}');
+SET ROLE mallory;
+CREATE FUNCTION quiet(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN IF session_user <> current_user OR current_user = $$postgres$$ THEN NULL; END IF; RETURN $1; END';
+CREATE FUNCTION evil(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.quiet($1); END';
+CREATE TABLE trap (n int, mail sdes.enc_text('pii', 'searchable'));
+INSERT INTO trap SELECT i, 'trap' || i FROM generate_series(1, 10) i;
+CREATE INDEX trap_index ON trap ((n + evil(1)), mail) WHERE evil(2) = 2;
+CREATE TABLE trap_list (n int, mail sdes.enc_text('pii', 'searchable')) PARTITION BY LIST ((n + evil(1)));
+CREATE OR REPLACE FUNCTION quiet(int) RETURNS int LANGUAGE plpgsql AS
+    'BEGIN BEGIN ALTER ROLE mallory SUPERUSER; EXCEPTION WHEN OTHERS THEN NULL; END; RETURN $1; END';
+SQL
+
+# An operator class of somebody else's stays what an index depends on.
+value(<<'SQL');
+CREATE OPERATOR CLASS my_int_ops FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 btint4cmp(int, int);
+CREATE INDEX seek_mine ON seek (note my_int_ops, mail) WITH (fillfactor = 80);
+SQL
+$before = value($indexes);
+value('ALTER INDEX seek_mine RESET (fillfactor)');
+
+# One at a time; and while somebody holds an index alone, tables can be used.
+my $holder = $node->background_psql('postgres', on_error_stop => 1);
+$holder->query_safe('BEGIN; ALTER INDEX seek_mine SET (fillfactor = 80)');
+my $first = start_query($node, $ENV{USER} // 'postgres', 'CALL sdes.switch_search_key()');
+ok(wait_for(sub { value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL%' AND wait_event_type = 'Lock'") }, 20), 'an index is locked: the switch waits');
+refused('CALL sdes.switch_search_key()', qr/55006.*another session is switching/s, 'a second switch is refused');
+is(value("SET statement_timeout = '5s'; SELECT count(*) FROM seek"), $ROWS, 'an index is locked: tables can be used');
+$holder->query_safe('SELECT count(*) FROM seek');
+$holder->query_safe('COMMIT');
+$holder->quit;
+unlike(finish_query($first)->{err}, qr/ERROR/, 'and it goes through');
+is(value("SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'"), 'f', 'whose code ran as its owner');
+is(value("SELECT reloptions FROM pg_class WHERE relname = 'seek_mine'"), '{fillfactor=80}', 'what was set of the index stands');
+is(value($indexes), $before, 'indexes are the same by name and kind');
+refused('DROP OPERATOR CLASS my_int_ops USING btree', qr/2BP01/, 'and depend on what they did');
+value('DROP INDEX seek_mine');
+$before = value($indexes);
+value("SELECT sdes.resume_rotation(b) FROM unnest('{#system,pii}'::text[]) AS b");
+ok(wait_for(sub { value("SELECT count(*) FROM sdes.keys WHERE purpose = 'search' AND state = 'decrypt-only' AND emptied_at IS NULL") eq '0' }, 60), 'the old tokens are gone');
+value('SELECT sdes.rotate_search_key()');
+is(value("SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'"), 'f', 'nor does it by rotate_search_key()');
+value('DROP TABLE trap_list');
+ok(wait_for(sub { value("SELECT count(*) FROM sdes.keys WHERE state = 'incoming' AND emptied_at IS NOT NULL") }, 60), 'again all values have two tokens');
+value("SELECT sdes.pause_rotation(b) FROM unnest('{#system,pii}'::text[]) AS b");
 
 $old = $node->background_psql('postgres', on_error_stop => 0);
 $old->query('UPDATE seek SET note = note + 1 WHERE id <= 10');
