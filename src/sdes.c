@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "agentlink/agentlink.h"
+#include "audit/audit.h"
 #include "fmgr.h"
 #include "keyring/keyring.h"
 #include "miscadmin.h"
@@ -40,6 +41,7 @@ _PG_init(void)
 	sdes_process_init();
 	sdes_redact_init();
 	sdes_agentlink_init();
+	sdes_audit_init();
 	sdes_policy_init();
 	sdes_keyring_init();
 	sdes_column_guard_init();

@@ -30,6 +30,8 @@ int sdes_rotation_batch_rows;
 int sdes_rotation_share;
 int sdes_rotation_max_lag;
 int sdes_rotation_naptime;
+char *sdes_audit_directory;
+int sdes_audit_timeout;
 static char *rotation_window;
 
 #define WEEK_S (7 * 24 * 60 * 60)
@@ -170,6 +172,29 @@ define_rotation_settings(void)
 	                        GUC_UNIT_S, NULL, NULL, NULL);
 }
 
+static bool
+check_directory(char **newval, void **extra, GucSource source)
+{
+	if (*newval == NULL || **newval == '\0' || **newval == '/')
+		return true;
+	GUC_check_errdetail("It must be an absolute path, or empty.");
+	return false;
+}
+
+static void
+define_audit_settings(void)
+{
+	DefineCustomStringVariable(
+	    "sdes.audit_directory", "Folder of the audit journal.",
+	    "Outside the data directory. Empty: beside it, with \".audit\" after its name.",
+	    &sdes_audit_directory, "", PGC_POSTMASTER,
+	    GUC_SUPERUSER_ONLY | GUC_DISALLOW_IN_AUTO_FILE, check_directory, NULL, NULL);
+	DefineCustomIntVariable("sdes.audit_timeout",
+	                        "Longest that a statement waits for its audit record.",
+	                        "It fails then, and no value is opened.", &sdes_audit_timeout,
+	                        5000, 100, 600000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
 static void
 define_cache_setting(const char *name, const char *what, const char *more, int *value,
                      int seconds)
@@ -214,6 +239,8 @@ sdes_guc_init(void)
 	define_rotation_settings();
 
 	/* A postmaster setting can only be made while the postmaster starts. */
+	if (preloaded)
+		define_audit_settings();
 	if (preloaded)
 		DefineCustomStringVariable(
 		    "sdes.agent_socket", "Sockets of key agents that run as services of their own.",

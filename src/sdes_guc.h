@@ -20,7 +20,9 @@ extern int sdes_key_cache_max_age; /* s: and not used any more after that */
 extern int sdes_rotation_batch_rows;
 extern int sdes_rotation_share;   /* percent of the time that a rotation worker works */
 extern int sdes_rotation_max_lag; /* MB, -1: any */
-extern int sdes_rotation_naptime; /* s */
+extern int sdes_rotation_naptime;
+extern char *sdes_audit_directory;
+extern int sdes_audit_timeout; /* s */
 
 /* The hours of sdes.rotation_window, in minutes after midnight; false: always. */
 extern bool sdes_rotation_window_minutes(int *from, int *to);

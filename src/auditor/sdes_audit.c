@@ -14,15 +14,12 @@
 #include "journal/verify.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define EXIT_WRONG    1
@@ -173,32 +170,16 @@ list(const char *folder)
 	return segments;
 }
 
-/* Its bytes at this moment; a server may be writing on. */
 static SdesBytes
 map(const Segments *segments, size_t i)
 {
-	char path[SDES_JOURNAL_PATH_MAX + 32];
-	struct stat status;
-	void *mapped = NULL;
-	int fd;
+	SdesBytes bytes;
+	int error = sdes_journal_map(segments->folder, segments->sequences[i], &bytes);
 
-	sdes_journal_segment_path(segments->folder, segments->sequences[i], path);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &status) != 0)
-		die("\"%s\" cannot be read: %s", path, strerror(errno));
-	if (status.st_size > 0)
-		mapped = mmap(NULL, (size_t) status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (mapped == MAP_FAILED)
-		die("\"%s\" cannot be read: %s", path, strerror(errno));
-	close(fd);
-	return sdes_bytes(mapped, (size_t) status.st_size);
-}
-
-static void
-unmap(SdesBytes bytes)
-{
-	if (bytes.size > 0)
-		munmap((void *) (uintptr_t) bytes.data, bytes.size);
+	if (error != 0)
+		die("segment %016" PRIx64 " cannot be read: %s", segments->sequences[i],
+		    strerror(error));
+	return bytes;
 }
 
 /* ---- verify ---- */
@@ -250,28 +231,47 @@ report(const SdesVerify *v, const Options *options)
 	return EXIT_SUCCESS;
 }
 
-static int
-verify(const Options *options)
+/* Goes through all segments; whether what is wrong, if anything, is in the last one. */
+static bool
+verify_once(const Options *options, SdesVerify *v)
 {
 	Segments segments = list(options->folder);
-	SdesVerify v;
 	bool good = true;
+	size_t i;
 
-	sdes_verify_start(&v);
-	for (size_t i = 0; i < segments.n && good; i++)
+	sdes_verify_start(v);
+	for (i = 0; i < segments.n && good; i++)
 	{
 		SdesBytes bytes = map(&segments, i);
 
-		good = sdes_verify_segment(&v, bytes);
+		good = sdes_verify_segment(v, bytes);
 		if (good && options->witness != 0 && contradicts(options, bytes))
 		{
-			v.wrong = SDES_WRONG_FORKED;
-			v.next = options->witness;
+			v->wrong = SDES_WRONG_FORKED;
+			v->next = options->witness;
 			good = false;
 		}
-		unmap(bytes);
+		sdes_journal_unmap(bytes);
 	}
 	free(segments.sequences);
+	return i == segments.n;
+}
+
+/* A server may be in the midst of writing its last record; then there is more a moment later. */
+static int
+verify(const Options *options)
+{
+	SdesVerify v, before;
+	bool in_last = verify_once(options, &v);
+
+	while (v.wrong != SDES_WRONG_NOTHING && in_last)
+	{
+		before = v;
+		usleep(LOOK_EVERY_US);
+		in_last = verify_once(options, &v);
+		if (v.next == before.next)
+			break;
+	}
 	if (options->witness != 0)
 		sdes_verify_reaches(&v, options->witness);
 	return report(&v, options);
@@ -306,7 +306,7 @@ print_records(const Options *options, uint64_t from)
 				die("record %" PRIu64 " cannot be printed", record.sequence);
 			next = record.sequence + 1;
 		}
-		unmap(bytes);
+		sdes_journal_unmap(bytes);
 		/* At the end of the last one a server may be in the midst of writing. */
 		if (result != SDES_RECORD_END && i + 1 < segments.n)
 			die("segment %016" PRIx64 " is damaged: see sdes_audit verify",
@@ -334,7 +334,7 @@ find_end(const Options *options)
 	sdes_read_bytes(&r, SDES_JOURNAL_HEADER_SIZE);
 	while (!r.failed && sdes_journal_read_record(&r, &record) == SDES_RECORD_READ)
 		next = record.sequence + 1;
-	unmap(bytes);
+	sdes_journal_unmap(bytes);
 	free(segments.sequences);
 	return next;
 }

@@ -9,9 +9,11 @@
 #include "postgres.h"
 
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
+#include "audit/audit.h"
 #include "keyring/copies.h"
 #include "keyring/destroy.h"
 #include "keyring/instance.h"
@@ -650,6 +652,29 @@ check_grants(Health *health)
 	    "true.");
 }
 
+#define AUDIT_ROOM_MB 100 /* below which it is time to do something */
+
+static void
+check_audit(Health *health)
+{
+	char directory[MAXPGPATH];
+	const char *trouble = sdes_audit_trouble();
+	struct statvfs fs;
+	const char *hint =
+	    "Encrypted values are neither opened nor stored without a record. Make "
+	    "room, or set sdes.audit_directory to a folder that the server can "
+	    "write to and restart it.";
+
+	sdes_audit_directory_path(directory);
+	if (trouble == NULL && statvfs(directory, &fs) == 0 &&
+	    fs.f_bavail * (fs.f_frsize / 1024) < AUDIT_ROOM_MB * 1024)
+		trouble = "there is hardly any room";
+	add(health, "audit", trouble == NULL,
+	    trouble == NULL ? psprintf("the audit journal is in \"%s\"", directory)
+	                    : psprintf("the audit journal in \"%s\": %s", directory, trouble),
+	    hint);
+}
+
 /* How one token is reached, from the agent on. */
 static void
 check_token(Health *health)
@@ -684,6 +709,7 @@ sdes_health(PG_FUNCTION_ARGS)
 	check_cache(&health);
 	check_rows(&health);
 	check_grants(&health);
+	check_audit(&health);
 	check_owner(&health);
 	check_keks(&health);
 	check_deks(&health);

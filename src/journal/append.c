@@ -143,20 +143,44 @@ open_segment(SdesJournalFile *file, uint64_t sequence)
 }
 
 static int
-map(const SdesJournalFile *file, SdesBytes *bytes)
+map_file(int fd, SdesBytes *bytes)
 {
 	struct stat status;
 	void *mapped;
 
-	if (fstat(file->fd, &status) != 0)
+	*bytes = sdes_bytes(NULL, 0);
+	if (fstat(fd, &status) != 0)
 		return errno;
-	if (status.st_size < SDES_JOURNAL_HEADER_SIZE)
-		return EBADMSG;
-	mapped = mmap(NULL, (size_t) status.st_size, PROT_READ, MAP_PRIVATE, file->fd, 0);
+	if (status.st_size == 0)
+		return 0;
+	mapped = mmap(NULL, (size_t) status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (mapped == MAP_FAILED)
 		return errno;
 	*bytes = sdes_bytes(mapped, (size_t) status.st_size);
 	return 0;
+}
+
+int
+sdes_journal_map(const char *folder, uint64_t sequence, SdesBytes *bytes)
+{
+	char path[SDES_JOURNAL_PATH_MAX + 32];
+	int fd, error;
+
+	*bytes = sdes_bytes(NULL, 0);
+	sdes_journal_segment_path(folder, sequence, path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	error = map_file(fd, bytes);
+	close(fd);
+	return error;
+}
+
+void
+sdes_journal_unmap(SdesBytes bytes)
+{
+	if (bytes.size > 0)
+		munmap((void *) (uintptr_t) bytes.data, bytes.size);
 }
 
 /* Whether the next record follows the last one; then it is the last one. */
@@ -247,13 +271,13 @@ read_end(SdesJournalFile *file, SdesJournalEnd *end, uint64_t *dropped)
 	SdesBytes bytes = {NULL, 0};
 	int error = open_segment(file, end->segment);
 
-	if (error != 0 || (error = map(file, &bytes)) != 0)
+	if (error != 0 || (error = map_file(file->fd, &bytes)) != 0)
 		return error;
 	error = follow(file, bytes, end);
 	*dropped = error == 0 ? bytes.size - end->size : 0;
 	if (*dropped > 0)
 		error = keep_torn(file, end, sdes_bytes(bytes.data + end->size, *dropped));
-	munmap((void *) (uintptr_t) bytes.data, bytes.size);
+	sdes_journal_unmap(bytes);
 	if (error == 0 && *dropped > 0)
 		error = cut_back(file, end->size);
 	return error;

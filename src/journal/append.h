@@ -46,6 +46,13 @@ extern void sdes_journal_segment_path(const char *folder, uint64_t sequence,
 extern int sdes_journal_list(const char *folder, uint64_t **sequences, size_t *n);
 
 /*
+ * The bytes of a segment as they are at this moment; the caller unmaps them. An errno when
+ * they cannot be had. A segment of no bytes has none.
+ */
+extern int sdes_journal_map(const char *folder, uint64_t sequence, SdesBytes *bytes);
+extern void sdes_journal_unmap(SdesBytes bytes);
+
+/*
  * Finds the end of the journal in file->folder, which is made if it is not there. What
  * follows the last good record was not acknowledged when the system went down: *dropped
  * bytes are moved to "FOLDER/<next sequence>.torn". EBADMSG when that is more than a crash

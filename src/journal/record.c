@@ -23,7 +23,7 @@ static const struct
     [SDES_FIELD_OPERATION] = {"operation", SDES_FIELD_IS_TEXT, 0},
     [SDES_FIELD_OUTCOME] = {"outcome", SDES_FIELD_IS_TEXT, 0},
     [SDES_FIELD_REASON] = {"reason", SDES_FIELD_IS_TEXT, 0},
-    [SDES_FIELD_BEGIN] = {"begin", SDES_FIELD_IS_NUMBER, 0},
+    [SDES_FIELD_USE] = {"use", SDES_FIELD_IS_NUMBER, 0},
     [SDES_FIELD_DATABASE] = {"database", SDES_FIELD_IS_TEXT, 0},
     [SDES_FIELD_DATABASE_OID] = {"database_oid", SDES_FIELD_IS_NUMBER, 0},
     [SDES_FIELD_BUCKET] = {"bucket", SDES_FIELD_IS_TEXT, 0},
@@ -221,9 +221,8 @@ sdes_record_field(const SdesRecord *record, SdesFieldTag tag, SdesField *field)
 	return false;
 }
 
-/* Tags ascend, and values are what their tags say. */
-static bool
-are_canonical(SdesBytes fields)
+bool
+sdes_fields_are_canonical(SdesBytes fields)
 {
 	SdesReader r = sdes_reader(fields);
 	SdesField field;
@@ -252,7 +251,7 @@ sdes_journal_write_record(SdesWriter *w, SdesJournalKind kind, uint64_t sequence
 	    w->left < SDES_RECORD_HEAD_SIZE + fields.size + SDES_DIGEST_SIZE)
 		return SDES_ERR_TOO_LONG;
 	if (sdes_journal_kind_name((uint8_t) kind) == NULL || sequence == 0 ||
-	    !are_canonical(fields))
+	    !sdes_fields_are_canonical(fields))
 		return SDES_ERR_FORMAT;
 	sdes_write_u32(w, (uint32_t) fields.size);
 	sdes_write_u8(w, (uint8_t) kind);
@@ -299,7 +298,7 @@ sdes_journal_read_record(SdesReader *r, SdesRecord *record)
 	record->hash = sdes_read_bytes(&next, SDES_DIGEST_SIZE);
 	if (next.failed)
 		return SDES_RECORD_SHORT;
-	if (!are_canonical(record->fields))
+	if (!sdes_fields_are_canonical(record->fields))
 		return SDES_RECORD_BROKEN;
 	*r = next;
 	return SDES_RECORD_READ;

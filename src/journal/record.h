@@ -67,8 +67,8 @@ typedef enum SdesFieldTag
 	SDES_FIELD_OPERATION = 1, /* text: encrypt, decrypt, mask, search, grant, … */
 	SDES_FIELD_OUTCOME = 2,   /* text: ok, error, aborted, denied, unknown */
 	SDES_FIELD_REASON = 3,    /* text */
-	SDES_FIELD_BEGIN = 4,     /* number: sequence of the begin that this belongs to */
-	SDES_FIELD_DATABASE = 5,  /* text */
+	SDES_FIELD_USE = 4, /* number: what a begin, its leases and its end have in common */
+	SDES_FIELD_DATABASE = 5, /* text */
 	SDES_FIELD_DATABASE_OID = 6,
 	SDES_FIELD_BUCKET = 7,         /* text */
 	SDES_FIELD_BUCKET_UUID = 8,    /* bytes, 16 */
@@ -181,6 +181,9 @@ typedef struct SdesField
 	SdesBytes value;
 	uint64_t number; /* of a field that is one */
 } SdesField;
+
+/* Whether a record may have these fields: tags ascend, values are what their tags say. */
+extern bool sdes_fields_are_canonical(SdesBytes fields);
 
 /* The next field of a record; false when there is none. */
 extern bool sdes_read_field(SdesReader *fields, SdesField *field);

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "parser/analyze.h"
 #include "parser/parse_node.h"
+#include "audit/audit.h"
 #include "policy/policy.h"
 #include "replication/walsender.h"
 #include "reveal/batch.h"
@@ -127,6 +128,7 @@ analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 	if (previous_analyze)
 		previous_analyze(pstate, query, jstate);
 	sdes_policy_remember_login();
+	sdes_audit_know_client();
 	if (!is_for_client(pstate->p_sourcetext))
 	{
 		sdes_parameters_settled();

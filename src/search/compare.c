@@ -15,6 +15,7 @@
 
 #include "access/detoast.h"
 #include "access/xact.h"
+#include "audit/audit.h"
 #include "common/hashfn.h"
 #include "crypto/secret.h"
 #include "policy/policy.h"
@@ -176,7 +177,8 @@ require_guess(SdesTokenKind kind, const Operand *guess, const Operand *other)
 	if (!other->made)
 	{
 		if (!may_open(kind, other->bucket))
-			sdes_policy_require(other->bucket, SDES_PRIVILEGE_SEARCH);
+			sdes_value_require(other->bucket, SDES_PRIVILEGE_SEARCH);
+		sdes_audit_use(other->bucket, SDES_AUDIT_SEARCH, 0);
 	}
 	else if (!guess->has_bucket && !other->has_bucket)
 		require_anywhere(kind);

@@ -13,6 +13,7 @@
 #include "search/prepare.h"
 
 #include "access/parallel.h"
+#include "audit/audit.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
 #include "keyring/keyring.h"
@@ -39,6 +40,7 @@ typedef struct Search
 	const SdesSearchObjects *objects;
 	ParamListInfo params;
 	Comparing most;
+	List *guessed; /* hashes of buckets whose values texts are compared with */
 } Search;
 
 static const SdesComparison *
@@ -126,6 +128,44 @@ takes_token(Node *operand, void *context)
 	return expression_tree_walker(operand, takes_token, context);
 }
 
+/* By the type modifiers of columns; the audit is told before the index is searched. */
+static bool
+note_buckets(Node *node, void *context)
+{
+	Search *search = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		const Var *var = (const Var *) node;
+
+		if (var->vartypmod >= 0 &&
+		    sdes_type_by_oid(search->objects->types, var->vartype) >= 0)
+			search->guessed =
+			    list_append_unique_int(search->guessed, SDES_TYPMOD_HASH(var->vartypmod));
+		return false;
+	}
+	return expression_tree_walker(node, note_buckets, context);
+}
+
+static void
+audit_guesses(const List *hashes)
+{
+	ListCell *cell;
+
+	foreach (cell, hashes)
+	{
+		const SdesBucketRow *bucket = sdes_keyring_find_bucket(lfirst_int(cell));
+		uint8 uuid[SDES_UUID_SIZE];
+
+		if (bucket == NULL)
+			continue;
+		memcpy(uuid, bucket->uuid, SDES_UUID_SIZE);
+		sdes_audit_use(uuid, SDES_AUDIT_SEARCH, 0);
+	}
+}
+
 static bool
 look_at_qual(Node *node, void *context)
 {
@@ -149,10 +189,14 @@ look_at_qual(Node *node, void *context)
 	if (OidIsValid(function))
 		comparison = find_comparison(
 		    GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function)), search->objects);
-	if (comparison != NULL)
-		search->most = comparison->with_text || takes_token((Node *) operands, search)
-		                   ? COMPARES_TEXT
-		                   : Max(search->most, COMPARES_VALUES);
+	if (comparison != NULL &&
+	    (comparison->with_text || takes_token((Node *) operands, search)))
+	{
+		search->most = COMPARES_TEXT;
+		note_buckets((Node *) operands, search);
+	}
+	else if (comparison != NULL)
+		search->most = Max(search->most, COMPARES_VALUES);
 	return expression_tree_walker(node, look_at_qual, context);
 }
 
@@ -206,6 +250,7 @@ run(SDES_RUN_PARAMETERS)
 		{
 			sdes_policy_prepare();
 			sdes_keyring_prepare(search.most == COMPARES_TEXT);
+			audit_guesses(search.guessed);
 		}
 	}
 	if (previous_run)

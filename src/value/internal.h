@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "audit/audit.h"
 #include "keyring/keyring.h"
 #include "value/cipher.h"
 #include "value/encoding.h"
@@ -54,6 +55,10 @@ extern SdesOpening sdes_value_opening(const SdesKey *key, const SdesEnvelope *en
 /* Opens an envelope under its key, whoever the user is. */
 extern text *sdes_value_open_under(const SdesKey *key, const SdesEnvelope *envelope,
                                    const SdesType *type);
+
+/* The same, on record: the current user is to have what comes of it. */
+extern text *sdes_value_open_for(const SdesEnvelope *envelope, const SdesKeyOwner *owner,
+                                 const SdesType *type, SdesAuditOperation operation);
 
 /* Wipes and frees a plaintext. */
 extern void sdes_value_wipe(text *plain);

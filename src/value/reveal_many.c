@@ -35,6 +35,9 @@ sdes_value_begin_revealing(struct varlena *value, const SdesType *type, SdesReve
 	privileges = sdes_policy_privileges(owner.bucket);
 	if (!(privileges & (SDES_PRIVILEGE_DECRYPT | SDES_PRIVILEGE_MASK)))
 		return false;
+	sdes_audit_use(
+	    owner.bucket,
+	    privileges & SDES_PRIVILEGE_DECRYPT ? SDES_AUDIT_DECRYPT : SDES_AUDIT_MASK, 1);
 	*out = (SdesRevealing){.value = value,
 	                       .type = type,
 	                       .masked = !(privileges & SDES_PRIVILEGE_DECRYPT),

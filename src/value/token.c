@@ -310,7 +310,8 @@ sdes_value_probe(struct varlena *value, const SdesType *type, SdesTokenKind kind
 			return;
 		refuse_under_lock(&owner);
 		sdes_value_forbid_maintenance();
-		sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
+		sdes_value_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
+		sdes_audit_use(owner.bucket, SDES_AUDIT_SEARCH, 1);
 	}
 	out->token = made_token(&envelope, type, kind);
 }
@@ -354,9 +355,9 @@ sdes_value_sort_text(struct varlena *value, const SdesType *type, bool *masked)
 		*masked = !(privileges & SDES_PRIVILEGE_DECRYPT) &&
 		          (privileges & SDES_PRIVILEGE_MASK) != 0;
 		if (!*masked)
-			sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
+			sdes_value_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
 	}
-	plain = sdes_value_open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
+	plain = sdes_value_open_for(&envelope, &owner, type, SDES_AUDIT_SORT);
 	if (!*masked)
 		return plain;
 	mask = type->mask(plain);

@@ -46,6 +46,26 @@ sdes_value_forbid_maintenance(void)
 		         SDES_KEEP_OUT_OF_LOG));
 }
 
+static SdesAuditOperation
+operation_of(int privilege)
+{
+	return privilege == SDES_PRIVILEGE_ENCRYPT  ? SDES_AUDIT_ENCRYPT
+	       : privilege == SDES_PRIVILEGE_SEARCH ? SDES_AUDIT_SEARCH
+	                                            : SDES_AUDIT_DECRYPT;
+}
+
+void
+sdes_value_require(const uint8 *bucket, int privilege)
+{
+	uint8 copy[SDES_UUID_SIZE];
+
+	/* Of something that may move while the record is written. */
+	memcpy(copy, bucket, SDES_UUID_SIZE);
+	if (!(sdes_policy_privileges(copy) & privilege))
+		sdes_audit_denied(copy, operation_of(privilege));
+	sdes_policy_require(copy, privilege);
+}
+
 /* A modifier is whatever a caller of the cast functions makes up. */
 const SdesBucketRow *
 sdes_value_bucket_of(int32 typmod)
@@ -159,6 +179,20 @@ sdes_value_open_under(const SdesKey *key, const SdesEnvelope *envelope,
 	return sdes_from_utf8(item.plain, !(envelope->flags & SDES_ENVELOPE_BYTES));
 }
 
+text *
+sdes_value_open_for(const SdesEnvelope *envelope, const SdesKeyOwner *owner,
+                    const SdesType *type, SdesAuditOperation operation)
+{
+	text *plain;
+
+	if (owner->purpose != SDES_PURPOSE_LITERAL)
+		sdes_audit_use(owner->bucket, operation, 1);
+	plain = sdes_value_open_under(sdes_keyring_by_id(envelope->key_id), envelope, type);
+	if (owner->purpose != SDES_PURPOSE_LITERAL)
+		sdes_audit_bytes(VARSIZE(plain) - VARHDRSZ);
+	return plain;
+}
+
 void
 sdes_value_wipe(text *plain)
 {
@@ -206,8 +240,10 @@ sdes_value_seal(SdesPlain plain, const SdesType *type, int32 typmod)
 	if (typmod < 0)
 		return seal_literal(plain, type);
 	memcpy(bucket, sdes_value_bucket_of(typmod)->uuid, SDES_UUID_SIZE);
-	sdes_policy_require(bucket, SDES_PRIVILEGE_ENCRYPT);
+	sdes_value_require(bucket, SDES_PRIVILEGE_ENCRYPT);
 	refuse_mask(plain, type, bucket);
+	sdes_audit_use(bucket, SDES_AUDIT_ENCRYPT, 1);
+	sdes_audit_bytes((int64) plain.size);
 	return seal_under(bucket, SDES_PURPOSE_DATA, plain, type, typmod);
 }
 
@@ -280,12 +316,13 @@ sdes_value_reseal(struct varlena *value, const SdesType *type, int32 typmod)
 	if (stays && sdes_value_fits(&envelope, typmod))
 		return under_living_key(value, type, &envelope, &owner);
 
-	sdes_policy_require(target, SDES_PRIVILEGE_ENCRYPT);
+	sdes_value_require(target, SDES_PRIVILEGE_ENCRYPT);
 	/* Who may only store could read it by what it does with it elsewhere, or by guesses. */
 	if (owner.purpose != SDES_PURPOSE_LITERAL && (!stays || gains_token(&envelope, typmod)))
 	{
 		sdes_value_forbid_maintenance();
-		sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
+		sdes_value_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
+		sdes_audit_use(owner.bucket, SDES_AUDIT_DECRYPT, 1);
 	}
 	plain = sdes_value_open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
 	PG_TRY();
@@ -294,6 +331,8 @@ sdes_value_reseal(struct varlena *value, const SdesType *type, int32 typmod)
 
 		if (owner.purpose == SDES_PURPOSE_LITERAL)
 			refuse_mask(fresh, type, target);
+		sdes_audit_use(target, SDES_AUDIT_ENCRYPT, 1);
+		sdes_audit_bytes((int64) fresh.size);
 		sealed = seal_under(target, SDES_PURPOSE_DATA, fresh, type, typmod);
 	}
 	PG_FINALLY();
@@ -315,8 +354,8 @@ sdes_value_open(struct varlena *value, const SdesType *type)
 	sdes_value_parse(value, &envelope);
 	/* First the privilege: who has none makes the HSM no work. */
 	sdes_value_owner(&envelope, &owner);
-	sdes_policy_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
-	return sdes_value_open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
+	sdes_value_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
+	return sdes_value_open_for(&envelope, &owner, type, SDES_AUDIT_DECRYPT);
 }
 
 bool
@@ -390,7 +429,9 @@ sdes_value_reveal(struct varlena *value, const SdesType *type)
 	if (!(privileges & (SDES_PRIVILEGE_DECRYPT | SDES_PRIVILEGE_MASK)))
 		return sdes_value_armor_text(value);
 
-	plain = sdes_value_open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
+	plain = sdes_value_open_for(&envelope, &owner, type,
+	                            privileges & SDES_PRIVILEGE_DECRYPT ? SDES_AUDIT_DECRYPT
+	                                                                : SDES_AUDIT_MASK);
 	if (privileges & SDES_PRIVILEGE_DECRYPT)
 		return plain;
 	masked = type->mask(plain);

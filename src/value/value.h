@@ -98,6 +98,9 @@ extern bool sdes_value_takes_ciphertext(void);
 extern struct varlena *sdes_value_reseal(struct varlena *value, const SdesType *type,
                                          int32 typmod);
 
+/* Raises an error, with an audit record, for who lacks a privilege (SDES_PRIVILEGE_*). */
+extern void sdes_value_require(const uint8 *bucket, int privilege);
+
 /* Opens for who may `decrypt`, else raises an error. */
 extern text *sdes_value_open(struct varlena *value, const SdesType *type);
 

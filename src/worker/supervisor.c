@@ -12,6 +12,7 @@
 
 #include <signal.h>
 
+#include "audit/audit.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -27,7 +28,9 @@
 #include "worker/keeper.h"
 #include "worker/supervisor.h"
 
-#define EVENTS (2 + 2 * SDES_MAX_TOKENS)
+/* How late the ends of uses may be written. */
+#define AUDIT_TICK_MS 1000
+#define EVENTS        (2 + 2 * SDES_MAX_TOKENS)
 
 extern SDES_EXPORT void sdes_supervisor_main(Datum arg);
 
@@ -73,7 +76,7 @@ wait_for_something(void)
 {
 	WaitEventSet *set;
 	WaitEvent event;
-	long timeout = sdes_keeper_wait_ms(&keepers[0]);
+	long timeout = Min(sdes_keeper_wait_ms(&keepers[0]), AUDIT_TICK_MS);
 
 #if PG_VERSION_NUM >= 170000
 	set = CreateWaitEventSet(NULL, EVENTS);
@@ -124,6 +127,7 @@ sdes_supervisor_main(Datum arg)
 			reload();
 		for (int i = 0; i < nkeepers; i++)
 			sdes_keeper_run(&keepers[i]);
+		sdes_audit_tick();
 		wait_for_something();
 		MemoryContextReset(loop);
 	}

@@ -1,0 +1,412 @@
+/*
+ * audit.c
+ *		What a process is using keys for, and the records of it.
+ *
+ * A use is of one statement, bucket, operation and role. It ends with the statement, when
+ * the next one uses something, or with the transaction. Its end is put into the queue and
+ * waited for by nobody, so that an abort can neither fail nor wait here; a begin is there
+ * before anything is opened.
+ */
+#include "postgres.h"
+
+#include "audit/audit.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "agentlink/agentlink.h"
+#include "audit/internal.h"
+#include "commands/dbcommands.h"
+#include "common/ip.h"
+#include "libpq/libpq-be.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "sdes_compat.h"
+#include "sdes_errors.h"
+#include "sdes_guc.h"
+#include "store/store.h"
+#include "utils/backend_status.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#define USES        16
+#define FIRST_LEASE 100 /* values; each further one is ten times as large */
+
+typedef struct Use
+{
+	TimestampTz statement;
+	uint8 bucket[SDES_UUID_SIZE];
+	SdesAuditOperation operation;
+	Oid role;
+	uint64 number;
+	uint64 ticket; /* of its begin or last lease, while it is not on the disk; else 0 */
+	int64 leased;  /* values that are on record, or will be with that ticket */
+	int64 values;
+	int64 bytes;
+} Use;
+
+static Use uses[USES];
+static int nuses = 0;
+static Use *last = NULL; /* of which bytes are counted */
+static uint64 owed = 0;  /* ticket of what has to be on the disk before a commit */
+
+static const char *const operation_names[] = {
+    [SDES_AUDIT_ENCRYPT] = "encrypt", [SDES_AUDIT_DECRYPT] = "decrypt",
+    [SDES_AUDIT_MASK] = "mask",       [SDES_AUDIT_SEARCH] = "search",
+    [SDES_AUDIT_SORT] = "sort",
+};
+
+/* ---- who ---- */
+
+static int64
+unix_time(TimestampTz time)
+{
+	return time + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) USECS_PER_DAY;
+}
+
+static void
+describe_port(SdesAuditClient *client, const Port *port)
+{
+	char service[32] = "";
+
+	strlcpy(client->authenticated, port->user_name ? port->user_name : "",
+	        sizeof(client->authenticated));
+	if (port->raddr.addr.ss_family == AF_UNIX ||
+	    pg_getnameinfo_all(&port->raddr.addr, port->raddr.salen, client->address,
+	                       sizeof(client->address), service, sizeof(service),
+	                       NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		strlcpy(client->address, "local", sizeof(client->address));
+	else
+		client->port = atoi(service);
+#ifdef USE_SSL
+	if (port->ssl_in_use)
+	{
+		strlcpy(client->tls, be_tls_get_version((Port *) port), sizeof(client->tls));
+		strlcpy(client->cipher, be_tls_get_cipher((Port *) port), sizeof(client->cipher));
+	}
+#endif
+}
+
+/* A parallel worker acts for its leader's client. */
+static const SdesAuditClient *
+client_of_process(void)
+{
+	SdesAuditClient *client = sdes_audit_client();
+	const SdesAuditClient *leader = IsParallelWorker() ? sdes_audit_leader() : NULL;
+
+	if (leader != NULL && leader->known)
+		return leader;
+	if (client->known && client->backend == MyProcPid)
+		return client;
+	memset(client, 0, sizeof(*client));
+	client->backend = MyProcPid;
+	client->backend_start = unix_time(MyStartTimestamp);
+	if (MyProcPort != NULL)
+		describe_port(client, MyProcPort);
+	else
+		strlcpy(client->address, "none", sizeof(client->address));
+	client->known = true;
+	return client;
+}
+
+void
+sdes_audit_know_client(void)
+{
+	static bool done = false;
+
+	if (!done)
+		(void) client_of_process();
+	done = true;
+}
+
+/* In UTF-8, in the current memory context. */
+static const char *
+utf8(const char *text)
+{
+	return text == NULL || text[0] == '\0'
+	           ? NULL
+	           : pg_server_to_any(text, (int) strlen(text), PG_UTF8);
+}
+
+static void
+write_client(SdesWriter *w)
+{
+	const SdesAuditClient *client = client_of_process();
+
+	sdes_write_text(w, SDES_FIELD_AUTHENTICATED, utf8(client->authenticated));
+	sdes_write_text(w, SDES_FIELD_SESSION_ROLE,
+	                utf8(GetUserNameFromId(GetSessionUserId(), true)));
+	sdes_write_text(w, SDES_FIELD_ROLE, utf8(GetUserNameFromId(GetUserId(), true)));
+	sdes_write_text(w, SDES_FIELD_ADDRESS, client->address);
+	if (client->port != 0)
+		sdes_write_number(w, SDES_FIELD_PORT, (uint64) client->port);
+	sdes_write_text(w, SDES_FIELD_TLS, client->tls[0] ? client->tls : NULL);
+	sdes_write_text(w, SDES_FIELD_CIPHER, client->cipher[0] ? client->cipher : NULL);
+	sdes_write_text(w, SDES_FIELD_APPLICATION, utf8(application_name));
+	sdes_write_number(w, SDES_FIELD_BACKEND, (uint64) client->backend);
+	sdes_write_number(w, SDES_FIELD_BACKEND_START, (uint64) client->backend_start);
+	if (pgstat_get_my_query_id() != 0)
+		sdes_write_number(w, SDES_FIELD_QUERY, (uint64) pgstat_get_my_query_id());
+}
+
+static void
+write_bucket(SdesWriter *w, const uint8 *uuid)
+{
+	SdesBucketRow bucket;
+
+	sdes_write_text(w, SDES_FIELD_DATABASE, utf8(get_database_name(MyDatabaseId)));
+	sdes_write_number(w, SDES_FIELD_DATABASE_OID, MyDatabaseId);
+	if (sdes_store_bucket_by_uuid(uuid, &bucket))
+		sdes_write_text(w, SDES_FIELD_BUCKET, utf8(bucket.name));
+	sdes_write_field(w, SDES_FIELD_BUCKET_UUID, sdes_bytes(uuid, SDES_UUID_SIZE));
+}
+
+/* ---- records ---- */
+
+/*
+ * Puts a record into the queue, if need be after what is there has been written; an error
+ * when that cannot be.
+ */
+static uint64
+put(SdesJournalKind kind, const uint8 *fields, const SdesWriter *w)
+{
+	SdesBytes bytes = sdes_bytes(fields, (size_t) (w->at - fields));
+	uint64 ticket;
+
+	if (w->failed)
+		elog(ERROR, "audit record is too long");
+	while ((ticket = sdes_audit_put(kind, bytes)) == 0)
+		sdes_audit_wait_for_room();
+	return ticket;
+}
+
+static void
+put_begin(Use *use)
+{
+	uint8 fields[SDES_AUDIT_FIELDS_MAX];
+	SdesWriter w = sdes_writer(fields, sizeof(fields));
+
+	sdes_write_text(&w, SDES_FIELD_OPERATION, operation_names[use->operation]);
+	sdes_write_number(&w, SDES_FIELD_USE, use->number);
+	write_bucket(&w, use->bucket);
+	sdes_write_number(&w, SDES_FIELD_VALUES, (uint64) use->leased);
+	write_client(&w);
+	use->ticket = put(SDES_JOURNAL_BEGIN, fields, &w);
+}
+
+static void
+put_lease(Use *use)
+{
+	uint8 fields[64];
+	SdesWriter w = sdes_writer(fields, sizeof(fields));
+
+	sdes_write_number(&w, SDES_FIELD_USE, use->number);
+	sdes_write_number(&w, SDES_FIELD_VALUES, (uint64) use->leased);
+	use->ticket = put(SDES_JOURNAL_LEASE, fields, &w);
+}
+
+/* Neither waits nor fails; there is room, since a begin was there before. */
+static void
+put_end(const Use *use, const char *outcome)
+{
+	uint8 fields[128];
+	SdesWriter w = sdes_writer(fields, sizeof(fields));
+
+	sdes_write_text(&w, SDES_FIELD_OUTCOME, outcome);
+	sdes_write_number(&w, SDES_FIELD_USE, use->number);
+	sdes_write_number(&w, SDES_FIELD_VALUES, (uint64) use->values);
+	sdes_write_number(&w, SDES_FIELD_BYTES, (uint64) use->bytes);
+	(void) sdes_audit_put(SDES_JOURNAL_END, sdes_bytes(fields, (size_t) (w.at - fields)));
+}
+
+/* ---- uses ---- */
+
+static void
+end_uses(const char *outcome)
+{
+	for (int i = 0; i < nuses; i++)
+		put_end(&uses[i], outcome);
+	nuses = 0;
+	last = NULL;
+}
+
+/* What the statements before have used ends when another one uses something. */
+static void
+end_older(TimestampTz statement)
+{
+	if (nuses > 0 && uses[0].statement != statement)
+		end_uses("ok");
+}
+
+static Use *
+find(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement)
+{
+	for (int i = 0; i < nuses; i++)
+		if (uses[i].operation == operation && uses[i].role == GetUserId() &&
+		    memcmp(uses[i].bucket, bucket, SDES_UUID_SIZE) == 0 &&
+		    uses[i].statement == statement)
+			return &uses[i];
+	return NULL;
+}
+
+/*
+ * Where what is used is seen by nobody before the commit, that is when it is waited for.
+ * 0, or why it is not on the disk (sdes_audit_report()); then its last record never was.
+ */
+static int
+settle(Use *use)
+{
+	int error = 0;
+
+	if (use->operation == SDES_AUDIT_ENCRYPT || sdes_must_not_wait())
+		owed = use->ticket;
+	else
+	{
+		error = sdes_audit_wait(use->ticket);
+		use->ticket = 0;
+	}
+	return error;
+}
+
+static Use *
+begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
+      int64 values)
+{
+	Use *use;
+	int error;
+
+	if (nuses == USES)
+		end_uses("ok");
+	use = &uses[nuses];
+	*use = (Use){.statement = statement,
+	             .operation = operation,
+	             .role = GetUserId(),
+	             .number = sdes_audit_new_use(),
+	             .leased = Max(values, FIRST_LEASE)};
+	memcpy(use->bucket, bucket, SDES_UUID_SIZE);
+	put_begin(use);
+	/* From here on it has an end, also where the wait is cancelled. */
+	nuses++;
+	error = settle(use);
+	if (error != 0)
+	{
+		nuses--;
+		sdes_audit_report(error);
+	}
+	return use;
+}
+
+static void
+lease(Use *use, int64 values)
+{
+	int64 before = use->leased;
+	int error;
+
+	while (use->leased < values)
+		use->leased *= 10;
+	put_lease(use);
+	error = settle(use);
+	if (error != 0)
+	{
+		use->leased = before;
+		sdes_audit_report(error);
+	}
+}
+
+/* A wait that was cancelled is taken up again. */
+static void
+wait_for_rest(Use *use)
+{
+	int error;
+
+	if (use->ticket == 0 || use->operation == SDES_AUDIT_ENCRYPT || sdes_must_not_wait())
+		return;
+	error = sdes_audit_wait(use->ticket);
+	if (error != 0)
+		sdes_audit_report(error);
+	use->ticket = 0;
+}
+
+void
+sdes_audit_use(const uint8 *bucket, SdesAuditOperation operation, int64 values)
+{
+	TimestampTz statement = GetCurrentStatementStartTimestamp();
+	Use *use;
+
+	end_older(statement);
+	use = find(bucket, operation, statement);
+	if (use == NULL && sdes_must_not_wait())
+		return;
+	if (use == NULL)
+		use = begin(bucket, operation, statement, values);
+	wait_for_rest(use);
+	if (use->values + values > use->leased)
+		lease(use, use->values + values);
+	use->values += values;
+	last = use;
+}
+
+void
+sdes_audit_bytes(int64 bytes)
+{
+	if (last != NULL)
+		last->bytes += bytes;
+}
+
+void
+sdes_audit_denied(const uint8 *bucket, SdesAuditOperation operation)
+{
+	uint8 fields[SDES_AUDIT_FIELDS_MAX];
+	SdesWriter w = sdes_writer(fields, sizeof(fields));
+
+	if (sdes_must_not_wait())
+		return; /* names are not at hand; the error is in the server log */
+	sdes_write_text(&w, SDES_FIELD_OPERATION, operation_names[operation]);
+	sdes_write_text(&w, SDES_FIELD_OUTCOME, "denied");
+	write_bucket(&w, bucket);
+	write_client(&w);
+	(void) sdes_audit_wait(put(SDES_JOURNAL_EVENT, fields, &w));
+}
+
+/* ---- ends ---- */
+
+static void
+pay(void)
+{
+	uint64 ticket = owed;
+
+	owed = 0;
+	if (ticket != 0)
+		sdes_audit_require(ticket);
+}
+
+static void
+end_of_transaction(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			pay();
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+			end_uses("ok");
+			break;
+		case XACT_EVENT_PREPARE:
+			end_uses("prepared");
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+			end_uses("aborted");
+			owed = 0;
+			break;
+	}
+}
+
+void
+sdes_audit_init(void)
+{
+	sdes_audit_queue_init();
+	RegisterXactCallback(end_of_transaction, NULL);
+}

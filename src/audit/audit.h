@@ -1,0 +1,62 @@
+/*
+ * audit.h
+ *		No plaintext without a record: who used which bucket's keys for what, on the disk
+ *		before the first value of a statement is opened.
+ *
+ * What is recorded goes into the audit journal (journal/record.h). Of each statement,
+ * bucket, operation and role there is a begin, leases that say for how many values more
+ * the keys may be used, and an end with their number. All but the end are on the disk
+ * before the values are. So whatever becomes of the server, no more values were opened
+ * than the journal says.
+ */
+#ifndef SDES_AUDIT_H
+#define SDES_AUDIT_H
+
+#include "postgres.h"
+
+#include "envelope/envelope.h"
+
+typedef enum SdesAuditOperation
+{
+	SDES_AUDIT_ENCRYPT,
+	SDES_AUDIT_DECRYPT,
+	SDES_AUDIT_MASK,
+	SDES_AUDIT_SEARCH, /* guesses are compared with values */
+	SDES_AUDIT_SORT    /* values are opened to be sorted */
+} SdesAuditOperation;
+
+/* Shared memory and callbacks; called once, from _PG_init of a preloaded library. */
+extern void sdes_audit_init(void);
+
+/*
+ * The current role is about to use a bucket's keys for that many values. Returns when that
+ * is on the disk; an error when it could not be brought there within sdes.audit_timeout.
+ *
+ * What is encrypted is there by the end of the transaction, which fails without: nobody
+ * else sees it before. Where nothing may be waited for (sdes_must_not_wait()) a use that
+ * has begun is counted, and none begins: sdes_audit_use() has to be called before.
+ */
+extern void sdes_audit_use(const uint8 *bucket, SdesAuditOperation operation, int64 values);
+
+/* Bytes of the plaintexts of the use before. */
+extern void sdes_audit_bytes(int64 bytes);
+
+/*
+ * A use was refused. The record does not keep the caller from raising its error. Where
+ * nothing may be waited for there is none.
+ */
+extern void sdes_audit_denied(const uint8 *bucket, SdesAuditOperation operation);
+
+/* Writes what was left to be written; for a process that is up all the time. */
+extern void sdes_audit_tick(void);
+
+/* Why the last record could not be written; NULL when it could. */
+extern const char *sdes_audit_trouble(void);
+
+/* Where the journals of this server are; path has room for MAXPGPATH. */
+extern void sdes_audit_directory_path(char *path);
+
+/* Notes who is at the other end, for parallel workers. */
+extern void sdes_audit_know_client(void);
+
+#endif

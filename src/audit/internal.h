@@ -1,0 +1,77 @@
+/*
+ * internal.h
+ *		What the files of this room share. Private to it.
+ */
+#ifndef SDES_AUDIT_INTERNAL_H
+#define SDES_AUDIT_INTERNAL_H
+
+#include "postgres.h"
+
+#include "journal/append.h"
+#include "storage/lwlock.h"
+
+/* Of a record without its head. */
+#define SDES_AUDIT_FIELDS_MAX 1536
+
+/* Who is at the other end; parallel workers have it of their leader. */
+typedef struct SdesAuditClient
+{
+	bool known;
+	int backend;
+	int64 backend_start; /* microseconds since 1970 */
+	int port;            /* 0: none */
+	char address[64];
+	char tls[16];
+	char cipher[64];
+	char authenticated[NAMEDATALEN];
+} SdesAuditClient;
+
+/* ---- queue.c: records on their way to the journal ---- */
+
+extern void sdes_audit_queue_init(void);
+
+/* This process's own place for what it is; NULL where there is no shared memory. */
+extern SdesAuditClient *sdes_audit_client(void);
+
+/* The same of the leader of a parallel worker. */
+extern const SdesAuditClient *sdes_audit_leader(void);
+
+/* A number for a use, that no other one of the journal has. */
+extern uint64 sdes_audit_new_use(void);
+
+/*
+ * Puts a record into this process's place of the queue; returns its ticket, 0 when there
+ * is no room. Waits for nothing.
+ */
+extern uint64 sdes_audit_put(SdesJournalKind kind, SdesBytes fields);
+
+/*
+ * Waits until the record is on the disk, and all before it; writes them if nobody else
+ * does. 0, or why that failed; then the record is taken back.
+ */
+extern int sdes_audit_wait(uint64 ticket);
+
+/* Raises the error for it. */
+extern void sdes_audit_report(int error) pg_attribute_noreturn();
+
+/* Waits; an error when it fails, and the record stays to be written. */
+extern void sdes_audit_require(uint64 ticket);
+
+/* Waits until there is room again for this process's records; an error when it fails. */
+extern void sdes_audit_wait_for_room(void);
+
+/* The folder of the journal and its end; false before anything was written since the start. */
+extern bool sdes_audit_where(char folder[SDES_JOURNAL_PATH_MAX], SdesJournalEnd *end);
+
+/* Whether anything waits to be written, of any process. */
+extern bool sdes_audit_is_pending(void);
+
+/* ---- place.c: where the journal is ---- */
+
+/*
+ * Opens the journal of this server, or begins one. Fields of the record that it is to
+ * begin with are put into w. An errno when that fails.
+ */
+extern int sdes_audit_open(SdesJournalFile *file, SdesJournalEnd *end, SdesWriter *w);
+
+#endif

@@ -1,0 +1,538 @@
+/*
+ * queue.c
+ *		Records on their way to the journal.
+ *
+ * Each process has a place in shared memory for its records. Whoever needs one of its own
+ * on the disk takes the lock if it is free, and writes what all places hold, with one flush
+ * for all of them; the others sleep until theirs is there. So no process is needed that
+ * could be missing, and the more clients there are the more a flush serves.
+ *
+ * Only the holder of the lock takes records out. It does so after they are on the disk: a
+ * failure loses none. Nobody waits for the lock, so that a disk that hangs, or a process
+ * that is stopped in here, keeps nobody for longer than sdes.audit_timeout.
+ */
+#include "postgres.h"
+
+#include "audit/internal.h"
+
+#include <errno.h>
+
+#include "agentlink/agentlink.h"
+#include "audit/audit.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "port/atomics.h"
+#include "postmaster/autovacuum.h"
+#include "replication/walsender.h"
+#include "sdes_errors.h"
+#include "sdes_guc.h"
+#include "sdes_shmem.h"
+#include "storage/condition_variable.h"
+#include "storage/fd.h"
+#include "storage/proc.h"
+#include "storage/spin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#define PLACE_SIZE  4096
+#define FOR_ENDS    1024        /* of it */
+#define ROUND_BYTES (32 * 1024) /* of fields that are written at once, about */
+#define ROUND_MAX   256         /* records */
+#define NAP_MS      10
+
+typedef struct Head
+{
+	int64 time; /* microseconds since 1970 */
+	uint16 size;
+	uint8 kind;
+} Head;
+
+typedef struct Place
+{
+	slock_t mutex;
+	uint64 first; /* ticket of the first record that is here; those before are written */
+	uint64 next;  /* of the next one that is put here */
+	uint32 used;
+	SdesAuditClient client; /* of its process; not under the mutex */
+	uint8 records[PLACE_SIZE];
+} Place;
+
+typedef struct Queue
+{
+	LWLock *lock; /* of who writes; covers what follows */
+	bool open;
+	SdesJournalEnd end;
+	SdesJournalHeader header;
+	char folder[SDES_JOURNAL_PATH_MAX];
+	int turn; /* whose place comes first, after the writer's own */
+
+	pg_atomic_uint32 error; /* errno of the last try to write, 0 if it was good */
+	pg_atomic_uint64 uses;
+	ConditionVariable written;
+	int nplaces;
+	Place places[FLEXIBLE_ARRAY_MEMBER];
+} Queue;
+
+static Queue *queue = NULL;
+
+/* What one round takes from one place. */
+typedef struct Taken
+{
+	Place *place;
+	int n;
+	uint32 bytes;
+} Taken;
+
+/* Of this process, from the first time that it writes on. */
+static SdesJournalFile file;
+static uint8 *gathered = NULL;
+static uint8 *encoded = NULL;
+
+static int
+count_places(void)
+{
+#if PG_VERSION_NUM >= 180000
+	int autovacuum = autovacuum_worker_slots;
+#else
+	int autovacuum = autovacuum_max_workers;
+#endif
+
+	/* As many as MaxBackends will be, which is not known yet, and auxiliary processes. */
+	return MaxConnections + autovacuum + max_worker_processes + max_wal_senders + 8 +
+	       NUM_AUXILIARY_PROCS;
+}
+
+static void
+make_queue(void *memory, LWLock *lock)
+{
+	Queue *made = memory;
+
+	made->lock = lock;
+	made->nplaces = count_places();
+	pg_atomic_init_u32(&made->error, 0);
+	pg_atomic_init_u64(&made->uses, 0);
+	ConditionVariableInit(&made->written);
+	for (int i = 0; i < made->nplaces; i++)
+	{
+		SpinLockInit(&made->places[i].mutex);
+		made->places[i].first = made->places[i].next = 1;
+	}
+}
+
+void
+sdes_audit_queue_init(void)
+{
+	sdes_shmem_add("sdes_audit", offsetof(Queue, places) + count_places() * sizeof(Place),
+	               (void **) &queue, make_queue);
+}
+
+static Place *
+place_of(const PGPROC *proc)
+{
+	int i = (int) (proc - ProcGlobal->allProcs);
+
+	if (queue == NULL || i >= queue->nplaces)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+		                errmsg("there is no place for this process in the audit's queue"),
+		                errhint("Restart the server.")));
+	return &queue->places[i];
+}
+
+SdesAuditClient *
+sdes_audit_client(void)
+{
+	return &place_of(MyProc)->client;
+}
+
+const SdesAuditClient *
+sdes_audit_leader(void)
+{
+	return MyProc->lockGroupLeader != NULL ? &place_of(MyProc->lockGroupLeader)->client
+	                                       : NULL;
+}
+
+uint64
+sdes_audit_new_use(void)
+{
+	return pg_atomic_fetch_add_u64(&queue->uses, 1) + (uint64) PgStartTime;
+}
+
+/* ---- places ---- */
+
+static int64
+now(void)
+{
+	return GetCurrentTimestamp() +
+	       (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) USECS_PER_DAY;
+}
+
+uint64
+sdes_audit_put(SdesJournalKind kind, SdesBytes fields)
+{
+	Place *place = place_of(MyProc);
+	Head head = {.time = now(), .size = (uint16) fields.size, .kind = (uint8) kind};
+	/* An end always finds room. */
+	uint32 limit = kind == SDES_JOURNAL_END ? PLACE_SIZE : PLACE_SIZE - FOR_ENDS;
+	uint64 ticket = 0;
+
+	/* What cannot be written would keep everybody's from being written. */
+	if (fields.size > SDES_AUDIT_FIELDS_MAX || !sdes_fields_are_canonical(fields))
+		elog(ERROR, "malformed audit record");
+	SpinLockAcquire(&place->mutex);
+	if (place->used + sizeof(head) + fields.size <= limit)
+	{
+		memcpy(place->records + place->used, &head, sizeof(head));
+		memcpy(place->records + place->used + sizeof(head), fields.data, fields.size);
+		place->used += sizeof(head) + fields.size;
+		ticket = place->next++;
+	}
+	SpinLockRelease(&place->mutex);
+	return ticket;
+}
+
+static bool
+is_written(Place *place, uint64 ticket)
+{
+	bool written;
+
+	SpinLockAcquire(&place->mutex);
+	written = place->first > ticket;
+	SpinLockRelease(&place->mutex);
+	return written;
+}
+
+/* The last record that was put here, if it is that one and not written yet. */
+static void
+take_back(Place *place, uint64 ticket)
+{
+	uint32 at = 0;
+
+	SpinLockAcquire(&place->mutex);
+	if (place->first <= ticket && place->next == ticket + 1)
+	{
+		for (uint64 i = place->first; i < ticket; i++)
+		{
+			Head head;
+
+			memcpy(&head, place->records + at, sizeof(head));
+			at += sizeof(head) + head.size;
+		}
+		place->used = at;
+		place->next = ticket;
+	}
+	SpinLockRelease(&place->mutex);
+}
+
+/* Drops from a place what is on the disk. */
+static void
+release(const Taken *taken)
+{
+	Place *place = taken->place;
+
+	SpinLockAcquire(&place->mutex);
+	place->used -= taken->bytes;
+	memmove(place->records, place->records + taken->bytes, place->used);
+	place->first += taken->n;
+	SpinLockRelease(&place->mutex);
+}
+
+/* ---- the round of who writes ---- */
+
+/* Copies what a place holds, as far as there is room; where the copy ends. */
+static uint32
+gather(Place *place, Taken *taken, uint32 at, int room)
+{
+	uint32 used = 0;
+
+	*taken = (Taken){.place = place};
+	if (place->used == 0)
+		return at;
+	SpinLockAcquire(&place->mutex);
+	while (used < place->used && taken->n < room && at < ROUND_BYTES)
+	{
+		Head head;
+		uint32 size;
+
+		memcpy(&head, place->records + used, sizeof(head));
+		size = sizeof(head) + head.size;
+		memcpy(gathered + at, place->records + used, size);
+		used += size;
+		at += size;
+		taken->n++;
+	}
+	taken->bytes = used;
+	SpinLockRelease(&place->mutex);
+	return at;
+}
+
+/* All places, our own first; how many records. */
+static int
+gather_all(Taken *taken, int *ntaken)
+{
+	Place *own = place_of(MyProc);
+	uint32 at = gather(own, &taken[0], 0, ROUND_MAX);
+	int n = taken[0].n;
+
+	*ntaken = 1;
+	for (int i = 0; i < queue->nplaces && n < ROUND_MAX && at < ROUND_BYTES; i++)
+	{
+		Place *place = &queue->places[(queue->turn + i) % queue->nplaces];
+
+		if (place == own)
+			continue;
+		at = gather(place, &taken[*ntaken], at, ROUND_MAX - n);
+		n += taken[*ntaken].n;
+		*ntaken += taken[*ntaken].n > 0;
+	}
+	queue->turn = (queue->turn + 1) % queue->nplaces;
+	return n;
+}
+
+static SdesBytes
+encode(int n, const SdesJournalEnd *end, uint8 hash[SDES_DIGEST_SIZE])
+{
+	SdesWriter w =
+	    sdes_writer(encoded, ROUND_BYTES + SDES_AUDIT_FIELDS_MAX +
+	                             ROUND_MAX * (SDES_RECORD_HEAD_SIZE + SDES_DIGEST_SIZE));
+	const uint8 *at = gathered;
+
+	memcpy(hash, end->hash, SDES_DIGEST_SIZE);
+	for (int i = 0; i < n; i++)
+	{
+		Head head;
+
+		memcpy(&head, at, sizeof(head));
+		sdes_check(sdes_journal_write_record(
+		    &w, (SdesJournalKind) head.kind, end->next + i, head.time,
+		    sdes_bytes(at + sizeof(head), head.size), hash));
+		at += sizeof(head) + head.size;
+	}
+	return sdes_bytes(encoded, (size_t) (w.at - encoded));
+}
+
+static int
+append(int n)
+{
+	uint8 hash[SDES_DIGEST_SIZE];
+	int error;
+
+	do
+	{
+		SdesBytes records = {NULL, 0};
+
+		/* Before there is a segment there is nothing that they could follow. */
+		if (queue->end.segment != 0)
+			records = encode(n, &queue->end, hash);
+
+		error = sdes_journal_append(&file, &queue->end, records, queue->end.next + n, hash,
+		                            now());
+	} while (error == EAGAIN);
+	return error;
+}
+
+/* The journal begins with a record of its own, which says so. */
+static int
+begin_journal(void)
+{
+	Head head = {.time = now(), .kind = SDES_JOURNAL_STARTED};
+	SdesWriter w = sdes_writer(gathered + sizeof(head), SDES_AUDIT_FIELDS_MAX);
+	int error = sdes_audit_open(&file, &queue->end, &w);
+
+	if (error != 0)
+		return error;
+	head.size = (uint16) (SDES_AUDIT_FIELDS_MAX - w.left);
+	memcpy(gathered, &head, sizeof(head));
+	error = append(1);
+	if (error == 0)
+	{
+		queue->header = file.header;
+		strlcpy(queue->folder, file.folder, sizeof(queue->folder));
+		queue->open = true;
+	}
+	return error;
+}
+
+/* Where others have found the journal to be. */
+static void
+know_file(void)
+{
+	if (queue->open && strcmp(file.folder, queue->folder) != 0)
+	{
+		sdes_journal_close(&file);
+		file.header = queue->header;
+		strlcpy(file.folder, queue->folder, sizeof(file.folder));
+	}
+	if (gathered != NULL)
+		return;
+	ReserveExternalFD();
+	gathered = MemoryContextAlloc(TopMemoryContext,
+	                              ROUND_BYTES + sizeof(Head) + SDES_AUDIT_FIELDS_MAX);
+	encoded = MemoryContextAlloc(
+	    TopMemoryContext, ROUND_BYTES + SDES_AUDIT_FIELDS_MAX +
+	                          ROUND_MAX * (SDES_RECORD_HEAD_SIZE + SDES_DIGEST_SIZE));
+}
+
+/* With the lock: writes a round of what waits. An errno when that failed. */
+static int
+write_round(void)
+{
+	static Taken taken[ROUND_MAX + 1];
+	int ntaken;
+	int error = 0;
+	int n;
+
+	know_file();
+	if (!queue->open)
+		error = begin_journal();
+	n = error == 0 ? gather_all(taken, &ntaken) : 0;
+	if (n > 0)
+		error = append(n);
+	for (int i = 0; n > 0 && error == 0 && i < ntaken; i++)
+		release(&taken[i]);
+	pg_atomic_write_u32(&queue->error, (uint32) error);
+	return error;
+}
+
+/* ---- waiting ---- */
+
+/* In place of an error of the system: the time has passed. */
+#define TOO_LATE (-1)
+
+void
+sdes_audit_report(int error)
+{
+	if (error == TOO_LATE)
+		ereport(ERROR,
+		        (errcode(ERRCODE_IO_ERROR),
+		         errmsg("the audit record was not on the disk within %d ms",
+		                sdes_audit_timeout),
+		         errdetail("Without it no encrypted value is opened or stored."),
+		         errhint("See the row \"audit\" of sdes.health()."), SDES_KEEP_OUT_OF_LOG));
+	errno = error;
+	ereport(ERROR,
+	        (errcode_for_file_access(), errmsg("the audit journal cannot be written: %m"),
+	         errdetail("Without a record no encrypted value is opened or stored."),
+	         errhint("See the row \"audit\" of sdes.health()."), SDES_KEEP_OUT_OF_LOG));
+}
+
+/* Sleeps until somebody has written, or it is time to look; false at the end of patience. */
+static bool
+nap(TimestampTz deadline)
+{
+	long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+
+	if (left <= 0)
+		return false;
+	(void) ConditionVariableTimedSleep(&queue->written, Min(left, NAP_MS),
+	                                   PG_WAIT_EXTENSION);
+	return true;
+}
+
+/* 0, an errno, or TOO_LATE. */
+static int
+wait_until_written(Place *place, uint64 ticket)
+{
+	TimestampTz deadline =
+	    TimestampTzPlusMilliseconds(GetCurrentTimestamp(), sdes_audit_timeout);
+	int error = 0;
+
+	while (error == 0 && !is_written(place, ticket))
+	{
+		if (LWLockConditionalAcquire(queue->lock, LW_EXCLUSIVE))
+		{
+			if (!is_written(place, ticket))
+				error = write_round();
+			LWLockRelease(queue->lock);
+			ConditionVariableBroadcast(&queue->written);
+		}
+		else if (!nap(deadline))
+			error = TOO_LATE;
+	}
+	ConditionVariableCancelSleep();
+	return error;
+}
+
+int
+sdes_audit_wait(uint64 ticket)
+{
+	Place *place = place_of(MyProc);
+	int error = wait_until_written(place, ticket);
+
+	if (error != 0)
+		take_back(place, ticket);
+	return error;
+}
+
+void
+sdes_audit_require(uint64 ticket)
+{
+	int error = wait_until_written(place_of(MyProc), ticket);
+
+	if (error != 0)
+		sdes_audit_report(error);
+}
+
+void
+sdes_audit_wait_for_room(void)
+{
+	if (sdes_must_not_wait())
+		sdes_audit_report(TOO_LATE);
+	sdes_audit_require(place_of(MyProc)->next - 1);
+}
+
+bool
+sdes_audit_is_pending(void)
+{
+	for (int i = 0; queue != NULL && i < queue->nplaces; i++)
+		if (queue->places[i].used > 0)
+			return true;
+	return false;
+}
+
+void
+sdes_audit_tick(void)
+{
+	if (!sdes_audit_is_pending() || !LWLockConditionalAcquire(queue->lock, LW_EXCLUSIVE))
+		return;
+	(void) write_round();
+	LWLockRelease(queue->lock);
+	ConditionVariableBroadcast(&queue->written);
+}
+
+/* For reading, as long as for writing: whoever writes may be held up by a disk. */
+static void
+lock_patiently(void)
+{
+	TimestampTz deadline =
+	    TimestampTzPlusMilliseconds(GetCurrentTimestamp(), sdes_audit_timeout);
+
+	while (!LWLockConditionalAcquire(queue->lock, LW_SHARED))
+		if (!nap(deadline))
+		{
+			ConditionVariableCancelSleep();
+			sdes_audit_report(TOO_LATE);
+		}
+	ConditionVariableCancelSleep();
+}
+
+bool
+sdes_audit_where(char folder[SDES_JOURNAL_PATH_MAX], SdesJournalEnd *end)
+{
+	bool open;
+
+	lock_patiently();
+	open = queue->open;
+	strlcpy(folder, queue->folder, SDES_JOURNAL_PATH_MAX);
+	*end = queue->end;
+	LWLockRelease(queue->lock);
+	return open;
+}
+
+const char *
+sdes_audit_trouble(void)
+{
+	uint32 error = pg_atomic_read_u32(&queue->error);
+
+	return error == 0 ? NULL : strerror((int) error);
+}
