@@ -92,13 +92,6 @@ write_state(const State *state)
 }
 
 static void
-write_hex(const uint8 *bytes, size_t size, char *out)
-{
-	for (size_t i = 0; i < size; i++)
-		sprintf(out + 2 * i, "%02x", bytes[i]);
-}
-
-static void
 read_hex(const char *text, uint8 *out, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
@@ -117,7 +110,7 @@ new_journal(State *state, uint8 id[SDES_JOURNAL_ID_SIZE])
 
 	if (error == 0 && sdes_random(id, SDES_JOURNAL_ID_SIZE) != SDES_OK)
 		error = EIO;
-	write_hex(id, SDES_JOURNAL_ID_SIZE, state->journal);
+	sdes_hex(sdes_bytes(id, SDES_JOURNAL_ID_SIZE), state->journal);
 	return error;
 }
 

@@ -17,9 +17,7 @@ hex(SdesBytes bytes)
 
 	if (text == NULL)
 		return NULL;
-	text[0] = '\0';
-	for (size_t i = 0; i < bytes.size; i++)
-		sprintf(text + 2 * i, "%02x", bytes.data[i]);
+	sdes_hex(bytes, text);
 	value = json_string(text);
 	free(text);
 	return value;

@@ -184,13 +184,6 @@ map(const Segments *segments, size_t i)
 
 /* ---- verify ---- */
 
-static void
-print_hex(const uint8_t *bytes, size_t size, char *out)
-{
-	for (size_t i = 0; i < size; i++)
-		sprintf(out + 2 * i, "%02x", bytes[i]);
-}
-
 /* Whether the segment that is about to be verified has the witness, with another hash. */
 static bool
 contradicts(const Options *options, SdesBytes segment)
@@ -204,7 +197,7 @@ contradicts(const Options *options, SdesBytes segment)
 	{
 		if (record.sequence != options->witness)
 			continue;
-		print_hex(record.hash.data, record.hash.size, hash);
+		sdes_hex(record.hash, hash);
 		return strcmp(hash, options->witness_hash) != 0;
 	}
 	return false;
@@ -225,7 +218,7 @@ report(const SdesVerify *v, const Options *options)
 	}
 	if (!v->begun)
 		die("folder \"%s\" holds no journal", options->folder);
-	print_hex(v->hash, sizeof(v->hash), hash);
+	sdes_hex(SDES_BYTES_OF(v->hash), hash);
 	printf("records %" PRIu64 " to %" PRIu64 " are a whole chain\n", v->first, v->next - 1);
 	printf("to witness it: %" PRIu64 ":%s\n", v->next - 1, hash);
 	return EXIT_SUCCESS;

@@ -77,6 +77,14 @@ sdes_read_u32(SdesReader *r)
 	return read_number(r, 4);
 }
 
+uint64_t
+sdes_read_u64(SdesReader *r)
+{
+	uint64_t high = sdes_read_u32(r);
+
+	return high << 32 | sdes_read_u32(r);
+}
+
 bool
 sdes_read_complete(const SdesReader *r)
 {
@@ -87,6 +95,13 @@ SdesWriter
 sdes_writer(void *out, size_t size)
 {
 	return (SdesWriter){(uint8_t *) out, size, false};
+}
+
+void
+sdes_write_u64(SdesWriter *w, uint64_t value)
+{
+	sdes_write_u32(w, (uint32_t) (value >> 32));
+	sdes_write_u32(w, (uint32_t) value);
 }
 
 void
@@ -125,4 +140,17 @@ sdes_write_u32(SdesWriter *w, uint32_t value)
 	                    (uint8_t) (value >> 8), (uint8_t) value};
 
 	sdes_write_bytes(w, SDES_BYTES_OF(bytes));
+}
+
+void
+sdes_hex(SdesBytes bytes, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < bytes.size; i++)
+	{
+		*out++ = digits[bytes.data[i] >> 4];
+		*out++ = digits[bytes.data[i] & 15];
+	}
+	*out = '\0';
 }

@@ -45,6 +45,7 @@ extern SdesReader sdes_reader(SdesBytes bytes);
 extern uint8_t sdes_read_u8(SdesReader *r);
 extern uint16_t sdes_read_u16(SdesReader *r);
 extern uint32_t sdes_read_u32(SdesReader *r);
+extern uint64_t sdes_read_u64(SdesReader *r);
 /* A view of the next size bytes; data is NULL when fewer are left. */
 extern SdesBytes sdes_read_bytes(SdesReader *r, size_t size);
 /* Copies the next size bytes to out; out is zeroed when fewer are left. */
@@ -56,6 +57,10 @@ extern SdesWriter sdes_writer(void *out, size_t size);
 extern void sdes_write_u8(SdesWriter *w, uint8_t value);
 extern void sdes_write_u16(SdesWriter *w, uint16_t value);
 extern void sdes_write_u32(SdesWriter *w, uint32_t value);
+extern void sdes_write_u64(SdesWriter *w, uint64_t value);
 extern void sdes_write_bytes(SdesWriter *w, SdesBytes bytes);
+
+/* Lower-case hexadecimal digits, two for each byte, and a zero byte. */
+extern void sdes_hex(SdesBytes bytes, char *out);
 
 #endif

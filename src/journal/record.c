@@ -72,21 +72,6 @@ sdes_field_type(uint8_t tag)
 	return sdes_field_name(tag) != NULL ? known[tag].type : SDES_FIELD_IS_BYTES;
 }
 
-static void
-write_u64(SdesWriter *w, uint64_t value)
-{
-	sdes_write_u32(w, (uint32_t) (value >> 32));
-	sdes_write_u32(w, (uint32_t) value);
-}
-
-static uint64_t
-read_u64(SdesReader *r)
-{
-	uint64_t high = sdes_read_u32(r);
-
-	return high << 32 | sdes_read_u32(r);
-}
-
 /* ---- headers of segments ---- */
 
 void
@@ -98,9 +83,9 @@ sdes_journal_write_header(const SdesJournalHeader *header,
 	sdes_write_bytes(&w, SDES_BYTES_OF(magic));
 	sdes_write_u8(&w, FORMAT);
 	sdes_write_bytes(&w, SDES_BYTES_OF(header->journal));
-	write_u64(&w, header->system_identifier);
-	write_u64(&w, header->sequence);
-	write_u64(&w, (uint64_t) header->time);
+	sdes_write_u64(&w, header->system_identifier);
+	sdes_write_u64(&w, header->sequence);
+	sdes_write_u64(&w, (uint64_t) header->time);
 	sdes_write_bytes(&w, SDES_BYTES_OF(header->before));
 }
 
@@ -112,9 +97,9 @@ sdes_journal_read_header(SdesBytes bytes, SdesJournalHeader *header)
 	uint8_t format = sdes_read_u8(&r);
 
 	sdes_read_into(&r, header->journal, sizeof(header->journal));
-	header->system_identifier = read_u64(&r);
-	header->sequence = read_u64(&r);
-	header->time = (int64_t) read_u64(&r);
+	header->system_identifier = sdes_read_u64(&r);
+	header->sequence = sdes_read_u64(&r);
+	header->time = (int64_t) sdes_read_u64(&r);
 	sdes_read_into(&r, header->before, sizeof(header->before));
 	if (r.failed || memcmp(start.data, magic, sizeof(magic)) != 0 || format != FORMAT ||
 	    header->sequence == 0)
@@ -162,7 +147,7 @@ sdes_write_number(SdesWriter *w, SdesFieldTag tag, uint64_t value)
 {
 	sdes_write_u8(w, (uint8_t) tag);
 	sdes_write_u16(w, 8);
-	write_u64(w, value);
+	sdes_write_u64(w, value);
 }
 
 void
@@ -206,7 +191,7 @@ sdes_read_field(SdesReader *fields, SdesField *field)
 	}
 	value = sdes_reader(field->value);
 	field->number =
-	    sdes_field_type(field->tag) == SDES_FIELD_IS_NUMBER ? read_u64(&value) : 0;
+	    sdes_field_type(field->tag) == SDES_FIELD_IS_NUMBER ? sdes_read_u64(&value) : 0;
 	return true;
 }
 
@@ -255,8 +240,8 @@ sdes_journal_write_record(SdesWriter *w, SdesJournalKind kind, uint64_t sequence
 		return SDES_ERR_FORMAT;
 	sdes_write_u32(w, (uint32_t) fields.size);
 	sdes_write_u8(w, (uint8_t) kind);
-	write_u64(w, sequence);
-	write_u64(w, (uint64_t) time);
+	sdes_write_u64(w, sequence);
+	sdes_write_u64(w, (uint64_t) time);
 	sdes_write_bytes(w, fields);
 	pieces[0] = sdes_bytes(hash, SDES_DIGEST_SIZE);
 	pieces[1] = sdes_bytes(start, (size_t) (w->at - start));
@@ -286,8 +271,8 @@ sdes_journal_read_record(SdesReader *r, SdesRecord *record)
 		return SDES_RECORD_END;
 	size = sdes_read_u32(&next);
 	record->kind = sdes_read_u8(&next);
-	record->sequence = read_u64(&next);
-	record->time = (int64_t) read_u64(&next);
+	record->sequence = sdes_read_u64(&next);
+	record->time = (int64_t) sdes_read_u64(&next);
 	if (next.failed)
 		return SDES_RECORD_SHORT;
 	if (size > SDES_RECORD_FIELDS_MAX || sdes_journal_kind_name(record->kind) == NULL ||

@@ -469,8 +469,7 @@ report_unknown(const uint8 *key_id)
 {
 	char id[2 * SDES_KEY_ID_SIZE + 1];
 
-	for (int i = 0; i < SDES_KEY_ID_SIZE; i++)
-		snprintf(id + 2 * i, 3, "%02x", key_id[i]);
+	sdes_hex(sdes_bytes(key_id, SDES_KEY_ID_SIZE), id);
 	ereport(ERROR,
 	        (errcode(ERRCODE_UNDEFINED_OBJECT),
 	         errmsg("encryption key %s is not known in this database", id),

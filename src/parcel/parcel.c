@@ -11,21 +11,6 @@
 
 static const uint8_t magic[8] = {'S', 'D', 'E', 'S', 'K', 'E', 'Y', 'S'};
 
-static void
-write_i64(SdesWriter *w, int64_t value)
-{
-	sdes_write_u32(w, (uint32_t) ((uint64_t) value >> 32));
-	sdes_write_u32(w, (uint32_t) (uint64_t) value);
-}
-
-static int64_t
-read_i64(SdesReader *r)
-{
-	uint64_t high = sdes_read_u32(r);
-
-	return (int64_t) (high << 32 | sdes_read_u32(r));
-}
-
 /* Length and bytes, filled up to size bytes. */
 static void
 write_name(SdesWriter *w, const char *name, size_t size)
@@ -87,7 +72,7 @@ sdes_parcel_write_bucket(SdesWriter *w, const SdesParcelBucket *bucket)
 	sdes_write_u8(w, bucket->kek_kind);
 	sdes_write_u32(w, (uint32_t) bucket->months);
 	sdes_write_u32(w, (uint32_t) bucket->days);
-	write_i64(w, bucket->microseconds);
+	sdes_write_u64(w, (uint64_t) bucket->microseconds);
 	write_name(w, bucket->name, SDES_PARCEL_BUCKET_NAME_MAX);
 }
 
@@ -102,7 +87,7 @@ read_bucket(SdesReader *r, SdesParcelBucket *out)
 	out->kek_kind = sdes_read_u8(r);
 	out->months = (int32_t) sdes_read_u32(r);
 	out->days = (int32_t) sdes_read_u32(r);
-	out->microseconds = read_i64(r);
+	out->microseconds = (int64_t) sdes_read_u64(r);
 	read_name(r, out->name, SDES_PARCEL_BUCKET_NAME_MAX, SDES_PARCEL_BUCKET_NAME_MAX);
 	if (system > 1 || out->kek_kind < 1 || out->kek_kind > 2)
 		r->failed = true;
@@ -117,7 +102,7 @@ sdes_parcel_write_key(SdesWriter *w, const SdesParcelKey *key)
 	sdes_write_u8(w, key->purpose);
 	sdes_write_u8(w, key->mode);
 	sdes_write_u8(w, key->state);
-	write_i64(w, key->created);
+	sdes_write_u64(w, (uint64_t) key->created);
 }
 
 static bool
@@ -136,7 +121,7 @@ read_key(SdesReader *r, uint16_t nbuckets, SdesParcelKey *out)
 	out->purpose = sdes_read_u8(r);
 	out->mode = sdes_read_u8(r);
 	out->state = sdes_read_u8(r);
-	out->created = read_i64(r);
+	out->created = (int64_t) sdes_read_u64(r);
 	if (out->bucket >= nbuckets || out->version == 0 || out->version > INT32_MAX ||
 	    out->purpose < SDES_PURPOSE_DATA || out->purpose > SDES_PURPOSE_AUDIT ||
 	    out->mode != SDES_MODE_CACHED || !is_state(out->state, out->purpose))
@@ -215,7 +200,7 @@ read_header(SdesReader *r, SdesParcel *out)
 	out->wrap = sdes_read_u8(r);
 	out->threshold = sdes_read_u8(r);
 	sdes_read_into(r, out->id, sizeof(out->id));
-	out->created = read_i64(r);
+	out->created = (int64_t) sdes_read_u64(r);
 	sdes_read_into(r, out->sender, sizeof(out->sender));
 	out->nrecipients = sdes_read_u8(r);
 	out->nbuckets = sdes_read_u16(r);
@@ -288,7 +273,7 @@ sdes_parcel_write_manifest(SdesWriter *w, SdesParcel *parcel)
 	sdes_write_u8(w, parcel->wrap);
 	sdes_write_u8(w, parcel->threshold);
 	sdes_write_bytes(w, SDES_BYTES_OF(parcel->id));
-	write_i64(w, parcel->created);
+	sdes_write_u64(w, (uint64_t) parcel->created);
 	sdes_write_bytes(w, SDES_BYTES_OF(parcel->sender));
 	sdes_write_u8(w, parcel->nrecipients);
 	sdes_write_u16(w, parcel->nbuckets);

@@ -58,14 +58,6 @@ typedef struct Copy
 
 /* ---- which ones ---- */
 
-static bool
-holds_values(Oid type)
-{
-	List *buckets = NIL;
-
-	return OidIsValid(type) && sdes_shape_of(type, -1, &buckets) != NULL;
-}
-
 /* Of the columns of a hash index only the table knows the types. */
 static bool
 column_holds_values(Relation index, int i)
@@ -73,9 +65,9 @@ column_holds_values(Relation index, int i)
 	AttrNumber column = index->rd_index->indkey.values[i];
 	Oid table = index->rd_index->indrelid;
 
-	return holds_values(column != 0 ? get_atttype(table, column) : InvalidOid) ||
-	       holds_values(TupleDescAttr(RelationGetDescr(index), i)->atttypid) ||
-	       holds_values(index->rd_opcintype[i]);
+	return sdes_shape_holds_values(column != 0 ? get_atttype(table, column) : InvalidOid) ||
+	       sdes_shape_holds_values(TupleDescAttr(RelationGetDescr(index), i)->atttypid) ||
+	       sdes_shape_holds_values(index->rd_opcintype[i]);
 }
 
 /* Whether more is made of a value than to ask whether it is NULL. */
@@ -86,7 +78,7 @@ uses_values(Node *node, void *context)
 		return false;
 	if (IsA(node, NullTest) && IsA(((NullTest *) node)->arg, Var))
 		return false;
-	if (IsA(node, Var) && holds_values(((Var *) node)->vartype))
+	if (IsA(node, Var) && sdes_shape_holds_values(((Var *) node)->vartype))
 		return true;
 	return expression_tree_walker(node, uses_values, context);
 }

@@ -47,14 +47,6 @@ sdes_search_key_begin(const char *function)
 	sdes_rotation_wake();
 }
 
-static bool
-holds_values(Oid type)
-{
-	List *buckets = NIL;
-
-	return OidIsValid(type) && sdes_shape_of(type, -1, &buckets) != NULL;
-}
-
 /*
  * By hash or range it depends on tokens in which partition a row is: after the switch it
  * would be in the wrong one.
@@ -88,10 +80,10 @@ is_partitioned_by_values(HeapTuple tuple)
 
 	for (int i = 0; i < row->partnatts; i++)
 		if (row->partattrs.values[i] != 0 &&
-		    holds_values(get_atttype(row->partrelid, row->partattrs.values[i])))
+		    sdes_shape_holds_values(get_atttype(row->partrelid, row->partattrs.values[i])))
 			return true;
 	foreach (cell, expressions)
-		if (holds_values(exprType(lfirst(cell))))
+		if (sdes_shape_holds_values(exprType(lfirst(cell))))
 			return true;
 	return false;
 }
@@ -131,7 +123,8 @@ sdes_search_key_refuse_ranges(void)
 	{
 		Form_pg_range row = (Form_pg_range) GETSTRUCT(tuple);
 
-		if (row->rngtypid >= FirstNormalObjectId && holds_values(row->rngsubtype))
+		if (row->rngtypid >= FirstNormalObjectId &&
+		    sdes_shape_holds_values(row->rngsubtype))
 			ereport(ERROR,
 			        (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			         errmsg("the search key cannot be rotated while there is range type "

@@ -129,6 +129,14 @@ sdes_shape_of(Oid type, int32 typmod, List **buckets)
 	return shape_of_value(base, typmod, buckets);
 }
 
+bool
+sdes_shape_holds_values(Oid type)
+{
+	List *buckets = NIL;
+
+	return OidIsValid(type) && sdes_shape_of(type, -1, &buckets) != NULL;
+}
+
 SdesShape *
 sdes_shape_of_elements(Oid type)
 {

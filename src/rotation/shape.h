@@ -22,10 +22,13 @@ typedef struct SdesShape SdesShape;
 extern SdesShape *sdes_shape_of(Oid type, int32 typmod, List **buckets);
 
 /*
- * The same of an array whose elements are of that type, which may have no array type of
+ * The shape of an array whose elements are of that type, which may have no array type of
  * its own: statistics of an array column are an array of arrays.
  */
 extern SdesShape *sdes_shape_of_elements(Oid type);
+
+/* Whether a value can be in a type's datums, whatever the bucket; not for InvalidOid. */
+extern bool sdes_shape_holds_values(Oid type);
 
 /* Whether the datum is the value, so that its beginning can be looked at alone. */
 extern bool sdes_shape_is_value(const SdesShape *shape);

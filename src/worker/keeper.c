@@ -66,8 +66,7 @@ set_state_directory(SdesAgentConfig *config)
 	at += snprintf(at, SDES_CONFIG_VALUE_SIZE, SDES_STATE_DIRECTORY "/token-");
 	if (sdes_sha256(&uri, 1, digest) != SDES_OK)
 		memset(digest, 0, sizeof(digest));
-	for (int i = 0; i < TOKEN_DIGITS / 2; i++)
-		at += snprintf(at, 3, "%02x", digest[i]);
+	sdes_hex(sdes_bytes(digest, TOKEN_DIGITS / 2), at);
 }
 
 static void

@@ -106,9 +106,30 @@ test_status_names(void)
 	ok(strcmp(sdes_status_name((SdesStatus) 19), "unknown status") == 0, "19 is none");
 }
 
+static void
+test_wide(void)
+{
+	uint8_t room[12];
+	char text[25];
+	SdesWriter w = sdes_writer(room, sizeof(room));
+	SdesReader r = sdes_reader(SDES_BYTES_OF(room));
+
+	sdes_write_u64(&w, 0x0123456789abcdefULL);
+	sdes_write_u32(&w, 0xfedcba98u);
+	ok(!w.failed && w.left == 0, "eight bytes, then four");
+	sdes_hex(SDES_BYTES_OF(room), text);
+	ok(strcmp(text, "0123456789abcdeffedcba98") == 0, "big-endian, in hexadecimal");
+	ok(sdes_read_u64(&r) == 0x0123456789abcdefULL && r.left == 4, "read again");
+	sdes_read_u64(&r);
+	ok(r.failed, "not from four bytes");
+	sdes_hex(sdes_bytes(NULL, 0), text);
+	ok(text[0] == '\0', "no bytes, no digits");
+}
+
 int
 main(void)
 {
+	test_wide();
 	test_reader();
 	test_reader_failure();
 	test_writer();
