@@ -28,7 +28,6 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#define USES        16
 #define FIRST_LEASE 100 /* values; each further one is ten times as large */
 
 typedef struct Use
@@ -44,7 +43,7 @@ typedef struct Use
 	int64 bytes;
 } Use;
 
-static Use uses[USES];
+static Use uses[SDES_AUDIT_USES];
 static int nuses = 0;
 static Use *last = NULL; /* of which bytes are counted */
 static uint64 owed = 0;  /* ticket of what has to be on the disk before a commit */
@@ -95,7 +94,8 @@ client_of_process(void)
 
 	if (leader != NULL && leader->known)
 		return leader;
-	if (client->known && client->backend == MyProcPid)
+	if (client->known && client->backend == MyProcPid &&
+	    client->backend_start == unix_time(MyStartTimestamp))
 		return client;
 	memset(client, 0, sizeof(*client));
 	client->backend = MyProcPid;
@@ -118,13 +118,41 @@ sdes_audit_know_client(void)
 	done = true;
 }
 
-/* In UTF-8, in the current memory context. */
+/* With what is not ASCII as \xNN. */
+static char *
+escaped(const char *text)
+{
+	char *out = palloc(4 * strlen(text) + 1);
+	char *at = out;
+
+	for (; *text != '\0'; text++)
+		at += (unsigned char) *text < 128
+		          ? snprintf(at, 2, "%c", *text)
+		          : snprintf(at, 5, "\\x%02x", (unsigned char) *text);
+	*at = '\0';
+	return out;
+}
+
+/* In UTF-8, in the current memory context. A name may be in any encoding: no error. */
 static const char *
 utf8(const char *text)
 {
-	return text == NULL || text[0] == '\0'
-	           ? NULL
-	           : pg_server_to_any(text, (int) strlen(text), PG_UTF8);
+	int encoding = GetDatabaseEncoding() == PG_SQL_ASCII ? PG_UTF8 : GetDatabaseEncoding();
+	int size = text == NULL ? 0 : (int) strlen(text);
+
+	if (size == 0)
+		return NULL;
+	if (!pg_verify_mbstr(encoding, text, size, true))
+		return escaped(text);
+	return encoding == PG_UTF8 ? text : pg_server_to_any(text, size, PG_UTF8);
+}
+
+static const char *
+role_name(Oid role)
+{
+	const char *name = GetUserNameFromId(role, true);
+
+	return name != NULL ? name : psprintf("oid %u", role);
 }
 
 static void
@@ -133,9 +161,8 @@ write_client(SdesWriter *w)
 	const SdesAuditClient *client = client_of_process();
 
 	sdes_write_text(w, SDES_FIELD_AUTHENTICATED, utf8(client->authenticated));
-	sdes_write_text(w, SDES_FIELD_SESSION_ROLE,
-	                utf8(GetUserNameFromId(GetSessionUserId(), true)));
-	sdes_write_text(w, SDES_FIELD_ROLE, utf8(GetUserNameFromId(GetUserId(), true)));
+	sdes_write_text(w, SDES_FIELD_SESSION_ROLE, utf8(role_name(GetSessionUserId())));
+	sdes_write_text(w, SDES_FIELD_ROLE, utf8(role_name(GetUserId())));
 	sdes_write_text(w, SDES_FIELD_ADDRESS, client->address);
 	if (client->port != 0)
 		sdes_write_number(w, SDES_FIELD_PORT, (uint64) client->port);
@@ -194,14 +221,15 @@ put_begin(Use *use)
 }
 
 static void
-put_lease(Use *use)
+put_lease(Use *use, int64 values)
 {
 	uint8 fields[64];
 	SdesWriter w = sdes_writer(fields, sizeof(fields));
 
 	sdes_write_number(&w, SDES_FIELD_USE, use->number);
-	sdes_write_number(&w, SDES_FIELD_VALUES, (uint64) use->leased);
+	sdes_write_number(&w, SDES_FIELD_VALUES, (uint64) values);
 	use->ticket = put(SDES_JOURNAL_LEASE, fields, &w);
+	use->leased = values;
 }
 
 /* Neither waits nor fails; there is room, since a begin was there before. */
@@ -249,100 +277,112 @@ find(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement)
 }
 
 /*
- * Where what is used is seen by nobody before the commit, that is when it is waited for.
- * 0, or why it is not on the disk (sdes_audit_report()); then its last record never was.
+ * Waits until what is on record is on the disk, too, unless it was already. After a wait
+ * that failed or was cancelled the next use waits for the same. What is encrypted is seen
+ * by nobody before the commit, which is when that is waited for.
  */
-static int
+static void
 settle(Use *use)
 {
-	int error = 0;
-
-	if (use->operation == SDES_AUDIT_ENCRYPT || sdes_must_not_wait())
+	if (use->ticket == 0)
+		return;
+	if (use->operation == SDES_AUDIT_ENCRYPT)
 		owed = use->ticket;
 	else
-	{
-		error = sdes_audit_wait(use->ticket);
-		use->ticket = 0;
-	}
-	return error;
+		sdes_audit_require(use->ticket);
+	use->ticket = 0;
+}
+
+/* There are more than are kept at a time: the oldest one ends. */
+static void
+make_room(void)
+{
+	if (nuses < SDES_AUDIT_USES)
+		return;
+	put_end(&uses[0], "ok");
+	memmove(&uses[0], &uses[1], --nuses * sizeof(Use));
+	last = NULL;
 }
 
 static Use *
 begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
       int64 values)
 {
-	Use *use;
-	int error;
+	Use use = {.statement = statement,
+	           .operation = operation,
+	           .role = GetUserId(),
+	           .number = sdes_audit_new_use(),
+	           .leased = Max(values, FIRST_LEASE)};
 
-	if (nuses == USES)
-		end_uses("ok");
-	use = &uses[nuses];
-	*use = (Use){.statement = statement,
-	             .operation = operation,
-	             .role = GetUserId(),
-	             .number = sdes_audit_new_use(),
-	             .leased = Max(values, FIRST_LEASE)};
-	memcpy(use->bucket, bucket, SDES_UUID_SIZE);
-	put_begin(use);
-	/* From here on it has an end, also where the wait is cancelled. */
-	nuses++;
-	error = settle(use);
-	if (error != 0)
-	{
-		nuses--;
-		sdes_audit_report(error);
-	}
-	return use;
+	make_room();
+	memcpy(use.bucket, bucket, SDES_UUID_SIZE);
+	put_begin(&use);
+	/* From here on it has an end, whatever comes of the wait. */
+	uses[nuses] = use;
+	return &uses[nuses++];
 }
 
 static void
 lease(Use *use, int64 values)
 {
-	int64 before = use->leased;
-	int error;
+	int64 leased = use->leased;
 
-	while (use->leased < values)
-		use->leased *= 10;
-	put_lease(use);
-	error = settle(use);
-	if (error != 0)
-	{
-		use->leased = before;
-		sdes_audit_report(error);
-	}
+	while (leased < values)
+		leased *= 10;
+	put_lease(use, leased);
 }
 
-/* A wait that was cancelled is taken up again. */
 static void
-wait_for_rest(Use *use)
+refuse_under_lock(void)
 {
-	int error;
+	ereport(
+	    ERROR,
+	    (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+	     errmsg("values cannot be opened where their audit record cannot be waited for"),
+	     errhint("Give the index their text, as in email = other::text."),
+	     SDES_KEEP_OUT_OF_LOG));
+}
 
-	if (use->ticket == 0 || use->operation == SDES_AUDIT_ENCRYPT || sdes_must_not_wait())
-		return;
-	error = sdes_audit_wait(use->ticket);
-	if (error != 0)
-		sdes_audit_report(error);
-	use->ticket = 0;
+static void
+use_values(const uint8 *bucket, SdesAuditOperation operation, int64 values, int64 expected)
+{
+	TimestampTz statement = GetCurrentStatementStartTimestamp();
+	bool at_once = sdes_must_not_wait();
+	Use *use;
+
+	if (!at_once)
+		end_older(statement);
+	use = find(bucket, operation, statement);
+	if (at_once)
+	{
+		/* To compare tokens that are there opens nothing. */
+		if (values > 0 &&
+		    (use == NULL || use->ticket != 0 || use->values + values > use->leased))
+			refuse_under_lock();
+	}
+	else
+	{
+		if (use == NULL)
+			use = begin(bucket, operation, statement, values + expected);
+		if (use->values + values + expected > use->leased)
+			lease(use, use->values + values + expected);
+		settle(use);
+	}
+	if (use != NULL)
+		use->values += values;
+	last = use;
 }
 
 void
 sdes_audit_use(const uint8 *bucket, SdesAuditOperation operation, int64 values)
 {
-	TimestampTz statement = GetCurrentStatementStartTimestamp();
-	Use *use;
+	use_values(bucket, operation, values, 0);
+}
 
-	end_older(statement);
-	use = find(bucket, operation, statement);
-	if (use == NULL && sdes_must_not_wait())
-		return;
-	if (use == NULL)
-		use = begin(bucket, operation, statement, values);
-	wait_for_rest(use);
-	if (use->values + values > use->leased)
-		lease(use, use->values + values);
-	use->values += values;
-	last = use;
+void
+sdes_audit_expect(const uint8 *bucket, SdesAuditOperation operation, int64 values)
+{
+	use_values(bucket, operation, 0, values);
 }
 
 void

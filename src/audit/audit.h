@@ -33,10 +33,17 @@ extern void sdes_audit_init(void);
  * is on the disk; an error when it could not be brought there within sdes.audit_timeout.
  *
  * What is encrypted is there by the end of the transaction, which fails without: nobody
- * else sees it before. Where nothing may be waited for (sdes_must_not_wait()) a use that
- * has begun is counted, and none begins: sdes_audit_use() has to be called before.
+ * else sees it before. Where nothing may be waited for (sdes_must_not_wait()) values are
+ * counted that sdes_audit_expect() has put on record before; more are an error.
  */
 extern void sdes_audit_use(const uint8 *bucket, SdesAuditOperation operation, int64 values);
+
+/*
+ * Puts on record that so many values may be used, where that is about to happen under the
+ * lock of a page.
+ */
+extern void sdes_audit_expect(const uint8 *bucket, SdesAuditOperation operation,
+                              int64 values);
 
 /* Bytes of the plaintexts of the use before. */
 extern void sdes_audit_bytes(int64 bytes);

@@ -10,6 +10,9 @@
 #include "journal/append.h"
 #include "storage/lwlock.h"
 
+/* Uses that a process has at a time; each has an end of less than 64 bytes. */
+#define SDES_AUDIT_USES 64
+
 /* Of a record without its head. */
 #define SDES_AUDIT_FIELDS_MAX 1536
 
@@ -47,14 +50,14 @@ extern uint64 sdes_audit_put(SdesJournalKind kind, SdesBytes fields);
 
 /*
  * Waits until the record is on the disk, and all before it; writes them if nobody else
- * does. 0, or why that failed; then the record is taken back.
+ * does. 0, or why that failed; the record stays to be written.
  */
 extern int sdes_audit_wait(uint64 ticket);
 
 /* Raises the error for it. */
 extern void sdes_audit_report(int error) pg_attribute_noreturn();
 
-/* Waits; an error when it fails, and the record stays to be written. */
+/* Waits; an error when it fails. */
 extern void sdes_audit_require(uint64 ticket);
 
 /* Waits until there is room again for this process's records; an error when it fails. */
@@ -73,5 +76,8 @@ extern bool sdes_audit_is_pending(void);
  * begin with are put into w. An errno when that fails.
  */
 extern int sdes_audit_open(SdesJournalFile *file, SdesJournalEnd *end, SdesWriter *w);
+
+/* That record is on the disk: from now on it is this server's journal. An errno. */
+extern int sdes_audit_settle(const SdesJournalFile *file);
 
 #endif

@@ -31,6 +31,7 @@ typedef struct State
 	char journal[2 * SDES_JOURNAL_ID_SIZE + 1];
 	unsigned long long device; /* of the data directory */
 	unsigned long long inode;
+	unsigned long long self; /* inode of the state file: another one after any restore */
 } State;
 
 void
@@ -54,37 +55,69 @@ read_identity(State *state)
 	return 0;
 }
 
-/* Whether there is a state, of this data directory or of the one that it is a copy of. */
-static bool
-read_state(State *state)
+/*
+ * The state, of this data directory or of the one that it is a copy of; *ours tells which.
+ * An errno, ENOENT if there is none.
+ */
+static int
+read_state(State *state, bool *ours)
 {
+	State now = {0};
 	char text[128];
+	struct stat status;
 	int fd = open(STATE_FILE, O_RDONLY | O_CLOEXEC);
-	ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	ssize_t size;
+	int error;
 
-	if (fd >= 0)
-		close(fd);
-	text[Max(size, 0)] = '\0';
-	return sscanf(text, "%32[0-9a-f] %llu %llu", state->journal, &state->device,
-	              &state->inode) == 3 &&
-	       strlen(state->journal) == 2 * SDES_JOURNAL_ID_SIZE;
+	if (fd < 0)
+		return errno;
+	size = read(fd, text, sizeof(text) - 1);
+	error = size < 0 || fstat(fd, &status) != 0 ? errno : 0;
+	close(fd);
+	if (error == 0)
+		error = read_identity(&now);
+	if (error != 0)
+		return error;
+	text[size] = '\0';
+	if (sscanf(text, "%32[0-9a-f] %llu %llu %llu", state->journal, &state->device,
+	           &state->inode, &state->self) != 4 ||
+	    strlen(state->journal) != 2 * SDES_JOURNAL_ID_SIZE)
+		return EBADMSG;
+	*ours = state->device == now.device && state->inode == now.inode &&
+	        state->self == (unsigned long long) status.st_ino;
+	return 0;
 }
 
 static int
-write_state(const State *state)
+write_text(int fd, State *state)
 {
 	char text[128];
-	int size = snprintf(text, sizeof(text), "%s %llu %llu\n", state->journal, state->device,
-	                    state->inode);
-	int fd, error = 0;
+	struct stat status;
+	int size;
+
+	if (fstat(fd, &status) != 0)
+		return errno;
+	state->self = (unsigned long long) status.st_ino;
+	size = snprintf(text, sizeof(text), "%s %llu %llu %llu\n", state->journal,
+	                state->device, state->inode, state->self);
+	errno = 0;
+	if (write(fd, text, size) != size || fsync(fd) != 0)
+		return errno != 0 ? errno : ENOSPC;
+	return 0;
+}
+
+static int
+write_state(State *state)
+{
+	int fd, error;
 
 	if (mkdir(SDES_STATE_DIRECTORY, 0700) != 0 && errno != EEXIST)
 		return errno;
-	fd = open(NEW_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	(void) unlink(NEW_FILE);
+	fd = open(NEW_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return errno;
-	if (write(fd, text, size) != size || fsync(fd) != 0)
-		error = errno != 0 ? errno : ENOSPC;
+	error = write_text(fd, state);
 	close(fd);
 	if (error == 0 && durable_rename(NEW_FILE, STATE_FILE, LOG) != 0)
 		error = EIO;
@@ -103,35 +136,35 @@ read_hex(const char *text, uint8 *out, size_t size)
 	}
 }
 
+/* The same as at an attempt before that came to nothing. */
 static int
-new_journal(State *state, uint8 id[SDES_JOURNAL_ID_SIZE])
+new_id(uint8 id[SDES_JOURNAL_ID_SIZE])
 {
-	int error = read_identity(state);
+	static uint8 made[SDES_JOURNAL_ID_SIZE];
+	static const uint8 none[SDES_JOURNAL_ID_SIZE];
 
-	if (error == 0 && sdes_random(id, SDES_JOURNAL_ID_SIZE) != SDES_OK)
-		error = EIO;
-	sdes_hex(sdes_bytes(id, SDES_JOURNAL_ID_SIZE), state->journal);
-	return error;
+	if (memcmp(made, none, sizeof(made)) == 0 && sdes_random(made, sizeof(made)) != SDES_OK)
+		return EIO;
+	memcpy(id, made, sizeof(made));
+	return 0;
 }
 
-static void
-name_folder(SdesJournalFile *file, const char *directory, const char *journal)
+/* A journal that was there and is not is an error; a new one begins a new folder. */
+static int
+name_folder(SdesJournalFile *file, bool ours)
 {
-	snprintf(file->folder, sizeof(file->folder), "%s/%s", directory, journal);
-}
-
-/* Whether the state is of this data directory, and its journal is where it was. */
-static bool
-is_ours(const State *state, const char *directory, SdesJournalFile *file)
-{
-	State now = {0};
+	char directory[MAXPGPATH];
+	char id[2 * SDES_JOURNAL_ID_SIZE + 1];
 	struct stat status;
 
-	if (read_identity(&now) != 0 || now.device != state->device ||
-	    now.inode != state->inode)
-		return false;
-	name_folder(file, directory, state->journal);
-	return stat(file->folder, &status) == 0 && S_ISDIR(status.st_mode);
+	sdes_audit_directory_path(directory);
+	if (strlen(directory) + sizeof(id) + 1 > sizeof(file->folder))
+		return ENAMETOOLONG;
+	if (!ours && mkdir(directory, 0700) != 0 && errno != EEXIST)
+		return errno;
+	sdes_hex(SDES_BYTES_OF(file->header.journal), id);
+	snprintf(file->folder, sizeof(file->folder), "%s/%s", directory, id);
+	return ours && stat(file->folder, &status) != 0 ? errno : 0;
 }
 
 static void
@@ -155,34 +188,42 @@ describe(SdesWriter *w, const uint8 *from, uint64 dropped)
 int
 sdes_audit_open(SdesJournalFile *file, SdesJournalEnd *end, SdesWriter *w)
 {
-	char directory[MAXPGPATH];
 	uint8 from[SDES_JOURNAL_ID_SIZE];
 	uint64 dropped = 0;
 	State state;
-	bool known = read_state(&state);
-	bool ours;
-	int error = 0;
+	bool ours = false;
+	int error = read_state(&state, &ours);
+	bool known = error == 0;
 
 	sdes_journal_close(file);
-	sdes_audit_directory_path(directory);
-	if (strlen(directory) + 2 * SDES_JOURNAL_ID_SIZE + 2 > sizeof(file->folder))
-		return ENAMETOOLONG;
-	ours = known && is_ours(&state, directory, file);
+	if (error != 0 && error != ENOENT)
+		return error;
 	if (known)
 		read_hex(state.journal, from, sizeof(from));
 	if (ours)
 		memcpy(file->header.journal, from, sizeof(from));
-	else
-		error = new_journal(&state, file->header.journal);
-	if (error == 0 && mkdir(directory, 0700) != 0 && errno != EEXIST)
-		error = errno;
-	name_folder(file, directory, state.journal);
+	else if ((error = new_id(file->header.journal)) != 0)
+		return error;
 	file->header.system_identifier = GetSystemIdentifier();
+	error = name_folder(file, ours);
 	if (error == 0)
 		error = sdes_journal_find_end(file, end, &dropped);
-	if (error == 0 && !ours)
-		error = write_state(&state);
 	if (error == 0)
 		describe(w, known && !ours ? from : NULL, dropped);
 	return error;
+}
+
+int
+sdes_audit_settle(const SdesJournalFile *file)
+{
+	State state;
+	State now = {0};
+	bool ours = false;
+	int error = read_state(&state, &ours);
+
+	if (error == 0 && ours)
+		return 0;
+	error = read_identity(&now);
+	sdes_hex(SDES_BYTES_OF(file->header.journal), now.journal);
+	return error == 0 ? write_state(&now) : error;
 }

@@ -8,7 +8,7 @@
  * could be missing, and the more clients there are the more a flush serves.
  *
  * Only the holder of the lock takes records out. It does so after they are on the disk: a
- * failure loses none. Nobody waits for the lock, so that a disk that hangs, or a process
+ * failure loses none, and what nobody waits for any more is written later all the same. Nobody waits for the lock, so that a disk that hangs, or a process
  * that is stopped in here, keeps nobody for longer than sdes.audit_timeout.
  */
 #include "postgres.h"
@@ -111,7 +111,8 @@ make_queue(void *memory, LWLock *lock)
 	made->lock = lock;
 	made->nplaces = count_places();
 	pg_atomic_init_u32(&made->error, 0);
-	pg_atomic_init_u64(&made->uses, 0);
+	/* Greater than all before, also after a crash that the postmaster survived. */
+	pg_atomic_init_u64(&made->uses, (uint64) GetCurrentTimestamp());
 	ConditionVariableInit(&made->written);
 	for (int i = 0; i < made->nplaces; i++)
 	{
@@ -155,7 +156,7 @@ sdes_audit_leader(void)
 uint64
 sdes_audit_new_use(void)
 {
-	return pg_atomic_fetch_add_u64(&queue->uses, 1) + (uint64) PgStartTime;
+	return pg_atomic_fetch_add_u64(&queue->uses, 1);
 }
 
 /* ---- places ---- */
@@ -200,28 +201,6 @@ is_written(Place *place, uint64 ticket)
 	written = place->first > ticket;
 	SpinLockRelease(&place->mutex);
 	return written;
-}
-
-/* The last record that was put here, if it is that one and not written yet. */
-static void
-take_back(Place *place, uint64 ticket)
-{
-	uint32 at = 0;
-
-	SpinLockAcquire(&place->mutex);
-	if (place->first <= ticket && place->next == ticket + 1)
-	{
-		for (uint64 i = place->first; i < ticket; i++)
-		{
-			Head head;
-
-			memcpy(&head, place->records + at, sizeof(head));
-			at += sizeof(head) + head.size;
-		}
-		place->used = at;
-		place->next = ticket;
-	}
-	SpinLockRelease(&place->mutex);
 }
 
 /* Drops from a place what is on the disk. */
@@ -345,6 +324,8 @@ begin_journal(void)
 	memcpy(gathered, &head, sizeof(head));
 	error = append(1);
 	if (error == 0)
+		error = sdes_audit_settle(&file);
+	if (error == 0)
 	{
 		queue->header = file.header;
 		strlcpy(queue->folder, file.folder, sizeof(queue->folder));
@@ -363,7 +344,7 @@ know_file(void)
 		file.header = queue->header;
 		strlcpy(file.folder, queue->folder, sizeof(file.folder));
 	}
-	if (gathered != NULL)
+	if (encoded != NULL)
 		return;
 	ReserveExternalFD();
 	gathered = MemoryContextAlloc(TopMemoryContext,
@@ -439,6 +420,7 @@ wait_until_written(Place *place, uint64 ticket)
 
 	while (error == 0 && !is_written(place, ticket))
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (LWLockConditionalAcquire(queue->lock, LW_EXCLUSIVE))
 		{
 			if (!is_written(place, ticket))
@@ -456,18 +438,13 @@ wait_until_written(Place *place, uint64 ticket)
 int
 sdes_audit_wait(uint64 ticket)
 {
-	Place *place = place_of(MyProc);
-	int error = wait_until_written(place, ticket);
-
-	if (error != 0)
-		take_back(place, ticket);
-	return error;
+	return wait_until_written(place_of(MyProc), ticket);
 }
 
 void
 sdes_audit_require(uint64 ticket)
 {
-	int error = wait_until_written(place_of(MyProc), ticket);
+	int error = sdes_audit_wait(ticket);
 
 	if (error != 0)
 		sdes_audit_report(error);

@@ -26,35 +26,45 @@ report(int error, const char *folder)
 	                errmsg("audit journal \"%s\" cannot be read: %m", folder)));
 }
 
-/* Of the last segment as much as was on the disk when we began: a server writes on. */
+/* One segment; of the last one as much as was on the disk when we began. */
+static bool
+verify_segment(const char *folder, uint64 sequence, const SdesJournalEnd *end,
+               SdesVerify *v)
+{
+	SdesBytes bytes;
+	bool good;
+	int error = sdes_journal_map(folder, sequence, &bytes);
+
+	if (error != 0)
+		report(error, folder);
+	good = sdes_verify_segment(v, sequence == end->segment
+	                                  ? sdes_bytes(bytes.data, Min(bytes.size, end->size))
+	                                  : bytes);
+	sdes_journal_unmap(bytes);
+	return good;
+}
+
 static void
 verify(const char *folder, const SdesJournalEnd *end, SdesVerify *v)
 {
-	uint64_t *sequences;
+	uint64_t *listed;
+	uint64 *sequences;
 	size_t n;
-	int error = sdes_journal_list(folder, &sequences, &n);
-	bool good = true;
+	int error = sdes_journal_list(folder, &listed, &n);
 
-	sdes_verify_start(v);
-	for (size_t i = 0; i < n && error == 0 && good && sequences[i] <= end->segment; i++)
-	{
-		SdesBytes bytes;
-
-		error = sdes_journal_map(folder, sequences[i], &bytes);
-		if (error != 0)
-			break;
-		good =
-		    sdes_verify_segment(v, sequences[i] == end->segment
-		                               ? sdes_bytes(bytes.data, Min(bytes.size, end->size))
-		                               : bytes);
-		sdes_journal_unmap(bytes);
-		if (InterruptPending)
-			break;
-	}
-	free(sequences);
-	CHECK_FOR_INTERRUPTS();
 	if (error != 0)
 		report(error, folder);
+	sequences = MemoryContextAllocHuge(CurrentMemoryContext, (n + 1) * sizeof(uint64));
+	if (n > 0)
+		memcpy(sequences, listed, n * sizeof(uint64));
+	free(listed);
+	sdes_verify_start(v);
+	for (size_t i = 0; i < n && sequences[i] <= end->segment; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!verify_segment(folder, sequences[i], end, v))
+			return;
+	}
 	sdes_verify_reaches(v, end->next - 1);
 }
 

@@ -40,7 +40,9 @@ typedef struct Search
 	const SdesSearchObjects *objects;
 	ParamListInfo params;
 	Comparing most;
-	List *guessed; /* hashes of buckets whose values texts are compared with */
+	bool with_text; /* the comparison that is looked at */
+	List *guessed;  /* hashes of buckets whose values texts are compared with */
+	List *opened;   /* of those whose values have to be opened for it */
 } Search;
 
 static const SdesComparison *
@@ -96,61 +98,79 @@ make_all_ready(Datum value)
 }
 
 static bool
+value_takes_token(const Search *search, Oid type, Datum value)
+{
+	const Oid *types = search->objects->types;
+
+	if (sdes_type_by_oid(types, get_element_type(type)) >= 0)
+		return make_all_ready(value);
+	return sdes_type_by_oid(types, type) >= 0 &&
+	       sdes_value_make_ready(PG_DETOAST_DATUM_PACKED(value));
+}
+
+static bool
 param_takes_token(const Search *search, const Param *param)
 {
 	ParamListInfo params = search->params;
 	ParamExternData room;
 	const ParamExternData *value;
-	const Oid *types = search->objects->types;
 
 	if (param->paramkind != PARAM_EXTERN || params == NULL || param->paramid < 1 ||
 	    param->paramid > params->numParams)
 		return false;
 	value = params->paramFetch ? params->paramFetch(params, param->paramid, true, &room)
 	                           : &params->params[param->paramid - 1];
-	if (value->isnull)
-		return false;
-	if (sdes_type_by_oid(types, get_element_type(value->ptype)) >= 0)
-		return make_all_ready(value->value);
-	return sdes_type_by_oid(types, value->ptype) >= 0 &&
-	       sdes_value_make_ready(PG_DETOAST_DATUM_PACKED(value->value));
+	return !value->isnull && value_takes_token(search, value->ptype, value->value);
 }
 
-/* Whether a token has to be made of an operand. A constant is a literal. */
+/* A literal, or what was a parameter before it was planned. */
+static bool
+const_takes_token(const Search *search, const Const *constant)
+{
+	if (!constant->constisnull)
+		(void) value_takes_token(search, constant->consttype, constant->constvalue);
+	return true;
+}
+
+/* Whether a token has to be made of an operand. */
 static bool
 takes_token(Node *operand, void *context)
 {
 	if (operand == NULL)
 		return false;
-	if (IsA(operand, Const) ||
+	if ((IsA(operand, Const) && const_takes_token(context, (const Const *) operand)) ||
 	    (IsA(operand, Param) && param_takes_token(context, (const Param *) operand)))
 		return true;
 	return expression_tree_walker(operand, takes_token, context);
 }
 
-/* By the type modifiers of columns; the audit is told before the index is searched. */
+/* By the type modifier of a column, or of a value that comes from one while the plan runs. */
+static void
+note_bucket(Search *search, Oid type, int32 typmod)
+{
+	if (typmod < 0 || sdes_type_by_oid(search->objects->types, type) < 0)
+		return;
+	if (!(typmod & SDES_SEARCHABLE))
+		search->opened = list_append_unique_int(search->opened, SDES_TYPMOD_HASH(typmod));
+	else if (search->with_text)
+		search->guessed = list_append_unique_int(search->guessed, SDES_TYPMOD_HASH(typmod));
+}
+
 static bool
 note_buckets(Node *node, void *context)
 {
-	Search *search = context;
-
 	if (node == NULL)
 		return false;
 	if (IsA(node, Var))
-	{
-		const Var *var = (const Var *) node;
-
-		if (var->vartypmod >= 0 &&
-		    sdes_type_by_oid(search->objects->types, var->vartype) >= 0)
-			search->guessed =
-			    list_append_unique_int(search->guessed, SDES_TYPMOD_HASH(var->vartypmod));
-		return false;
-	}
+		note_bucket(context, ((Var *) node)->vartype, ((Var *) node)->vartypmod);
+	else if (IsA(node, Param))
+		note_bucket(context, ((Param *) node)->paramtype, ((Param *) node)->paramtypmod);
 	return expression_tree_walker(node, note_buckets, context);
 }
 
+/* The audit is told before an index is searched, and before hashes are compared. */
 static void
-audit_guesses(const List *hashes)
+audit_guesses(const List *hashes, int64 opened)
 {
 	ListCell *cell;
 
@@ -162,7 +182,7 @@ audit_guesses(const List *hashes)
 		if (bucket == NULL)
 			continue;
 		memcpy(uuid, bucket->uuid, SDES_UUID_SIZE);
-		sdes_audit_use(uuid, SDES_AUDIT_SEARCH, 0);
+		sdes_audit_expect(uuid, SDES_AUDIT_SEARCH, opened);
 	}
 }
 
@@ -189,14 +209,14 @@ look_at_qual(Node *node, void *context)
 	if (OidIsValid(function))
 		comparison = find_comparison(
 		    GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function)), search->objects);
-	if (comparison != NULL &&
-	    (comparison->with_text || takes_token((Node *) operands, search)))
+	if (comparison != NULL)
 	{
-		search->most = COMPARES_TEXT;
+		/* Of two values that carry tokens neither is a guess. */
+		search->with_text = comparison->with_text || takes_token((Node *) operands, search);
 		note_buckets((Node *) operands, search);
+		search->most =
+		    search->with_text ? COMPARES_TEXT : Max(search->most, COMPARES_VALUES);
 	}
-	else if (comparison != NULL)
-		search->most = Max(search->most, COMPARES_VALUES);
 	return expression_tree_walker(node, look_at_qual, context);
 }
 
@@ -231,6 +251,10 @@ look_at_plan(PlanState *state, void *context)
 	else if (IsA(plan, BitmapIndexScan))
 		quals = ((const BitmapIndexScan *) plan)->indexqual;
 	look_at_qual((Node *) quals, context);
+	/* By hashes nothing is compared that is not there. */
+	if (IsA(plan, HashJoin))
+		look_at_qual((Node *) ((const HashJoin *) plan)->hashclauses, context);
+	look_at_qual((Node *) plan->qual, context);
 	return planstate_tree_walker(state, look_at_plan, context);
 }
 
@@ -250,7 +274,8 @@ run(SDES_RUN_PARAMETERS)
 		{
 			sdes_policy_prepare();
 			sdes_keyring_prepare(search.most == COMPARES_TEXT);
-			audit_guesses(search.guessed);
+			audit_guesses(search.guessed, 0);
+			audit_guesses(search.opened, SDES_OPENED_UNDER_LOCK);
 		}
 	}
 	if (previous_run)

@@ -327,7 +327,10 @@ sdes_value_make_ready(struct varlena *value)
 		return false;
 	if (owner.purpose != SDES_PURPOSE_LITERAL &&
 	    (sdes_policy_privileges(owner.bucket) & SDES_PRIVILEGE_DECRYPT))
+	{
 		sdes_keyring_by_id(envelope.key_id);
+		sdes_audit_expect(owner.bucket, SDES_AUDIT_SEARCH, SDES_OPENED_UNDER_LOCK);
+	}
 	return true;
 }
 

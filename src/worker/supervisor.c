@@ -102,6 +102,7 @@ wait_for_something(void)
 static void
 leave(int code, Datum arg)
 {
+	sdes_audit_tick();
 	while (nkeepers > 0)
 		sdes_keeper_stop(&keepers[--nkeepers]);
 }

@@ -1,8 +1,9 @@
 /*
  * faulty_disk.c
  *		For LD_PRELOAD: the disk of the audit journal fails as the file that
- *		SDES_DISK_FAULT names says: "full" (no room), "broken" (flushes fail), "hangs"
- *		(flushes take until it says something else), anything else or no file: it is well.
+ *		SDES_DISK_FAULT names says: "full" (no room), "broken" (flushes fail), "slow"
+ *		(flushes take 0.7 s), "hangs" (until it says something else), anything else or no
+ *		file: it is well.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -75,6 +76,8 @@ fdatasync(int fd)
 		real = (int (*)(int)) dlsym(RTLD_NEXT, "fdatasync");
 	while (is_journal(fd) && says("hangs"))
 		usleep(20000);
+	if (is_journal(fd) && says("slow"))
+		usleep(700000);
 	if (is_journal(fd) && says("broken"))
 	{
 		errno = EIO;

@@ -55,6 +55,7 @@ CREATE TABLE plain (id int PRIMARY KEY, note text);
 INSERT INTO plain SELECT i, 'note' FROM generate_series(1, 10) i;
 CREATE TABLE people (id int PRIMARY KEY, name sdes.enc_text('names', 'searchable'), secret sdes.enc_text('vault'));
 CREATE INDEX ON people (name);
+CREATE TABLE hidden (note sdes.enc_text('names'));
 CREATE TABLE made (client text, name sdes.enc_text('names'));
 GRANT ALL ON ALL TABLES IN SCHEMA public TO oms, support, stranger;
 SQL
@@ -119,6 +120,7 @@ sub leaves
 
 $node->safe_psql('postgres', "INSERT INTO people SELECT i, 'name' || i, CASE WHEN i <= 20 THEN 'secret' || i END FROM generate_series(1, 1000) i",
     extra_params => [ '-U', 'oms' ]);
+query_as($node, 'oms', q{INSERT INTO hidden SELECT 'name' || i FROM generate_series(101, 130) i});
 my @folders = journals($node);
 is(scalar @folders, 1, 'a server has one journal, beside its data directory');
 $folder = $folders[0];
@@ -162,6 +164,16 @@ leaves('oms', q{UPDATE people SET name = name::text || '!' WHERE id <= 6}, [ 'de
 leaves('oms', q{UPDATE people SET id = id WHERE id <= 6}, [], 'what is copied as it is');
 leaves('oms', q{SELECT id FROM people WHERE name = 'name77'}, ['search names 0 ok'], 'a guess by an index');
 leaves('oms', q{SET enable_indexscan = off; SET enable_bitmapscan = off; SELECT id FROM people WHERE name = 'name77'}, ['search names 0 ok'], 'a guess at each row');
+leaves('oms', q{SET enable_indexscan = off; SET enable_bitmapscan = off; SELECT id FROM people WHERE name IN ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j')},
+    ['search names 0 ok'], 'guesses by hash that all miss');
+leaves('oms', q{SET enable_nestloop = off; SET enable_mergejoin = off; SELECT count(*) FROM people p JOIN (VALUES ('a'), ('b')) v (t) ON p.name = v.t},
+    ['search names 0 ok'], 'a hash join with texts');
+# A value without a token is opened to be looked for in an index, where nothing can be waited for.
+$from = next_sequence();
+query_as($node, 'oms', q{DO $$ DECLARE v sdes.enc_text; n int; found int := 0; BEGIN PERFORM set_config('enable_seqscan', 'off', true);
+    FOR v IN SELECT note FROM hidden LOOP SELECT count(*) INTO n FROM people WHERE name = v; found := found + n; END LOOP;
+    IF found <> 30 THEN RAISE 'found %', found; END IF; END $$});
+like(uses_of($from), qr/^search names (?:[3-9]\d|\d{3,}) ok$/m, 'values that an index search opens');
 leaves('oms', 'SELECT id FROM people ORDER BY name LIMIT 1', ['sort names 1000 ok'], 'a sort');
 leaves('oms', 'SELECT id FROM people a JOIN people b USING (id, name)', [], 'values are compared without being opened');
 leaves('oms', 'SET statement_timeout = 200; SELECT name, pg_sleep(CASE WHEN id > 2 THEN 5 ELSE 0 END) FROM people ORDER BY id', ['decrypt names 3 aborted'],
@@ -198,6 +210,24 @@ for my $trouble ([ 'full', qr/53100.*audit journal cannot be written/s ], [ 'bro
     is((run_program('verify', $folder))[0], 0, "$state: the chain is whole");
 }
 is($node->safe_psql('postgres', q{SELECT count(*) FROM made WHERE client = 'x'}), 0, 'nothing of it was stored');
+
+# A slow disk, with many who give up and come again.
+disk('slow');
+my @slow = map { my $c = $_; start_query($node, 'oms', "SELECT name FROM people WHERE id = $c") } 1 .. 5;
+my @said = map { finish_query($_) } @slow;
+is(scalar(grep { $_->{out} !~ /^(?:name\d+!?)?$/ || ($_->{err} ne '' && $_->{err} !~ /58030/) } @said), 0, 'a slow disk: values, or the reason')
+    or diag(map { "$_->{out} $_->{err}" } @said);
+my $caught = start_query($node, 'oms', q{DO $$ DECLARE t text; n int := 0; BEGIN FOR i IN 1 .. 6 LOOP
+    BEGIN SELECT name::text INTO t FROM people WHERE id = i; n := n + 1; EXCEPTION WHEN io_error THEN NULL; END; END LOOP; END $$});
+sleep(1);
+disk('well');
+is(finish_query($caught)->{err}, '', 'a slow disk: who catches the error goes on when it is well');
+is((run_program('verify', $folder))[0], 0, 'a slow disk: the chain is whole');
+next_sequence();
+my @all = records(1);
+my %began = map { $_->{use} => $_ } grep { $_->{kind} eq 'begin' } @all;
+is(scalar(grep { $_->{kind} eq 'end' && !$began{ $_->{use} } } @all), 0, 'a slow disk: no end without a begin');
+is(scalar(grep { $_->{kind} eq 'begin' } @all), scalar keys %began, 'no two uses have one number');
 
 # One hangs in it; the others wait as long as they may.
 disk('hangs');
