@@ -780,19 +780,19 @@ DECLARE
 BEGIN
     FOR prefix, type, tag IN VALUES ('enc_text', 'enc_text', '|'), ('enc_pan', 'enc_pan', '|'), ('enc_text_ci', 'enc_text', '|^') LOOP
         FOR rel IN
-            SELECT * FROM (VALUES ('eq', '=', '=', ', HASHES, MERGES'), ('lt', '<', '>', ''), ('le', '<=', '>=', ''),
-                                  ('ge', '>=', '<=', ''), ('gt', '>', '<', ''))
-                AS r (name, op, commutator, more)
+            SELECT * FROM (VALUES ('eq', '=', '=', 'eq', ', HASHES, MERGES'), ('lt', '<', '>', 'scalarlt', ''),
+                                  ('le', '<=', '>=', 'scalarle', ''), ('ge', '>=', '<=', 'scalarge', ''), ('gt', '>', '<', 'scalargt', ''))
+                AS r (name, op, commutator, estimator, more)
         LOOP
             EXECUTE pg_catalog.format(
                 'CREATE FUNCTION sdes.%1$s(sdes.%2$s, sdes.%2$s) RETURNS boolean
                      LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS %3$L, %1$L;
                  CREATE OPERATOR sdes.%4$s (FUNCTION = sdes.%1$s, LEFTARG = sdes.%2$s, RIGHTARG = sdes.%2$s,
-                     COMMUTATOR = OPERATOR(sdes.%5$s) %6$s);
+                     COMMUTATOR = OPERATOR(sdes.%5$s), RESTRICT = pg_catalog.%8$ssel, JOIN = pg_catalog.%8$sjoinsel %6$s);
                  COMMENT ON FUNCTION sdes.%1$s(sdes.%2$s, sdes.%2$s) IS %7$L;
                  COMMENT ON OPERATOR sdes.%4$s (sdes.%2$s, sdes.%2$s) IS %7$L',
                 prefix || '_next_' || rel.name, type, 'MODULE_PATHNAME', rel.op || tag, rel.commutator || tag, rel.more,
-                'search tokens under the search key that is to be; only for sdes.switch_search_key()');
+                'search tokens under the search key that is to be; only for sdes.switch_search_key()', rel.estimator);
         END LOOP;
         EXECUTE pg_catalog.format(
             'CREATE FUNCTION sdes.%1$s_next_cmp(sdes.%2$s, sdes.%2$s) RETURNS integer

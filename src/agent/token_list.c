@@ -145,6 +145,9 @@ take_uri(char *uri, SdesAgentConfig *config, const char **why)
 		query = query[size] == '&' ? query + size + 1 : NULL;
 	}
 	strcpy(config->token, uri);
+	/* The setting may be empty, one of its items may not. */
+	if (uri[0] == '\0')
+		return refuse(why, "begin each item with \"pkcs11:\"");
 	return sdes_config_check_token(uri, why);
 }
 

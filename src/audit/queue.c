@@ -371,6 +371,9 @@ write_round(void)
 		error = append(n);
 	for (int i = 0; n > 0 && error == 0 && i < ntaken; i++)
 		release(&taken[i]);
+	/* A segment that could be neither begun nor removed: where it ends is looked up anew. */
+	if (error == EEXIST)
+		queue->open = false;
 	pg_atomic_write_u32(&queue->error, (uint32) error);
 	return error;
 }

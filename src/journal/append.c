@@ -283,20 +283,33 @@ read_end(SdesJournalFile *file, SdesJournalEnd *end, uint64_t *dropped)
 	return error;
 }
 
-/* A header that a crash cut short: the segment never began. */
+/*
+ * A segment that never began: its header was cut short by a crash, or its size reached the
+ * disk and nothing else did.
+ */
+static bool
+is_stub(SdesBytes bytes)
+{
+	if (bytes.size < SDES_JOURNAL_HEADER_SIZE)
+		return true;
+	for (size_t i = 0; i < bytes.size; i++)
+		if (bytes.data[i] != 0)
+			return false;
+	return true;
+}
+
 static int
 remove_stub(SdesJournalFile *file, uint64_t sequence, bool *removed)
 {
 	char path[SDES_JOURNAL_PATH_MAX + 32];
-	struct stat status;
+	SdesBytes bytes;
+	int error = sdes_journal_map(file->folder, sequence, &bytes);
 
+	*removed = error == 0 && is_stub(bytes);
+	sdes_journal_unmap(bytes);
+	if (!*removed)
+		return error;
 	sdes_journal_segment_path(file->folder, sequence, path);
-	*removed = false;
-	if (lstat(path, &status) != 0)
-		return errno;
-	if (!S_ISREG(status.st_mode) || status.st_size >= SDES_JOURNAL_HEADER_SIZE)
-		return 0;
-	*removed = true;
 	return unlink(path) != 0 ? errno : sync_folder(file->folder);
 }
 

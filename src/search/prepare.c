@@ -239,10 +239,12 @@ static bool
 look_at_plan(PlanState *state, void *context)
 {
 	const Plan *plan = state->plan;
+	Search *search = context;
+	Comparing before;
 	List *quals = NIL;
 
 	if (prunes(plan))
-		((Search *) context)->most = COMPARES_TEXT;
+		search->most = COMPARES_TEXT;
 
 	if (IsA(plan, IndexScan))
 		quals = ((const IndexScan *) plan)->indexqual;
@@ -251,10 +253,12 @@ look_at_plan(PlanState *state, void *context)
 	else if (IsA(plan, BitmapIndexScan))
 		quals = ((const BitmapIndexScan *) plan)->indexqual;
 	look_at_qual((Node *) quals, context);
-	/* By hashes nothing is compared that is not there. */
+	/* Only for the audit: by hashes nothing is compared that is not there. */
+	before = search->most;
 	if (IsA(plan, HashJoin))
 		look_at_qual((Node *) ((const HashJoin *) plan)->hashclauses, context);
 	look_at_qual((Node *) plan->qual, context);
+	search->most = before;
 	return planstate_tree_walker(state, look_at_plan, context);
 }
 
@@ -274,9 +278,9 @@ run(SDES_RUN_PARAMETERS)
 		{
 			sdes_policy_prepare();
 			sdes_keyring_prepare(search.most == COMPARES_TEXT);
-			audit_guesses(search.guessed, 0);
-			audit_guesses(search.opened, SDES_OPENED_UNDER_LOCK);
 		}
+		audit_guesses(search.guessed, 0);
+		audit_guesses(search.opened, SDES_OPENED_UNDER_LOCK);
 	}
 	if (previous_run)
 		previous_run(SDES_RUN_ARGUMENTS);

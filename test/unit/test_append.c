@@ -220,6 +220,10 @@ test_torn(void)
 	ok(truncate(path, 80) == 0 && sdes_journal_find_end(&file, &found, &dropped) == 0 &&
 	       same_end(&found, &end) && access(path, F_OK) != 0,
 	   "a segment that never began");
+	close(open(path, O_WRONLY | O_CREAT, 0600));
+	ok(truncate(path, 4096) == 0 && sdes_journal_find_end(&file, &found, &dropped) == 0 &&
+	       same_end(&found, &end) && access(path, F_OK) != 0,
+	   "one of nothing but zeros");
 	sdes_journal_segment_path(folder, 1, path);
 	ok(truncate(path, (off_t) end.size + SDES_JOURNAL_TORN_MAX + 1) == 0 &&
 	       sdes_journal_find_end(&file, &found, &dropped) == EBADMSG,

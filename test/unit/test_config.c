@@ -127,6 +127,8 @@ static const char *const good_lists[] = {
     NULL,
 };
 static const char *const bad_lists[] = {
+    "?pin-source=file:/etc/pin",
+    "pkcs11:token=a ?module-path=/m.so",
     " ",
     "pkcs11:token=a token=b",
     "pkcs11:token=a pkcs11:token=b pkcs11:token=c pkcs11:token=d pkcs11:token=e",
