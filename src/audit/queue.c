@@ -8,8 +8,9 @@
  * could be missing, and the more clients there are the more a flush serves.
  *
  * Only the holder of the lock takes records out. It does so after they are on the disk: a
- * failure loses none, and what nobody waits for any more is written later all the same. Nobody waits for the lock, so that a disk that hangs, or a process
- * that is stopped in here, keeps nobody for longer than sdes.audit_timeout.
+ * failure loses none, and what nobody waits for any more is written later all the same.
+ * Nobody waits for the lock, so that a disk that hangs, or a process that is stopped in
+ * here, keeps nobody else for longer than sdes.audit_timeout.
  */
 #include "postgres.h"
 
@@ -35,10 +36,10 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#define PLACE_SIZE  4096
-#define FOR_ENDS    1024        /* of it */
-#define ROUND_BYTES (32 * 1024) /* of fields that are written at once, about */
-#define ROUND_MAX   256         /* records */
+#define PLACE_SIZE  10240
+#define FOR_ENDS    (SDES_AUDIT_USES * 64) /* of it: an end takes less than 64 */
+#define ROUND_BYTES (32 * 1024)            /* of fields that are written at once, about */
+#define ROUND_MAX   256                    /* records */
 #define NAP_MS      10
 
 typedef struct Head
