@@ -397,6 +397,7 @@ sdes_audit_denied(const uint8 *bucket, SdesAuditOperation operation)
 {
 	uint8 fields[SDES_AUDIT_FIELDS_MAX];
 	SdesWriter w = sdes_writer(fields, sizeof(fields));
+	uint64 ticket;
 
 	if (sdes_must_not_wait())
 		return; /* names are not at hand; the error is in the server log */
@@ -404,7 +405,12 @@ sdes_audit_denied(const uint8 *bucket, SdesAuditOperation operation)
 	sdes_write_text(&w, SDES_FIELD_OUTCOME, "denied");
 	write_bucket(&w, bucket);
 	write_client(&w);
-	(void) sdes_audit_wait(put(SDES_JOURNAL_EVENT, fields, &w));
+	if (w.failed)
+		return;
+	ticket =
+	    sdes_audit_put(SDES_JOURNAL_EVENT, sdes_bytes(fields, (size_t) (w.at - fields)));
+	if (ticket != 0)
+		(void) sdes_audit_wait(ticket);
 }
 
 /* ---- ends ---- */

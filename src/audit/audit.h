@@ -49,8 +49,8 @@ extern void sdes_audit_expect(const uint8 *bucket, SdesAuditOperation operation,
 extern void sdes_audit_bytes(int64 bytes);
 
 /*
- * A use was refused. The record does not keep the caller from raising its error. Where
- * nothing may be waited for there is none.
+ * A use was refused. The record does not keep the caller from raising its error: where
+ * nothing may be waited for, or the journal has not been written for long, there is none.
  */
 extern void sdes_audit_denied(const uint8 *bucket, SdesAuditOperation operation);
 

@@ -33,7 +33,7 @@ typedef struct SdesAuditClient
 
 extern void sdes_audit_queue_init(void);
 
-/* This process's own place for what it is; NULL where there is no shared memory. */
+/* This process's own place for what it is. */
 extern SdesAuditClient *sdes_audit_client(void);
 
 /* The same of the leader of a parallel worker. */
@@ -63,11 +63,11 @@ extern void sdes_audit_require(uint64 ticket);
 /* Waits until there is room again for this process's records; an error when it fails. */
 extern void sdes_audit_wait_for_room(void);
 
-/* The folder of the journal and its end; false before anything was written since the start. */
-extern bool sdes_audit_where(char folder[SDES_JOURNAL_PATH_MAX], SdesJournalEnd *end);
-
-/* Whether anything waits to be written, of any process. */
-extern bool sdes_audit_is_pending(void);
+/*
+ * The folder of the journal and its end, when what waits has been written, and a journal
+ * begun if there was none. An error when that fails.
+ */
+extern void sdes_audit_where(char folder[SDES_JOURNAL_PATH_MAX], SdesJournalEnd *end);
 
 /* ---- place.c: where the journal is ---- */
 
@@ -78,6 +78,6 @@ extern bool sdes_audit_is_pending(void);
 extern int sdes_audit_open(SdesJournalFile *file, SdesJournalEnd *end, SdesWriter *w);
 
 /* That record is on the disk: from now on it is this server's journal. An errno. */
-extern int sdes_audit_settle(const SdesJournalFile *file);
+extern int sdes_audit_remember(const SdesJournalFile *file);
 
 #endif

@@ -214,7 +214,7 @@ sdes_audit_open(SdesJournalFile *file, SdesJournalEnd *end, SdesWriter *w)
 }
 
 int
-sdes_audit_settle(const SdesJournalFile *file)
+sdes_audit_remember(const SdesJournalFile *file)
 {
 	State state;
 	State now = {0};

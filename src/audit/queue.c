@@ -325,7 +325,7 @@ begin_journal(void)
 	memcpy(gathered, &head, sizeof(head));
 	error = append(1);
 	if (error == 0)
-		error = sdes_audit_settle(&file);
+		error = sdes_audit_remember(&file);
 	if (error == 0)
 	{
 		queue->header = file.header;
@@ -384,20 +384,37 @@ write_round(void)
 /* In place of an error of the system: the time has passed. */
 #define TOO_LATE (-1)
 
+static const char *
+explain(int error)
+{
+	switch (error)
+	{
+		case TOO_LATE:
+			return "the record was not on the disk in time (sdes.audit_timeout)";
+		case EBADMSG:
+			return "the journal, or sdes/journal in the data directory, is damaged";
+		case EXDEV:
+			return "a segment belongs to another journal";
+		default:
+			return strerror(error);
+	}
+}
+
 void
 sdes_audit_report(int error)
 {
-	if (error == TOO_LATE)
-		ereport(ERROR,
-		        (errcode(ERRCODE_IO_ERROR),
-		         errmsg("the audit record was not on the disk within %d ms",
-		                sdes_audit_timeout),
-		         errdetail("Without it no encrypted value is opened or stored."),
-		         errhint("See the row \"audit\" of sdes.health()."), SDES_KEEP_OUT_OF_LOG));
+	char directory[MAXPGPATH];
+
+	sdes_audit_directory_path(directory);
 	errno = error;
 	ereport(ERROR,
-	        (errcode_for_file_access(), errmsg("the audit journal cannot be written: %m"),
-	         errdetail("Without a record no encrypted value is opened or stored."),
+	        (error == TOO_LATE                    ? errcode(ERRCODE_IO_ERROR)
+	         : error == EBADMSG || error == EXDEV ? errcode(ERRCODE_DATA_CORRUPTED)
+	                                              : errcode_for_file_access(),
+	         errmsg("the audit journal cannot be written: %s", explain(error)),
+	         errdetail("It is in \"%s\". Without a record no encrypted value is opened or "
+	                   "stored.",
+	                   directory),
 	         errhint("See the row \"audit\" of sdes.health()."), SDES_KEEP_OUT_OF_LOG));
 }
 
@@ -462,8 +479,8 @@ sdes_audit_wait_for_room(void)
 	sdes_audit_require(place_of(MyProc)->next - 1);
 }
 
-bool
-sdes_audit_is_pending(void)
+static bool
+is_pending(void)
 {
 	for (int i = 0; queue != NULL && i < queue->nplaces; i++)
 		if (queue->places[i].used > 0)
@@ -474,21 +491,21 @@ sdes_audit_is_pending(void)
 void
 sdes_audit_tick(void)
 {
-	if (!sdes_audit_is_pending() || !LWLockConditionalAcquire(queue->lock, LW_EXCLUSIVE))
+	if (!is_pending() || !LWLockConditionalAcquire(queue->lock, LW_EXCLUSIVE))
 		return;
 	(void) write_round();
 	LWLockRelease(queue->lock);
 	ConditionVariableBroadcast(&queue->written);
 }
 
-/* For reading, as long as for writing: whoever writes may be held up by a disk. */
+/* As long as anybody waits: whoever writes may be held up by a disk. */
 static void
 lock_patiently(void)
 {
 	TimestampTz deadline =
 	    TimestampTzPlusMilliseconds(GetCurrentTimestamp(), sdes_audit_timeout);
 
-	while (!LWLockConditionalAcquire(queue->lock, LW_SHARED))
+	while (!LWLockConditionalAcquire(queue->lock, LW_EXCLUSIVE))
 		if (!nap(deadline))
 		{
 			ConditionVariableCancelSleep();
@@ -497,17 +514,19 @@ lock_patiently(void)
 	ConditionVariableCancelSleep();
 }
 
-bool
+void
 sdes_audit_where(char folder[SDES_JOURNAL_PATH_MAX], SdesJournalEnd *end)
 {
-	bool open;
+	int error;
 
 	lock_patiently();
-	open = queue->open;
+	error = write_round();
 	strlcpy(folder, queue->folder, SDES_JOURNAL_PATH_MAX);
 	*end = queue->end;
 	LWLockRelease(queue->lock);
-	return open;
+	ConditionVariableBroadcast(&queue->written);
+	if (error != 0)
+		sdes_audit_report(error);
 }
 
 const char *
@@ -515,5 +534,5 @@ sdes_audit_trouble(void)
 {
 	uint32 error = pg_atomic_read_u32(&queue->error);
 
-	return error == 0 ? NULL : strerror((int) error);
+	return error == 0 ? NULL : explain((int) error);
 }

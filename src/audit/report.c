@@ -13,7 +13,6 @@
 #include "miscadmin.h"
 #include "sdes_compat.h"
 #include "sdes_guc.h"
-#include "store/store.h"
 #include "utils/builtins.h"
 
 SDES_SQL_FUNCTION(sdes_verify_audit);
@@ -81,8 +80,7 @@ sdes_verify_audit(PG_FUNCTION_ARGS)
 	sdes_require_preload();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	if (!sdes_audit_where(folder, &end))
-		PG_RETURN_NULL();
+	sdes_audit_where(folder, &end);
 	verify(folder, &end, &v);
 	values[0] = Int64GetDatum((int64) v.first);
 	values[1] = Int64GetDatum((int64) v.next - 1);

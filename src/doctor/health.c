@@ -661,9 +661,10 @@ check_audit(Health *health)
 	const char *trouble = sdes_audit_trouble();
 	struct statvfs fs;
 	const char *hint =
-	    "Encrypted values are neither opened nor stored without a record. Make "
-	    "room, or set sdes.audit_directory to a folder that the server can "
-	    "write to and restart it.";
+	    "Encrypted values are neither opened nor stored without a record. Make room, or "
+	    "set sdes.audit_directory to a folder that the server can write to and restart it. "
+	    "Where a journal is damaged, or gone for good, move sdes/journal out of the data "
+	    "directory: then a new one begins.";
 
 	sdes_audit_directory_path(directory);
 	if (trouble == NULL && statvfs(directory, &fs) == 0 &&

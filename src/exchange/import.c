@@ -355,7 +355,7 @@ bring_in(Import *import, uint32 at, const SdesParcelKey *key, const SdesKekRow *
 	ereport(
 	    NOTICE,
 	    (errmsg("search key %u of site \"%s\" is brought in here, too", key->version, site),
-	     errhint("When all values have its tokens (sdes.rotation_progress), run SELECT "
+	     errhint("When all values have its tokens (sdes.rotation_progress), run CALL "
 	             "sdes.switch_search_key() here, and at the sender after that.")));
 }
 

@@ -384,6 +384,22 @@ begin_segment(SdesJournalFile *file, SdesJournalEnd *end, int64_t now)
 	return EAGAIN;
 }
 
+/*
+ * What a failure left behind the end, and could not be cut off then, is now. A segment that
+ * is shorter than what was acknowledged was changed by somebody.
+ */
+static int
+expect_end(const SdesJournalFile *file, uint64_t size)
+{
+	struct stat status;
+
+	if (fstat(file->fd, &status) != 0)
+		return errno;
+	if ((uint64_t) status.st_size < size)
+		return EBADMSG;
+	return (uint64_t) status.st_size > size ? cut_back(file, size) : 0;
+}
+
 int
 sdes_journal_append(SdesJournalFile *file, SdesJournalEnd *end, SdesBytes records,
                     uint64_t next, const uint8_t hash[SDES_DIGEST_SIZE], int64_t now)
@@ -392,14 +408,15 @@ sdes_journal_append(SdesJournalFile *file, SdesJournalEnd *end, SdesBytes record
 
 	if (end->segment == 0 || end->size >= SDES_JOURNAL_SEGMENT_MAX)
 		return begin_segment(file, end, now);
-	if ((error = open_segment(file, end->segment)) != 0)
+	if ((error = open_segment(file, end->segment)) != 0 ||
+	    (error = expect_end(file, end->size)) != 0)
 		return error;
 	error = write_all(file->fd, records, end->size);
 	if (error == 0 && fdatasync(file->fd) != 0)
 		error = errno;
 	if (error != 0)
 	{
-		/* Whether or not that works: the next one writes over it. */
+		/* If that fails, too, the next one does it. */
 		(void) cut_back(file, end->size);
 		return error;
 	}

@@ -66,7 +66,7 @@ extern int sdes_journal_find_end(SdesJournalFile *file, SdesJournalEnd *end,
  * Writes records, which were made to follow end->hash and end->next, and has them on the
  * disk when it returns 0; end is then moved on behind them: to next, and hash. A failure
  * leaves the journal as it was, also where some had been written: the same records can be
- * written again later.
+ * written again later. EBADMSG when somebody has made the segment shorter.
  *
  * Where there is no segment, or the last one is full, begins one: then end changes first,
  * and records have to be made anew, for which EAGAIN asks.

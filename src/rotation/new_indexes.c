@@ -24,6 +24,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/index.h"
 #include "catalog/indexing.h"
@@ -32,10 +33,10 @@
 #include "catalog/pg_opclass.h"
 #include "commands/defrem.h"
 #include "commands/progress.h"
-#include "executor/spi.h"
 #include "nodes/nodeFuncs.h"
 #include "pgstat.h"
 #include "rotation/relations.h"
+#include "rotation/search_key.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
@@ -311,13 +312,6 @@ make_copies(const List *holders)
 	return copies;
 }
 
-static void
-commit(void)
-{
-	SPI_commit();
-	SPI_start_transaction();
-}
-
 /* For transactions that may know nothing yet of what has been committed. */
 static void
 wait_for_writers(const List *copies, int phase)
@@ -335,7 +329,7 @@ wait_for_writers(const List *copies, int phase)
 	}
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_PHASE, phase);
 	WaitForLockersMultiple(tags, ShareLock, true);
-	commit();
+	sdes_search_key_commit();
 }
 
 static void
@@ -345,7 +339,7 @@ build(const Copy *copy)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	index_concurrently_build(copy->table.relId, copy->copy.relId);
 	PopActiveSnapshot();
-	commit();
+	sdes_search_key_commit();
 }
 
 /* Adds rows that came while it was built. Returns which snapshots are too old for it. */
@@ -359,7 +353,7 @@ complete(const Copy *copy)
 	validate_index(copy->table.relId, copy->copy.relId, snapshot);
 	PopActiveSnapshot();
 	UnregisterSnapshot(snapshot);
-	commit();
+	sdes_search_key_commit();
 	return oldest;
 }
 
@@ -374,7 +368,7 @@ wait_for_snapshots(TransactionId limit)
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_PHASE, PROGRESS_CREATEIDX_PHASE_WAIT_3);
 	for (int i = 0; i < n; i++)
 		(void) VirtualXactLock(older[i], true);
-	commit();
+	sdes_search_key_commit();
 }
 
 /* For pg_stat_progress_create_index. */
@@ -397,7 +391,7 @@ sdes_new_indexes_build(const List *holders)
 	int number = 0;
 	ListCell *cell;
 
-	commit();
+	sdes_search_key_commit();
 	if (copies == NIL)
 		return NIL;
 	show_progress(linitial(copies));

@@ -17,6 +17,7 @@
 #include "access/transam.h"
 #include "catalog/pg_partitioned_table.h"
 #include "catalog/pg_range.h"
+#include "executor/spi.h"
 #include "keyring/keyring.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -176,7 +177,7 @@ sdes_rotate_search_key(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("a new search key is being brought in already"),
 		                errhint("See SELECT * FROM sdes.rotation_progress, and then "
-		                        "sdes.switch_search_key().")));
+		                        "CALL sdes.switch_search_key().")));
 	if (set->search.leaving.wrapped_size > 0)
 		ereport(ERROR,
 		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -184,4 +185,11 @@ sdes_rotate_search_key(PG_FUNCTION_ARGS)
 		         errhint("See SELECT * FROM sdes.rotation_progress.")));
 	warn_of_imported();
 	PG_RETURN_INT32((int32) sdes_keyring_new_search_key(&system));
+}
+
+void
+sdes_search_key_commit(void)
+{
+	SPI_commit();
+	SPI_start_transaction();
 }

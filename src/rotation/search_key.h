@@ -18,4 +18,7 @@ extern List *sdes_search_key_partitioned(void);
 /* An error where there is a range type of values. */
 extern void sdes_search_key_refuse_ranges(void);
 
+/* Commits, and goes on in the next transaction (SPI_OPT_NONATOMIC). */
+extern void sdes_search_key_commit(void);
+
 #endif

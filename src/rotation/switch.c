@@ -100,8 +100,9 @@ lock_with_indexes(Oid relid)
  * otherwise meet every try in the same way.
  */
 static void
-lock_all(Tables *tables, uint32 attempt)
+lock_all(void *arg, uint32 attempt)
 {
+	Tables *tables = arg;
 	ListCell *cell;
 
 	LockRelationOid(sdes_table_oid(SDES_TABLE_BUCKET), ExclusiveLock);
@@ -113,12 +114,6 @@ lock_all(Tables *tables, uint32 attempt)
 	list_sort(tables->holders, by_chance);
 	foreach (cell, tables->holders)
 		lock_with_indexes(((SdesHolder *) lfirst(cell))->relid);
-}
-
-static void
-lock_everything(void *arg, uint32 attempt)
-{
-	lock_all(arg, attempt);
 }
 
 /*
@@ -188,7 +183,7 @@ lock_tables(Tables *tables)
 {
 	ListCell *cell;
 
-	if (!do_in_time(lock_everything, tables, TRIES))
+	if (!do_in_time(lock_all, tables, TRIES))
 		ereport(ERROR,
 		        (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 		         errmsg("tables with encrypted columns could not all be locked"),
@@ -321,13 +316,6 @@ look_ahead(void)
 }
 
 static void
-commit(void)
-{
-	SPI_commit();
-	SPI_start_transaction();
-}
-
-static void
 drop_left(void *arg, uint32 attempt)
 {
 	sdes_new_indexes_drop_left(*(Oid *) arg);
@@ -346,7 +334,7 @@ drop_all_left(const List *holders)
 		if (!sdes_new_indexes_has_left(relid))
 			continue;
 		(void) do_in_time(drop_left, &relid, 1);
-		commit();
+		sdes_search_key_commit();
 	}
 }
 
@@ -411,18 +399,18 @@ sdes_switch_search_key(PG_FUNCTION_ARGS)
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	holders = look_ahead();
 	lock_switch(&tag);
-	commit(); /* nobody is kept waiting by a snapshot of ours while we wait */
+	sdes_search_key_commit(); /* nobody is kept waiting by a snapshot of ours while we wait */
 	drop_all_left(holders);
 	copies = sdes_new_indexes_build(holders);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	refuse_stragglers();
 	PopActiveSnapshot();
-	commit();
+	sdes_search_key_commit();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	make_the_switch(copies);
 	PopActiveSnapshot();
 	/* A procedure that calls this one may go on for long, or fail. */
-	commit();
+	sdes_search_key_commit();
 	sdes_new_indexes_release(copies);
 	LockRelease(&tag, ExclusiveLock, true);
 	SPI_finish();

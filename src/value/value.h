@@ -232,10 +232,15 @@ extern void sdes_value_probe(struct varlena *value, const SdesType *type,
                              SdesTokenKind kind, SdesProbe *out);
 
 /*
+ * Values that an index search may open in a statement: so many are put on record before,
+ * since nothing can be waited for there.
+ */
+#define SDES_OPENED_UNDER_LOCK 1000000
+
+/*
  * Before a value is given to an index to compare with: has the key at hand that opens
  * it, should that be needed and the user may. True where a token has to be made of it.
  */
-#define SDES_OPENED_UNDER_LOCK 1000000
 extern bool sdes_value_make_ready(struct varlena *value);
 
 /*

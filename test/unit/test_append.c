@@ -238,6 +238,7 @@ test_disk(void)
 	SdesJournalFile file = new_file();
 	SdesJournalEnd end, kept;
 	struct rlimit limit, before;
+	char path[SDES_JOURNAL_PATH_MAX + 32];
 	uint64_t dropped;
 	SdesVerify v;
 
@@ -264,6 +265,15 @@ test_disk(void)
 	ok(append(&file, &end, 10, 100) == 0 && verify(&v) == SDES_WRONG_NOTHING &&
 	       v.next == end.next,
 	   "when there is room it goes on");
+	/* What could not be cut off, and what somebody has cut off. */
+	sdes_journal_segment_path(folder, end.segment, path);
+	ok(truncate(path, (off_t) end.size + 500) == 0 && append(&file, &end, 1, 10) == 0 &&
+	       verify(&v) == SDES_WRONG_NOTHING && v.next == end.next,
+	   "what a failure left behind the end is cut off");
+	kept = end;
+	ok(truncate(path, (off_t) end.size - 1) == 0 && append(&file, &end, 1, 10) == EBADMSG &&
+	       same_end(&end, &kept),
+	   "to a segment that was made shorter nothing is added");
 	sdes_journal_close(&file);
 	remove_all();
 	ok(append(&file, &end, 1, 1) == ENOENT, "a journal that was taken away");
