@@ -328,7 +328,7 @@ $node->stop;
 
 # A copy of the data directory in its own place is a copy.
 my $data = $node->data_dir;
-system_or_bail('sh', '-c', "cp -a '$data' '$data.copy' && rm -rf '$data' && mv '$data.copy' '$data'");
+system_or_bail('sh', '-c', "cp -a '$data' '$data.copy' && rm -rf '$data'/* && mv '$data.copy'/* '$data' && rmdir '$data.copy'");
 start_node();
 query_as($node, 'oms', 'SELECT name FROM people WHERE id = 7');
 my ($second) = grep { $_ ne $folder } journals($node);

@@ -239,8 +239,10 @@ test_disk(void)
 	SdesJournalEnd end, kept;
 	struct rlimit limit, before;
 	char path[SDES_JOURNAL_PATH_MAX + 32];
+	uint8_t garbage[500];
 	uint64_t dropped;
 	SdesVerify v;
+	int fd;
 
 	sdes_journal_find_end(&file, &end, &dropped);
 	if (append(&file, &end, 2, 100) != 0)
@@ -267,9 +269,13 @@ test_disk(void)
 	   "when there is room it goes on");
 	/* What could not be cut off, and what somebody has cut off. */
 	sdes_journal_segment_path(folder, end.segment, path);
-	ok(truncate(path, (off_t) end.size + 500) == 0 && append(&file, &end, 1, 10) == 0 &&
-	       verify(&v) == SDES_WRONG_NOTHING && v.next == end.next,
+	memset(garbage, 0x5a, sizeof(garbage));
+	fd = open(path, O_WRONLY);
+	ok(pwrite(fd, garbage, sizeof(garbage), (off_t) end.size) == sizeof(garbage) &&
+	       append(&file, &end, 1, 10) == 0 && verify(&v) == SDES_WRONG_NOTHING &&
+	       v.next == end.next,
 	   "what a failure left behind the end is cut off");
+	close(fd);
 	kept = end;
 	ok(truncate(path, (off_t) end.size - 1) == 0 && append(&file, &end, 1, 10) == EBADMSG &&
 	       same_end(&end, &kept),
