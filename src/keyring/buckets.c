@@ -8,6 +8,7 @@
 
 #include "agentlink/agentlink.h"
 #include "keyring/keyring.h"
+#include "keyring/search_keys.h"
 #include "sdes_errors.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -82,6 +83,8 @@ sdes_keyring_bucket(int32 hash)
 {
 	const SdesBucketRow *row = sdes_keyring_find_bucket(hash);
 
+	if (row == NULL && sdes_must_not_wait())
+		sdes_keyring_report_unprepared();
 	if (row == NULL)
 		ereport(ERROR,
 		        (errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -108,6 +111,8 @@ sdes_keyring_system_bucket(void)
 {
 	const SdesBucketRow *row = sdes_keyring_find_system_bucket();
 
+	if (row == NULL && sdes_must_not_wait())
+		sdes_keyring_report_unprepared();
 	if (row == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 		                errmsg("this database has no encryption bucket yet"),
