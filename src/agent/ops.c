@@ -18,7 +18,8 @@ _Static_assert(SDES_HSM_DEK_SIZE == SDES_DEK_SIZE, "one size of DEKs");
 _Static_assert(SDES_HSM_BLOB_MAX == SDES_WRAPPED_MAX, "one size of wrapped DEKs");
 _Static_assert((int) SDES_HSM_AES_256 == (int) SDES_KEK_AES_256 &&
                    (int) SDES_HSM_RSA_4096 == (int) SDES_KEK_RSA_4096 &&
-                   (int) SDES_HSM_RSA_4096_SIGN == (int) SDES_KEK_RSA_4096_SIGN,
+                   (int) SDES_HSM_RSA_4096_SIGN == (int) SDES_KEK_RSA_4096_SIGN &&
+                   (int) SDES_HSM_P256_SIGN == (int) SDES_KEK_P256_SIGN,
                "one numbering of kinds of KEKs");
 _Static_assert(SDES_HSM_RSA_SIZE == SDES_RSA_4096_SIZE, "one size of RSA keys");
 _Static_assert(SDES_HSM_DETAIL_MAX == SDES_DETAIL_MAX, "one size of details");
@@ -137,6 +138,25 @@ kek_create(SdesOps *ops, const SdesRequest *request, SdesReply *reply,
 }
 
 static SdesStatus
+sign_or_show(SdesOps *ops, const SdesRequest *request, SdesReply *reply,
+             SdesHsmFault *fault)
+{
+	SdesHsmPublic public = {0};
+	SdesStatus status =
+	    request->op == SDES_OP_SIGN
+	        ? ops->provider->sign(ops->session, request->kek_id, request->digest, &public,
+	                              fault)
+	        : ops->provider->public_key(ops->session, request->kek_id, &public, fault);
+
+	if (status == SDES_OK)
+	{
+		reply->public_size = public.size;
+		memcpy(reply->public, public.data, public.size);
+	}
+	return status;
+}
+
+static SdesStatus
 run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesOpsMemory *memory,
        SdesHsmFault *fault)
 {
@@ -165,11 +185,8 @@ run_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesOpsMemory
 		case SDES_OP_DEK_UNWRAP:
 			return dek_unwrap(ops, request, reply, &memory->dek, fault);
 		case SDES_OP_PUBLIC_KEY:
-			return ops->provider->public_key(ops->session, request->kek_id, reply->rsa,
-			                                 fault);
 		case SDES_OP_SIGN:
-			return ops->provider->sign(ops->session, request->kek_id, request->digest,
-			                           reply->rsa, fault);
+			return sign_or_show(ops, request, reply, fault);
 		case SDES_OP_SEAL:
 		case SDES_OP_OPEN:
 			return sdes_batch_run(&memory->batch, ops, request, reply, fault);
@@ -273,7 +290,7 @@ uses_kek(const SdesRequest *request)
 		case SDES_OP_SIGN:
 			return false;
 		case SDES_OP_KEK_CREATE:
-			return request->kind != SDES_KEK_RSA_4096_SIGN;
+			return request->kind < SDES_KEK_RSA_4096_SIGN;
 		default:
 			return true;
 	}

@@ -58,9 +58,9 @@ read_binding(SdesReader *r, SdesDekBinding *binding)
 }
 
 static void
-write_blob(SdesWriter *w, const uint8_t *blob, size_t size)
+write_blob(SdesWriter *w, const uint8_t *blob, size_t size, size_t max)
 {
-	if (size > SDES_WRAPPED_MAX)
+	if (size > max)
 	{
 		w->failed = true;
 		return;
@@ -69,13 +69,13 @@ write_blob(SdesWriter *w, const uint8_t *blob, size_t size)
 	sdes_write_bytes(w, sdes_bytes(blob, size));
 }
 
-/* Reads a blob into out, which holds SDES_WRAPPED_MAX bytes; returns its size. */
+/* Reads a blob into out, which holds max bytes; returns its size. */
 static size_t
-read_blob(SdesReader *r, uint8_t *out)
+read_blob(SdesReader *r, uint8_t *out, size_t max)
 {
 	size_t size = sdes_read_u16(r);
 
-	if (r->failed || size > SDES_WRAPPED_MAX)
+	if (r->failed || size > max)
 	{
 		r->failed = true;
 		return 0;
@@ -237,7 +237,8 @@ sdes_request_encode(const SdesRequest *request, uint8_t *out, size_t size, size_
 			break;
 		case SDES_OP_DEK_UNWRAP:
 			write_binding(&w, &request->binding);
-			write_blob(&w, request->wrapped, request->wrapped_size);
+			write_blob(&w, request->wrapped, request->wrapped_size,
+			           sizeof(request->wrapped));
 			break;
 		case SDES_OP_DEK_WRAP:
 			write_binding(&w, &request->binding);
@@ -262,7 +263,7 @@ read_kind(SdesReader *r, SdesRequest *out)
 	out->kind = sdes_read_u8(r);
 	seals = sdes_read_u8(r);
 	out->seals = seals != 0;
-	if (out->kind < SDES_KEK_AES_256 || out->kind > SDES_KEK_RSA_4096_SIGN || seals > 1)
+	if (out->kind < SDES_KEK_AES_256 || out->kind > SDES_KEK_P256_SIGN || seals > 1)
 		r->failed = true;
 }
 
@@ -304,7 +305,7 @@ sdes_request_decode(SdesBytes body, SdesRequest *out)
 			break;
 		case SDES_OP_DEK_UNWRAP:
 			read_binding(&r, &out->binding);
-			out->wrapped_size = read_blob(&r, out->wrapped);
+			out->wrapped_size = read_blob(&r, out->wrapped, sizeof(out->wrapped));
 			break;
 		case SDES_OP_DEK_WRAP:
 			read_binding(&r, &out->binding);
@@ -419,7 +420,7 @@ sdes_reply_encode(const SdesReply *reply, uint8_t *out, size_t size, size_t *use
 			break;
 		case SDES_OP_DEK_CREATE:
 		case SDES_OP_DEK_WRAP:
-			write_blob(&w, reply->wrapped, reply->wrapped_size);
+			write_blob(&w, reply->wrapped, reply->wrapped_size, sizeof(reply->wrapped));
 			sdes_write_bytes(&w, SDES_BYTES_OF(reply->commitment));
 			break;
 		case SDES_OP_DEK_UNWRAP:
@@ -427,7 +428,7 @@ sdes_reply_encode(const SdesReply *reply, uint8_t *out, size_t size, size_t *use
 			break;
 		case SDES_OP_PUBLIC_KEY:
 		case SDES_OP_SIGN:
-			sdes_write_bytes(&w, SDES_BYTES_OF(reply->rsa));
+			write_blob(&w, reply->public, reply->public_size, sizeof(reply->public));
 			break;
 		case SDES_OP_SEAL:
 		case SDES_OP_OPEN:
@@ -464,7 +465,7 @@ read_result(SdesReader *r, SdesReply *out)
 			break;
 		case SDES_OP_DEK_CREATE:
 		case SDES_OP_DEK_WRAP:
-			out->wrapped_size = read_blob(r, out->wrapped);
+			out->wrapped_size = read_blob(r, out->wrapped, sizeof(out->wrapped));
 			sdes_read_into(r, out->commitment, sizeof(out->commitment));
 			break;
 		case SDES_OP_DEK_UNWRAP:
@@ -472,7 +473,7 @@ read_result(SdesReader *r, SdesReply *out)
 			break;
 		case SDES_OP_PUBLIC_KEY:
 		case SDES_OP_SIGN:
-			sdes_read_into(r, out->rsa, sizeof(out->rsa));
+			out->public_size = read_blob(r, out->public, sizeof(out->public));
 			break;
 		case SDES_OP_SEAL:
 		case SDES_OP_OPEN:

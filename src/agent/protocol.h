@@ -20,7 +20,7 @@
 #include "agent/config.h"
 #include "envelope/dek.h"
 
-#define SDES_PROTOCOL_VERSION 3
+#define SDES_PROTOCOL_VERSION 4
 #define SDES_MESSAGE_MAX      4096  /* of a body without values */
 #define SDES_VALUES_MAX       65536 /* of a request's body with values: SEAL, OPEN */
 #define SDES_RESULTS_MAX      (2 * SDES_VALUES_MAX) /* of the body of its reply */
@@ -46,8 +46,8 @@ typedef enum SdesAgentOp
 	SDES_OP_SEAL = 10,     /* seal values inside the token, under a key that stays there */
 	SDES_OP_OPEN = 11,     /* open them there */
 	SDES_OP_DEK_WRAP = 12, /* wrap a DEK that was unwrapped, return blob and commitment */
-	SDES_OP_PUBLIC_KEY = 13, /* the modulus of an RSA key */
-	SDES_OP_SIGN = 14        /* sign a digest with an RSA key that only signs */
+	SDES_OP_PUBLIC_KEY = 13, /* of an RSA key, or of one on P-256 */
+	SDES_OP_SIGN = 14        /* sign a digest with a key that only signs */
 } SdesAgentOp;
 
 typedef enum SdesAgentState
@@ -62,7 +62,8 @@ typedef enum SdesKekKind
 {
 	SDES_KEK_AES_256 = 1,
 	SDES_KEK_RSA_4096 = 2,
-	SDES_KEK_RSA_4096_SIGN = 3 /* wraps nothing: a site signs with it what it gives away */
+	SDES_KEK_RSA_4096_SIGN = 3, /* wraps nothing: a site signs with it what it gives away */
+	SDES_KEK_P256_SIGN = 4      /* nor does this: the audit's checkpoints */
 } SdesKekKind;
 
 #define SDES_SIGN_DIGEST_SIZE 32  /* SHA-256 */
@@ -119,7 +120,13 @@ typedef struct SdesReply
 	uint8_t wrapped[SDES_WRAPPED_MAX];        /* DEK_CREATE, DEK_WRAP */
 	uint8_t commitment[SDES_COMMITMENT_SIZE]; /* DEK_CREATE, DEK_WRAP */
 	SdesBytes dek; /* DEK_UNWRAP: SDES_DEK_SIZE bytes; borrows from the message body */
-	uint8_t rsa[SDES_RSA_4096_SIZE]; /* PUBLIC_KEY: the modulus; SIGN: the signature */
+	/*
+	 * PUBLIC_KEY: the modulus, SDES_RSA_4096_SIZE bytes, or the point, 65 bytes (SEC 1,
+	 * section 2.3.3). SIGN: the signature, of an RSA key as long as the modulus, on P-256
+	 * r || s, 64 bytes.
+	 */
+	size_t public_size;
+	uint8_t public[SDES_RSA_4096_SIZE];
 	uint16_t nresults; /* SEAL, OPEN: as many as values were sent, in their order */
 	SdesBytes results; /* SEAL, OPEN: see sdes_result_read(); borrows */
 } SdesReply;

@@ -32,14 +32,14 @@ verify_segment(const char *folder, uint64 sequence, const SdesJournalEnd *end,
 {
 	SdesBytes bytes;
 	bool good;
-	int error = sdes_journal_map(folder, sequence, &bytes);
+	int error = sdes_journal_read(folder, sequence, 0, &bytes);
 
 	if (error != 0)
 		report(error, folder);
 	good = sdes_verify_segment(v, sequence == end->segment
 	                                  ? sdes_bytes(bytes.data, Min(bytes.size, end->size))
 	                                  : bytes);
-	sdes_journal_unmap(bytes);
+	sdes_journal_free(bytes);
 	return good;
 }
 

@@ -174,7 +174,7 @@ static SdesBytes
 map(const Segments *segments, size_t i)
 {
 	SdesBytes bytes;
-	int error = sdes_journal_map(segments->folder, segments->sequences[i], &bytes);
+	int error = sdes_journal_read(segments->folder, segments->sequences[i], 0, &bytes);
 
 	if (error != 0)
 		die("segment %016" PRIx64 " cannot be read: %s", segments->sequences[i],
@@ -244,7 +244,7 @@ verify_once(const Options *options, SdesVerify *v)
 			v->next = options->witness;
 			good = false;
 		}
-		sdes_journal_unmap(bytes);
+		sdes_journal_free(bytes);
 	}
 	free(segments.sequences);
 	return i == segments.n;
@@ -299,7 +299,7 @@ print_records(const Options *options, uint64_t from)
 				die("record %" PRIu64 " cannot be printed", record.sequence);
 			next = record.sequence + 1;
 		}
-		sdes_journal_unmap(bytes);
+		sdes_journal_free(bytes);
 		/* At the end of the last one a server may be in the midst of writing. */
 		if (result != SDES_RECORD_END && i + 1 < segments.n)
 			die("segment %016" PRIx64 " is damaged: see sdes_audit verify",
@@ -327,7 +327,7 @@ find_end(const Options *options)
 	sdes_read_bytes(&r, SDES_JOURNAL_HEADER_SIZE);
 	while (!r.failed && sdes_journal_read_record(&r, &record) == SDES_RECORD_READ)
 		next = record.sequence + 1;
-	sdes_journal_unmap(bytes);
+	sdes_journal_free(bytes);
 	free(segments.sequences);
 	return next;
 }

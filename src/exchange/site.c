@@ -102,14 +102,26 @@ make_key(uint8 kind, const char *what, uint8 *id)
 	sdes_agentlink_kek_pending(0, id);
 }
 
+/* Of a key that is RSA-4096: all that a site has are. */
+static void
+take_public(const SdesReply *reply, uint8 out[SDES_RSA_4096_SIZE])
+{
+	bool fits = reply->public_size == SDES_RSA_4096_SIZE;
+
+	if (fits)
+		memcpy(out, reply->public, SDES_RSA_4096_SIZE);
+	sdes_agentlink_finish();
+	if (!fits)
+		sdes_report(ERROR, SDES_ERR_HSM_KEY_UNSAFE, "The key is no RSA key of 4096 bits.");
+}
+
 static void
 read_modulus(const uint8 *id, uint8 *modulus)
 {
 	SdesRequest request = {.op = SDES_OP_PUBLIC_KEY};
 
 	memcpy(request.kek_id, id, SDES_KEK_ID_SIZE);
-	memcpy(modulus, sdes_agentlink_ask(&request)->rsa, SDES_RSA_4096_SIZE);
-	sdes_agentlink_finish();
+	take_public(sdes_agentlink_ask(&request), modulus);
 }
 
 static void
@@ -119,8 +131,7 @@ sign_digest(const uint8 *key_id, const uint8 *digest, uint8 signature[SDES_RSA_4
 
 	memcpy(request.kek_id, key_id, SDES_KEK_ID_SIZE);
 	memcpy(request.digest, digest, sizeof(request.digest));
-	memcpy(signature, sdes_agentlink_ask(&request)->rsa, SDES_RSA_4096_SIZE);
-	sdes_agentlink_finish();
+	take_public(sdes_agentlink_ask(&request), signature);
 }
 
 void

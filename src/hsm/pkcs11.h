@@ -20,6 +20,12 @@
 #define SDES_PKCS11_RSA_BITS 4096
 #define SDES_PKCS11_RSA_SIZE (SDES_PKCS11_RSA_BITS / 8)
 
+/* CKA_EC_PARAMS of P-256: its object identifier (RFC 5480, section 2.1.1.1) in DER. */
+#define SDES_PKCS11_P256                                                                   \
+	{                                                                                      \
+		0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07                         \
+	}
+
 /* An attribute of an array of CK_ATTRIBUTE. */
 #define SDES_PKCS11_ATTRIBUTE(type, object)                                                \
 	{                                                                                      \
@@ -124,9 +130,16 @@ extern SdesStatus sdes_pkcs11_session(SdesHsm *hsm, bool writable, CK_SESSION_HA
                                       SdesHsmFault *fault);
 
 /* pkcs11_key.c */
-/* Finds the one KEK with key->id; sets handle and kind. */
+/*
+ * Finds the one key with key->id; sets handle and kind, of which it knows SDES_HSM_AES_256,
+ * _RSA_4096 and _P256_SIGN: what an RSA key is for, its attributes say.
+ */
 extern SdesStatus sdes_pkcs11_key_find(SdesHsm *hsm, CK_SESSION_HANDLE handle,
                                        SdesPkcs11Key *key, SdesHsmFault *fault);
+/* The public half of a pair on P-256, which anybody may have put there. */
+extern SdesStatus sdes_pkcs11_find_point(SdesHsm *hsm, CK_SESSION_HANDLE handle,
+                                         const uint8_t id[SDES_HSM_KEY_ID_SIZE],
+                                         CK_OBJECT_HANDLE *out, SdesHsmFault *fault);
 /* Finds it and checks its attributes, too. */
 extern SdesStatus sdes_pkcs11_key_open(SdesHsm *hsm, CK_SESSION_HANDLE handle,
                                        SdesPkcs11Key *key, SdesHsmFault *fault);
@@ -151,15 +164,24 @@ extern SdesStatus sdes_pkcs11_read_modulus(SdesHsm *hsm, CK_SESSION_HANDLE handl
                                            uint8_t modulus[SDES_PKCS11_RSA_SIZE],
                                            SdesHsmFault *fault);
 
+/* The type of a private key: CKK_RSA, CKK_EC. */
+extern SdesStatus sdes_pkcs11_read_type(SdesHsm *hsm, CK_SESSION_HANDLE handle,
+                                        CK_OBJECT_HANDLE key, CK_KEY_TYPE *type,
+                                        SdesHsmFault *fault);
+/* The point of a public key on P-256, uncompressed. */
+extern SdesStatus sdes_pkcs11_read_point(SdesHsm *hsm, CK_SESSION_HANDLE handle,
+                                         CK_OBJECT_HANDLE key, SdesHsmPublic *out,
+                                         SdesHsmFault *fault);
+
 /* pkcs11_generate.c: a key of the kind and usage of the mechanism, nothing checked. */
 extern SdesStatus sdes_pkcs11_generate(SdesHsm *hsm, CK_SESSION_HANDLE handle,
                                        const SdesPkcs11Mechanism *mechanism,
                                        const char *label,
                                        const uint8_t id[SDES_HSM_KEY_ID_SIZE],
                                        SdesHsmFault *fault);
-/* The same of an RSA pair that only signs. */
+/* The same of a pair that only signs. */
 extern SdesStatus sdes_pkcs11_generate_signer(SdesHsm *hsm, CK_SESSION_HANDLE handle,
-                                              const char *label,
+                                              const SdesHsmNewKek *spec,
                                               const uint8_t id[SDES_HSM_KEY_ID_SIZE],
                                               SdesHsmFault *fault);
 
@@ -180,15 +202,14 @@ extern SdesStatus sdes_pkcs11_kek_destroy(SdesHsmSession *session,
 /* pkcs11_sign.c */
 extern SdesStatus sdes_pkcs11_public_key(SdesHsmSession *session,
                                          const uint8_t id[SDES_HSM_KEY_ID_SIZE],
-                                         uint8_t modulus[SDES_HSM_RSA_SIZE],
-                                         SdesHsmFault *fault);
+                                         SdesHsmPublic *out, SdesHsmFault *fault);
 extern SdesStatus sdes_pkcs11_sign(SdesHsmSession *session,
                                    const uint8_t id[SDES_HSM_KEY_ID_SIZE],
                                    const uint8_t digest[SDES_HSM_DIGEST_SIZE],
-                                   uint8_t signature[SDES_HSM_RSA_SIZE],
-                                   SdesHsmFault *fault);
+                                   SdesHsmPublic *signature, SdesHsmFault *fault);
 /* Generates a key that signs and proves it; on failure none stays behind. */
-extern SdesStatus sdes_pkcs11_signer_create(SdesHsmSession *session, const char *label,
+extern SdesStatus sdes_pkcs11_signer_create(SdesHsmSession *session,
+                                            const SdesHsmNewKek *spec,
                                             uint8_t id[SDES_HSM_KEY_ID_SIZE],
                                             const char **mechanism, SdesHsmFault *fault);
 
@@ -279,9 +300,6 @@ extern SdesStatus sdes_pkcs11_oaep_encrypt(const SdesPkcs11Context *context,
 extern SdesStatus sdes_pkcs11_oaep_decrypt(const SdesPkcs11Context *context,
                                            SdesBytes ciphertext, SdesSecret *message,
                                            size_t *size, SdesHsmFault *fault);
-
-/* A public key of a modulus and the exponent 65537, which the caller frees; or NULL. */
-extern struct evp_pkey_st *sdes_pkcs11_public_of(const uint8_t modulus[SDES_HSM_RSA_SIZE]);
 
 /* pkcs11_libp11.c */
 /* Sets key->private_key where it is NULL. */

@@ -7,15 +7,19 @@
  * that was born in the token, cannot leave it, and serves one purpose only:
  * either it encrypts and decrypts, or it wraps and unwraps. A key that did both
  * could wrap another key and decrypt it into the open. An RSA key decrypts or
- * signs: one that did both would sign by decrypting.
+ * signs: one that did both would sign by decrypting. A key on P-256 signs, and agrees on
+ * nothing.
  */
 #include "hsm/pkcs11.h"
+
+#include "crypto/public_key.h"
 
 #include <string.h>
 
 #define AES_BYTES 32
 /* The public exponent 65537, big-endian. */
 static const uint8_t exponent[3] = {1, 0, 1};
+static const uint8_t p256[] = SDES_PKCS11_P256;
 
 /* A boolean that a KEK must have. */
 typedef struct Demand
@@ -169,13 +173,45 @@ check_private_key(const Reader *r, SdesPkcs11Key *key)
 	return status;
 }
 
+static SdesStatus
+check_curve(const Reader *r)
+{
+	uint8_t curve[32];
+	CK_ATTRIBUTE attribute = SDES_PKCS11_ATTRIBUTE(CKA_EC_PARAMS, curve);
+	SdesStatus status = read_attribute(r, &attribute, "CKA_EC_PARAMS");
+
+	if (status == SDES_OK &&
+	    (attribute.ulValueLen != sizeof(p256) || memcmp(curve, p256, sizeof(p256)) != 0))
+		status = unsafe(r->fault, "CKA_EC_PARAMS");
+	return status;
+}
+
+static SdesStatus
+check_ec_key(const Reader *r, SdesPkcs11Key *key)
+{
+	bool signs, derives;
+	SdesStatus status = check_curve(r);
+
+	if (status == SDES_OK)
+		status = read_boolean(r, CKA_SIGN, &signs, "CKA_SIGN");
+	if (status == SDES_OK && !signs)
+		status = unsafe(r->fault, "CKA_SIGN");
+	if (status == SDES_OK)
+		status = read_boolean(r, CKA_DERIVE, &derives, "CKA_DERIVE");
+	if (status == SDES_OK && derives)
+		status = unsafe(r->fault, "CKA_DERIVE");
+	key->usage = CKF_SIGN;
+	return status;
+}
+
 SdesStatus
 sdes_pkcs11_check_attributes(SdesHsm *hsm, CK_SESSION_HANDLE handle, SdesPkcs11Key *key,
                              SdesHsmFault *fault)
 {
 	Reader r = {hsm, handle, key->handle, fault};
-	SdesStatus status = key->kind == SDES_HSM_AES_256 ? check_secret_key(&r, key)
-	                                                  : check_private_key(&r, key);
+	SdesStatus status = key->kind == SDES_HSM_AES_256     ? check_secret_key(&r, key)
+	                    : key->kind == SDES_HSM_P256_SIGN ? check_ec_key(&r, key)
+	                                                      : check_private_key(&r, key);
 
 	return status == SDES_OK ? check_demands(&r) : status;
 }
@@ -217,5 +253,41 @@ sdes_pkcs11_read_modulus(SdesHsm *hsm, CK_SESSION_HANDLE handle, CK_OBJECT_HANDL
 	bytes = strip_zeros(&e_attribute);
 	if (bytes.size != sizeof(exponent) || memcmp(bytes.data, exponent, bytes.size) != 0)
 		return unsafe(fault, "CKA_PUBLIC_EXPONENT");
+	return SDES_OK;
+}
+
+SdesStatus
+sdes_pkcs11_read_type(SdesHsm *hsm, CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE key,
+                      CK_KEY_TYPE *type, SdesHsmFault *fault)
+{
+	Reader r = {hsm, handle, key, fault};
+	CK_ATTRIBUTE attribute = SDES_PKCS11_ATTRIBUTE(CKA_KEY_TYPE, *type);
+	SdesStatus status = read_attribute(&r, &attribute, "CKA_KEY_TYPE");
+
+	if (status == SDES_OK && attribute.ulValueLen != sizeof(*type))
+		status = unsafe(fault, "CKA_KEY_TYPE");
+	return status;
+}
+
+/* In an OCTET STRING by the standard (PKCS#11 v2.40, section 2.3.3); some leave it out. */
+SdesStatus
+sdes_pkcs11_read_point(SdesHsm *hsm, CK_SESSION_HANDLE handle, CK_OBJECT_HANDLE key,
+                       SdesHsmPublic *out, SdesHsmFault *fault)
+{
+	Reader r = {hsm, handle, key, fault};
+	uint8_t point[2 + SDES_P256_POINT_SIZE];
+	CK_ATTRIBUTE attribute = SDES_PKCS11_ATTRIBUTE(CKA_EC_POINT, point);
+	SdesStatus status = read_attribute(&r, &attribute, "CKA_EC_POINT");
+	size_t size = attribute.ulValueLen;
+	const uint8_t *at = point;
+
+	if (status != SDES_OK)
+		return status;
+	if (size == sizeof(point) && point[0] == 0x04 && point[1] == SDES_P256_POINT_SIZE)
+		at += 2;
+	else if (size != SDES_P256_POINT_SIZE)
+		return unsafe(fault, "CKA_EC_POINT");
+	out->size = SDES_P256_POINT_SIZE;
+	memcpy(out->data, at, out->size);
 	return SDES_OK;
 }

@@ -76,12 +76,44 @@ generate_aes(SdesHsm *hsm, CK_SESSION_HANDLE handle, const SdesPkcs11Mechanism *
 	return sdes_pkcs11_failed(fault, "C_GenerateKey", rv);
 }
 
+/* A pair of keys; the last two attributes of the private one may be given up. */
+typedef struct Pair
+{
+	CK_MECHANISM generation;
+	CK_ATTRIBUTE *public_template;
+	CK_ULONG npublic;
+	CK_ATTRIBUTE *private_template;
+	CK_ULONG nprivate;
+} Pair;
+
+static SdesStatus
+generate_pair(SdesHsm *hsm, CK_SESSION_HANDLE handle, Pair *pair,
+              const uint8_t id[SDES_HSM_KEY_ID_SIZE], SdesHsmFault *fault)
+{
+	CK_OBJECT_HANDLE public, private;
+	CK_RV rv = CKR_OK;
+
+	for (CK_ULONG count = pair->nprivate; count >= pair->nprivate - 2; count--)
+	{
+		rv = hsm->p11->C_GenerateKeyPair(handle, &pair->generation, pair->public_template,
+		                                 pair->npublic, pair->private_template, count,
+		                                 &public, &private);
+		if (rv == CKR_OK)
+			return SDES_OK;
+		if (!template_refused(rv))
+			break;
+		sdes_pkcs11_key_destroy(hsm, handle, id, fault);
+	}
+	return sdes_pkcs11_failed(fault, "C_GenerateKeyPair", rv);
+}
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 /* Nobody here reads the public object: the public key is read from the private one. */
 static SdesStatus
 generate_rsa(SdesHsm *hsm, CK_SESSION_HANDLE handle, bool signs, const char *label,
              const uint8_t id[SDES_HSM_KEY_ID_SIZE], SdesHsmFault *fault)
 {
-	CK_MECHANISM generation = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
 	CK_ULONG bits = SDES_PKCS11_RSA_BITS;
 	CK_BYTE exponent[] = {1, 0, 1};
 	CK_BBOOL crypts = signs ? CK_FALSE : CK_TRUE;
@@ -109,23 +141,46 @@ generate_rsa(SdesHsm *hsm, CK_SESSION_HANDLE handle, bool signs, const char *lab
 	    SDES_PKCS11_ATTRIBUTE(CKA_MODIFIABLE, no),
 	    SDES_PKCS11_ATTRIBUTE(CKA_COPYABLE, no),
 	};
-	CK_ULONG all = sizeof(private_template) / sizeof(private_template[0]);
-	CK_OBJECT_HANDLE public, private;
-	CK_RV rv = CKR_OK;
+	Pair pair = {{CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0},
+	             public_template,
+	             COUNT(public_template),
+	             private_template,
+	             COUNT(private_template)};
 
-	for (CK_ULONG count = all; count >= all - 2; count--)
-	{
-		rv = hsm->p11->C_GenerateKeyPair(handle, &generation, public_template,
-		                                 sizeof(public_template) /
-		                                     sizeof(public_template[0]),
-		                                 private_template, count, &public, &private);
-		if (rv == CKR_OK)
-			return SDES_OK;
-		if (!template_refused(rv))
-			break;
-		sdes_pkcs11_key_destroy(hsm, handle, id, fault);
-	}
-	return sdes_pkcs11_failed(fault, "C_GenerateKeyPair", rv);
+	return generate_pair(hsm, handle, &pair, id, fault);
+}
+
+static SdesStatus
+generate_p256(SdesHsm *hsm, CK_SESSION_HANDLE handle, const char *label,
+              const uint8_t id[SDES_HSM_KEY_ID_SIZE], SdesHsmFault *fault)
+{
+	CK_BYTE curve[] = SDES_PKCS11_P256;
+	CK_ATTRIBUTE public_template[] = {
+	    {CKA_ID, (void *) (uintptr_t) id, SDES_HSM_KEY_ID_SIZE},
+	    {CKA_LABEL, (void *) (uintptr_t) label, strlen(label)},
+	    SDES_PKCS11_ATTRIBUTE(CKA_TOKEN, yes),
+	    SDES_PKCS11_ATTRIBUTE(CKA_EC_PARAMS, curve),
+	    SDES_PKCS11_ATTRIBUTE(CKA_VERIFY, yes),
+	};
+	CK_ATTRIBUTE private_template[] = {
+	    {CKA_ID, (void *) (uintptr_t) id, SDES_HSM_KEY_ID_SIZE},
+	    {CKA_LABEL, (void *) (uintptr_t) label, strlen(label)},
+	    SDES_PKCS11_ATTRIBUTE(CKA_TOKEN, yes),
+	    SDES_PKCS11_ATTRIBUTE(CKA_PRIVATE, yes),
+	    SDES_PKCS11_ATTRIBUTE(CKA_SENSITIVE, yes),
+	    SDES_PKCS11_ATTRIBUTE(CKA_EXTRACTABLE, no),
+	    SDES_PKCS11_ATTRIBUTE(CKA_SIGN, yes),
+	    SDES_PKCS11_ATTRIBUTE(CKA_DERIVE, no),
+	    SDES_PKCS11_ATTRIBUTE(CKA_MODIFIABLE, no),
+	    SDES_PKCS11_ATTRIBUTE(CKA_COPYABLE, no),
+	};
+	Pair pair = {{CKM_EC_KEY_PAIR_GEN, NULL, 0},
+	             public_template,
+	             COUNT(public_template),
+	             private_template,
+	             COUNT(private_template)};
+
+	return generate_pair(hsm, handle, &pair, id, fault);
 }
 
 SdesStatus
@@ -139,8 +194,11 @@ sdes_pkcs11_generate(SdesHsm *hsm, CK_SESSION_HANDLE handle,
 }
 
 SdesStatus
-sdes_pkcs11_generate_signer(SdesHsm *hsm, CK_SESSION_HANDLE handle, const char *label,
+sdes_pkcs11_generate_signer(SdesHsm *hsm, CK_SESSION_HANDLE handle,
+                            const SdesHsmNewKek *spec,
                             const uint8_t id[SDES_HSM_KEY_ID_SIZE], SdesHsmFault *fault)
 {
-	return generate_rsa(hsm, handle, true, label, id, fault);
+	return spec->kind == SDES_HSM_P256_SIGN
+	           ? generate_p256(hsm, handle, spec->label, id, fault)
+	           : generate_rsa(hsm, handle, true, spec->label, id, fault);
 }

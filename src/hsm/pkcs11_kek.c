@@ -74,8 +74,8 @@ sdes_pkcs11_kek_create(SdesHsmSession *session, const SdesHsmNewKek *spec,
 
 	if (status != SDES_OK)
 		return sdes_hsm_fault(fault, status, "no random bytes");
-	if (spec->kind == SDES_HSM_RSA_4096_SIGN)
-		return sdes_pkcs11_signer_create(session, spec->label, id, mechanism, fault);
+	if (spec->kind == SDES_HSM_RSA_4096_SIGN || spec->kind == SDES_HSM_P256_SIGN)
+		return sdes_pkcs11_signer_create(session, spec, id, mechanism, fault);
 	status = sdes_pkcs11_none_offered(spec, fault);
 	while ((next = sdes_pkcs11_next_mechanism(hsm, spec, next)) != NULL)
 	{

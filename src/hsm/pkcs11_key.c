@@ -16,13 +16,14 @@ static CK_OBJECT_CLASS class_private = CKO_PRIVATE_KEY;
 static CK_OBJECT_CLASS class_public = CKO_PUBLIC_KEY;
 static CK_KEY_TYPE type_aes = CKK_AES;
 static CK_KEY_TYPE type_rsa = CKK_RSA;
+static CK_KEY_TYPE type_ec = CKK_EC;
 
 /* What to look for. */
 typedef struct Search
 {
 	CK_OBJECT_CLASS *class;
-	CK_KEY_TYPE *type;
 	const uint8_t *id;
+	CK_KEY_TYPE *type; /* NULL: any */
 } Search;
 
 /* At most two: more would not be told apart. */
@@ -32,10 +33,10 @@ find_objects(SdesHsm *hsm, CK_SESSION_HANDLE handle, const Search *search,
 {
 	CK_ATTRIBUTE template[] = {
 	    {CKA_CLASS, search->class, sizeof(*search->class)},
-	    {CKA_KEY_TYPE, search->type, sizeof(*search->type)},
 	    {CKA_ID, (void *) (uintptr_t) search->id, SDES_HSM_KEY_ID_SIZE},
+	    {CKA_KEY_TYPE, search->type, sizeof(*search->type)},
 	};
-	CK_RV rv = hsm->p11->C_FindObjectsInit(handle, template, 3);
+	CK_RV rv = hsm->p11->C_FindObjectsInit(handle, template, search->type ? 3 : 2);
 
 	*count = 0;
 	if (rv != CKR_OK)
@@ -45,28 +46,71 @@ find_objects(SdesHsm *hsm, CK_SESSION_HANDLE handle, const Search *search,
 	return rv == CKR_OK ? SDES_OK : sdes_pkcs11_failed(fault, "C_FindObjects", rv);
 }
 
+static SdesStatus
+missing(SdesHsmFault *fault)
+{
+	return sdes_hsm_fault(fault, SDES_ERR_HSM_KEY_MISSING,
+	                      "no AES, RSA or EC key with this id is in the token");
+}
+
+/* What kind a private key is by its type. */
+static SdesStatus
+private_kind(SdesHsm *hsm, CK_SESSION_HANDLE handle, SdesPkcs11Key *key,
+             SdesHsmFault *fault)
+{
+	CK_KEY_TYPE type = 0;
+	SdesStatus status = sdes_pkcs11_read_type(hsm, handle, key->handle, &type, fault);
+
+	if (status != SDES_OK)
+		return status;
+	if (type != CKK_RSA && type != CKK_EC)
+		return missing(fault);
+	key->kind = type == CKK_RSA ? SDES_HSM_RSA_4096 : SDES_HSM_P256_SIGN;
+	return SDES_OK;
+}
+
 SdesStatus
 sdes_pkcs11_key_find(SdesHsm *hsm, CK_SESSION_HANDLE handle, SdesPkcs11Key *key,
                      SdesHsmFault *fault)
 {
-	Search secret = {&class_secret, &type_aes, key->id};
-	Search private = {&class_private, &type_rsa, key->id};
-	CK_OBJECT_HANDLE aes[2], rsa[2];
-	CK_ULONG naes, nrsa;
+	Search secret = {&class_secret, key->id, &type_aes};
+	Search private = {&class_private, key->id, NULL};
+	CK_OBJECT_HANDLE aes[2], pair[2];
+	CK_ULONG naes, npair;
 	SdesStatus status = find_objects(hsm, handle, &secret, aes, &naes, fault);
 
 	if (status == SDES_OK)
-		status = find_objects(hsm, handle, &private, rsa, &nrsa, fault);
+		status = find_objects(hsm, handle, &private, pair, &npair, fault);
 	if (status != SDES_OK)
 		return status;
-	if (naes + nrsa == 0)
-		return sdes_hsm_fault(fault, SDES_ERR_HSM_KEY_MISSING,
-		                      "no AES or RSA key with this id is in the token");
-	if (naes + nrsa > 1)
+	if (naes + npair == 0)
+		return missing(fault);
+	if (naes + npair > 1)
 		return sdes_hsm_fault(fault, SDES_ERR_HSM_KEY_AMBIGUOUS,
 		                      "two keys with this id are in the token");
-	key->handle = naes == 1 ? aes[0] : rsa[0];
-	key->kind = naes == 1 ? SDES_HSM_AES_256 : SDES_HSM_RSA_4096;
+	key->handle = naes == 1 ? aes[0] : pair[0];
+	key->kind = SDES_HSM_AES_256;
+	return naes == 1 ? SDES_OK : private_kind(hsm, handle, key, fault);
+}
+
+SdesStatus
+sdes_pkcs11_find_point(SdesHsm *hsm, CK_SESSION_HANDLE handle,
+                       const uint8_t id[SDES_HSM_KEY_ID_SIZE], CK_OBJECT_HANDLE *out,
+                       SdesHsmFault *fault)
+{
+	Search search = {&class_public, id, &type_ec};
+	CK_OBJECT_HANDLE found[2];
+	CK_ULONG count;
+	SdesStatus status = find_objects(hsm, handle, &search, found, &count, fault);
+
+	if (status != SDES_OK)
+		return status;
+	if (count != 1)
+		return sdes_hsm_fault(
+		    fault, count == 0 ? SDES_ERR_HSM_KEY_MISSING : SDES_ERR_HSM_KEY_AMBIGUOUS,
+		    count == 0 ? "the key's public half is not in the token"
+		               : "two public keys with this id are in the token");
+	*out = found[0];
 	return SDES_OK;
 }
 
@@ -156,13 +200,14 @@ sdes_pkcs11_key_destroy(SdesHsm *hsm, CK_SESSION_HANDLE handle,
                         const uint8_t id[SDES_HSM_KEY_ID_SIZE], SdesHsmFault *fault)
 {
 	Search searches[] = {
-	    {&class_public, &type_rsa, id},
-	    {&class_private, &type_rsa, id},
-	    {&class_secret, &type_aes, id},
+	    {&class_public, id, &type_rsa},  {&class_public, id, &type_ec},
+	    {&class_private, id, &type_rsa}, {&class_private, id, &type_ec},
+	    {&class_secret, id, &type_aes},
 	};
+	size_t n = sizeof(searches) / sizeof(searches[0]);
 	SdesStatus status = SDES_OK;
 
-	for (size_t i = 0; status == SDES_OK && i < 3; i++)
+	for (size_t i = 0; status == SDES_OK && i < n; i++)
 		status = destroy_found(hsm, handle, &searches[i], fault);
 	return status;
 }

@@ -101,5 +101,7 @@ sdes_pkcs11_kek_list(SdesHsmSession *session, const char *prefix,
 	status = list_class(session, CKO_SECRET_KEY, CKK_AES, prefix, after, list, fault);
 	if (status == SDES_OK)
 		status = list_class(session, CKO_PRIVATE_KEY, CKK_RSA, prefix, after, list, fault);
+	if (status == SDES_OK)
+		status = list_class(session, CKO_PRIVATE_KEY, CKK_EC, prefix, after, list, fault);
 	return status;
 }

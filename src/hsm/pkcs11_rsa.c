@@ -10,49 +10,14 @@
  */
 #include "hsm/pkcs11.h"
 
-#include <openssl/bn.h>
-#include <openssl/core_names.h>
+#include "crypto/public_key.h"
+
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/param_build.h>
 #include <openssl/rsa.h>
 #include <string.h>
 
 #define RSA_SIZE SDES_PKCS11_RSA_SIZE
-
-static EVP_PKEY *
-public_key_of(const BIGNUM *n, const BIGNUM *e)
-{
-	OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
-	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-	OSSL_PARAM *params = NULL;
-	EVP_PKEY *key = NULL;
-
-	if (builder != NULL && ctx != NULL && n != NULL && e != NULL &&
-	    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
-	    OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e) == 1)
-		params = OSSL_PARAM_BLD_to_param(builder);
-	if (params != NULL && EVP_PKEY_fromdata_init(ctx) == 1)
-		EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params);
-	OSSL_PARAM_free(params);
-	OSSL_PARAM_BLD_free(builder);
-	EVP_PKEY_CTX_free(ctx);
-	return key; /* NULL unless all went well */
-}
-
-EVP_PKEY *
-sdes_pkcs11_public_of(const uint8_t modulus[RSA_SIZE])
-{
-	BIGNUM *n = BN_bin2bn(modulus, RSA_SIZE, NULL);
-	BIGNUM *e = BN_new();
-	EVP_PKEY *key = NULL;
-
-	if (e != NULL && BN_set_word(e, RSA_F4) == 1)
-		key = public_key_of(n, e);
-	BN_free(n);
-	BN_free(e);
-	return key;
-}
 
 static SdesStatus
 read_public_key(const SdesPkcs11Context *c, EVP_PKEY **out, SdesHsmFault *fault)
@@ -64,9 +29,8 @@ read_public_key(const SdesPkcs11Context *c, EVP_PKEY **out, SdesHsmFault *fault)
 	*out = NULL;
 	if (status != SDES_OK)
 		return status;
-	*out = sdes_pkcs11_public_of(modulus);
-	return *out != NULL ? SDES_OK
-	                    : sdes_hsm_fault(fault, SDES_ERR_CRYPTO, "no public RSA key");
+	status = sdes_public_key_new(SDES_BYTES_OF(modulus), out);
+	return status == SDES_OK ? SDES_OK : sdes_hsm_fault(fault, status, "no public RSA key");
 }
 
 typedef int (*RawOperation)(EVP_PKEY_CTX *ctx, unsigned char *out, size_t *out_size,

@@ -75,11 +75,19 @@ typedef enum SdesHsmKekKind
 {
 	SDES_HSM_AES_256 = 1,
 	SDES_HSM_RSA_4096 = 2,
-	SDES_HSM_RSA_4096_SIGN = 3 /* no KEK: it signs, and does nothing else */
+	SDES_HSM_RSA_4096_SIGN = 3, /* no KEK: it signs, and does nothing else */
+	SDES_HSM_P256_SIGN = 4      /* the same on the curve P-256 */
 } SdesHsmKekKind;
 
 #define SDES_HSM_RSA_SIZE    512 /* of a modulus and of a signature */
 #define SDES_HSM_DIGEST_SIZE 32  /* SHA-256 */
+
+/* A public key, or a signature. */
+typedef struct SdesHsmPublic
+{
+	size_t size;
+	uint8_t data[SDES_HSM_RSA_SIZE];
+} SdesHsmPublic;
 
 typedef struct SdesHsmNewKek
 {
@@ -161,17 +169,20 @@ typedef struct SdesHsmProvider
 	 */
 	SdesStatus (*open_sealed)(SdesHsmSession *session, const SdesHsmWrap *under,
 	                          SdesBytes sealed, uint8_t *out, SdesHsmFault *fault);
-	/* The modulus of an RSA key of either kind, big-endian; its exponent is 65537. */
-	SdesStatus (*public_key)(SdesHsmSession *session,
-	                         const uint8_t id[SDES_HSM_KEY_ID_SIZE],
-	                         uint8_t modulus[SDES_HSM_RSA_SIZE], SdesHsmFault *fault);
 	/*
-	 * RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017, section 8.2) of a digest, with a key of
-	 * kind SDES_HSM_RSA_4096_SIGN.
+	 * The modulus of an RSA key of either kind, big-endian (its exponent is 65537); the
+	 * point of one on P-256, uncompressed (SEC 1, section 2.3.3).
+	 */
+	SdesStatus (*public_key)(SdesHsmSession *session,
+	                         const uint8_t id[SDES_HSM_KEY_ID_SIZE], SdesHsmPublic *out,
+	                         SdesHsmFault *fault);
+	/*
+	 * A digest's signature by a key of a kind that signs: RSASSA-PKCS1-v1_5 with SHA-256
+	 * (RFC 8017, section 8.2), or ECDSA, r || s (FIPS 186-5, section 6.4).
 	 */
 	SdesStatus (*sign)(SdesHsmSession *session, const uint8_t id[SDES_HSM_KEY_ID_SIZE],
-	                   const uint8_t digest[SDES_HSM_DIGEST_SIZE],
-	                   uint8_t signature[SDES_HSM_RSA_SIZE], SdesHsmFault *fault);
+	                   const uint8_t digest[SDES_HSM_DIGEST_SIZE], SdesHsmPublic *signature,
+	                   SdesHsmFault *fault);
 	SdesStatus (*random)(SdesHsmSession *session, uint8_t *out, size_t size,
 	                     SdesHsmFault *fault);
 } SdesHsmProvider;

@@ -15,12 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define SUFFIX ".journal"
 #define DIGITS 16
+
+/* Of a segment, with what a round of records or a crash may have put behind its end. */
+#define FILE_MAX (SDES_JOURNAL_SEGMENT_MAX + 2 * SDES_JOURNAL_TORN_MAX)
 
 void
 sdes_journal_segment_path(const char *folder, uint64_t sequence,
@@ -142,26 +144,57 @@ open_segment(SdesJournalFile *file, uint64_t sequence)
 	return 0;
 }
 
+/* No mapping: whoever makes the file shorter would end the process that reads it. */
 static int
-map_file(int fd, SdesBytes *bytes)
+read_all(int fd, uint64_t from, uint8_t *out, size_t *size)
+{
+	size_t done = 0;
+
+	while (done < *size)
+	{
+		ssize_t got = pread(fd, out + done, *size - done, (off_t) (from + done));
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return errno;
+		if (got == 0)
+			break;
+		done += (size_t) got;
+	}
+	*size = done;
+	return 0;
+}
+
+static int
+read_file(int fd, uint64_t from, SdesBytes *bytes)
 {
 	struct stat status;
-	void *mapped;
+	uint8_t *read;
+	size_t size;
+	int error;
 
 	*bytes = sdes_bytes(NULL, 0);
 	if (fstat(fd, &status) != 0)
 		return errno;
-	if (status.st_size == 0)
+	if ((uint64_t) status.st_size <= from)
 		return 0;
-	mapped = mmap(NULL, (size_t) status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (mapped == MAP_FAILED)
-		return errno;
-	*bytes = sdes_bytes(mapped, (size_t) status.st_size);
-	return 0;
+	if (status.st_size > FILE_MAX)
+		return EFBIG;
+	size = (size_t) status.st_size - from;
+	read = malloc(size);
+	if (read == NULL)
+		return ENOMEM;
+	error = read_all(fd, from, read, &size);
+	if (error != 0)
+		free(read);
+	else
+		*bytes = sdes_bytes(read, size);
+	return error;
 }
 
 int
-sdes_journal_map(const char *folder, uint64_t sequence, SdesBytes *bytes)
+sdes_journal_read(const char *folder, uint64_t sequence, uint64_t from, SdesBytes *bytes)
 {
 	char path[SDES_JOURNAL_PATH_MAX + 32];
 	int fd, error;
@@ -171,16 +204,15 @@ sdes_journal_map(const char *folder, uint64_t sequence, SdesBytes *bytes)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno;
-	error = map_file(fd, bytes);
+	error = read_file(fd, from, bytes);
 	close(fd);
 	return error;
 }
 
 void
-sdes_journal_unmap(SdesBytes bytes)
+sdes_journal_free(SdesBytes bytes)
 {
-	if (bytes.size > 0)
-		munmap((void *) (uintptr_t) bytes.data, bytes.size);
+	free((void *) (uintptr_t) bytes.data);
 }
 
 /* Whether the next record follows the last one; then it is the last one. */
@@ -271,13 +303,13 @@ read_end(SdesJournalFile *file, SdesJournalEnd *end, uint64_t *dropped)
 	SdesBytes bytes = {NULL, 0};
 	int error = open_segment(file, end->segment);
 
-	if (error != 0 || (error = map_file(file->fd, &bytes)) != 0)
+	if (error != 0 || (error = read_file(file->fd, 0, &bytes)) != 0)
 		return error;
 	error = follow(file, bytes, end);
 	*dropped = error == 0 ? bytes.size - end->size : 0;
 	if (*dropped > 0)
 		error = keep_torn(file, end, sdes_bytes(bytes.data + end->size, *dropped));
-	sdes_journal_unmap(bytes);
+	sdes_journal_free(bytes);
 	if (error == 0 && *dropped > 0)
 		error = cut_back(file, end->size);
 	return error;
@@ -303,10 +335,10 @@ remove_stub(SdesJournalFile *file, uint64_t sequence, bool *removed)
 {
 	char path[SDES_JOURNAL_PATH_MAX + 32];
 	SdesBytes bytes;
-	int error = sdes_journal_map(file->folder, sequence, &bytes);
+	int error = sdes_journal_read(file->folder, sequence, 0, &bytes);
 
 	*removed = error == 0 && is_stub(bytes);
-	sdes_journal_unmap(bytes);
+	sdes_journal_free(bytes);
 	if (!*removed)
 		return error;
 	sdes_journal_segment_path(file->folder, sequence, path);

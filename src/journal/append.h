@@ -46,11 +46,13 @@ extern void sdes_journal_segment_path(const char *folder, uint64_t sequence,
 extern int sdes_journal_list(const char *folder, uint64_t **sequences, size_t *n);
 
 /*
- * The bytes of a segment as they are at this moment; the caller unmaps them. An errno when
- * they cannot be had. A segment of no bytes has none.
+ * The bytes of a segment from an offset on, as they are at this moment, in memory that the
+ * caller frees by sdes_journal_free(). An errno when they cannot be had: EFBIG for more
+ * than any segment has. A segment of no bytes has none.
  */
-extern int sdes_journal_map(const char *folder, uint64_t sequence, SdesBytes *bytes);
-extern void sdes_journal_unmap(SdesBytes bytes);
+extern int sdes_journal_read(const char *folder, uint64_t sequence, uint64_t from,
+                             SdesBytes *bytes);
+extern void sdes_journal_free(SdesBytes bytes);
 
 /*
  * Finds the end of the journal in file->folder, which is made if it is not there. What

@@ -11,7 +11,7 @@
 static const uint8_t magic[8] = {'S', 'D', 'E', 'S', 'A', 'U', 'D', 'T'};
 
 static const char *const kind_names[SDES_JOURNAL_KINDS + 1] = {
-    NULL, "started", "stopped", "begin", "lease", "end", "event", "checkpoint",
+    NULL, "started", "stopped", "begin", "lease", "end", "event", "checkpoint", "signature",
 };
 
 static const struct
@@ -52,6 +52,8 @@ static const struct
     [SDES_FIELD_ALGORITHM] = {"algorithm", SDES_FIELD_IS_TEXT, 0},
     [SDES_FIELD_KEY] = {"key", SDES_FIELD_IS_BYTES, 0},
     [SDES_FIELD_SIGNATURE] = {"signature", SDES_FIELD_IS_BYTES, 0},
+    [SDES_FIELD_CHECKPOINT] = {"checkpoint", SDES_FIELD_IS_NUMBER, 0},
+    [SDES_FIELD_PUBLIC_KEY] = {"public_key", SDES_FIELD_IS_BYTES, 0},
 };
 
 const char *

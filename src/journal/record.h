@@ -50,16 +50,17 @@
 
 typedef enum SdesJournalKind
 {
-	SDES_JOURNAL_STARTED = 1,   /* a server began to write here */
-	SDES_JOURNAL_STOPPED = 2,   /* and ended in good order */
-	SDES_JOURNAL_BEGIN = 3,     /* a statement is about to use a bucket's keys */
-	SDES_JOURNAL_LEASE = 4,     /* it may use them for so many values in all */
-	SDES_JOURNAL_END = 5,       /* for so many it did */
-	SDES_JOURNAL_EVENT = 6,     /* what happens at once: a grant, a key, a refusal */
-	SDES_JOURNAL_CHECKPOINT = 7 /* a signature of the hash before it */
+	SDES_JOURNAL_STARTED = 1,    /* a server began to write here */
+	SDES_JOURNAL_STOPPED = 2,    /* and ended in good order */
+	SDES_JOURNAL_BEGIN = 3,      /* a statement is about to use a bucket's keys */
+	SDES_JOURNAL_LEASE = 4,      /* it may use them for so many values in all */
+	SDES_JOURNAL_END = 5,        /* for so many it did */
+	SDES_JOURNAL_EVENT = 6,      /* what happens at once: a grant, a key, a refusal */
+	SDES_JOURNAL_CHECKPOINT = 7, /* its hash is about to be signed */
+	SDES_JOURNAL_SIGNATURE = 8   /* of a checkpoint; see checkpoint.h */
 } SdesJournalKind;
 
-#define SDES_JOURNAL_KINDS 7
+#define SDES_JOURNAL_KINDS 8
 
 /* The numbers are those of the format: append only. */
 typedef enum SdesFieldTag
@@ -95,10 +96,12 @@ typedef enum SdesFieldTag
 	SDES_FIELD_DROPPED = 29,       /* number: bytes of a record that a crash cut short */
 	SDES_FIELD_ALGORITHM = 30,     /* text: of a signature */
 	SDES_FIELD_KEY = 31,           /* bytes: id of the key that signed */
-	SDES_FIELD_SIGNATURE = 32      /* bytes */
+	SDES_FIELD_SIGNATURE = 32,     /* bytes */
+	SDES_FIELD_CHECKPOINT = 33,    /* number: sequence of what is signed */
+	SDES_FIELD_PUBLIC_KEY = 34     /* bytes: of the key that signs, SubjectPublicKeyInfo */
 } SdesFieldTag;
 
-#define SDES_FIELDS 32
+#define SDES_FIELDS 34
 
 typedef enum SdesFieldType
 {

@@ -82,12 +82,9 @@ check_record(SdesVerify *v, const SdesRecord *record, SdesReader rest)
 		return failed(v, status);
 	if (!sdes_equal(hash, record->hash.data, sizeof(hash)))
 		return is_wrong(v, SDES_WRONG_EDITED);
-	if (record->kind == SDES_JOURNAL_CHECKPOINT && v->is_signed != NULL)
-	{
-		if (!v->is_signed(record, v->hash, v->arg))
-			return is_wrong(v, SDES_WRONG_SIGNATURE);
-		v->checkpoint = record->sequence;
-	}
+	if (v->signatures != NULL &&
+	    !sdes_signatures_see(v->signatures, v->journal, v->first, record))
+		return is_wrong(v, SDES_WRONG_SIGNATURE);
 	memcpy(v->hash, hash, sizeof(hash));
 	v->next++;
 	return true;
@@ -115,23 +112,11 @@ check_header(SdesVerify *v, const SdesJournalHeader *header)
 }
 
 bool
-sdes_verify_segment(SdesVerify *v, SdesBytes segment)
+sdes_verify_more(SdesVerify *v, SdesBytes records)
 {
-	SdesReader r = sdes_reader(segment);
-	SdesBytes bytes = sdes_read_bytes(&r, SDES_JOURNAL_HEADER_SIZE);
-	SdesJournalHeader header;
+	SdesReader r = sdes_reader(records);
 	SdesRecord record;
-	SdesStatus status;
 
-	if (r.failed)
-		return is_wrong(v, SDES_WRONG_TRUNCATED);
-	if (sdes_journal_read_header(bytes, &header) != SDES_OK)
-		return is_wrong(v, SDES_WRONG_EDITED);
-	if (!check_header(v, &header))
-		return false;
-	status = sdes_journal_header_hash(bytes, v->hash);
-	if (status != SDES_OK)
-		return failed(v, status);
 	for (;;)
 		switch (sdes_journal_read_record(&r, &record))
 		{
@@ -146,6 +131,26 @@ sdes_verify_segment(SdesVerify *v, SdesBytes segment)
 			default:
 				return is_wrong(v, SDES_WRONG_EDITED);
 		}
+}
+
+bool
+sdes_verify_segment(SdesVerify *v, SdesBytes segment)
+{
+	SdesReader r = sdes_reader(segment);
+	SdesBytes bytes = sdes_read_bytes(&r, SDES_JOURNAL_HEADER_SIZE);
+	SdesJournalHeader header;
+	SdesStatus status;
+
+	if (r.failed)
+		return is_wrong(v, SDES_WRONG_TRUNCATED);
+	if (sdes_journal_read_header(bytes, &header) != SDES_OK)
+		return is_wrong(v, SDES_WRONG_EDITED);
+	if (!check_header(v, &header))
+		return false;
+	status = sdes_journal_header_hash(bytes, v->hash);
+	if (status != SDES_OK)
+		return failed(v, status);
+	return sdes_verify_more(v, sdes_bytes(r.at, r.left));
 }
 
 bool

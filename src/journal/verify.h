@@ -8,6 +8,7 @@
 #ifndef SDES_JOURNAL_VERIFY_H
 #define SDES_JOURNAL_VERIFY_H
 
+#include "journal/checkpoint.h"
 #include "journal/record.h"
 
 typedef enum SdesWrong
@@ -19,7 +20,7 @@ typedef enum SdesWrong
 	SDES_WRONG_DUPLICATED, /* one that stands before it is there again */
 	SDES_WRONG_TRUNCATED,  /* the journal ends before it, or within it */
 	SDES_WRONG_FORKED,     /* what follows goes on from something else */
-	SDES_WRONG_SIGNATURE   /* a checkpoint is not signed by its key */
+	SDES_WRONG_SIGNATURE   /* it is a signature, and not one by its key */
 } SdesWrong;
 
 typedef struct SdesVerify
@@ -29,20 +30,15 @@ typedef struct SdesVerify
 	uint64_t first; /* sequence of the first record */
 	uint64_t next;  /* of the one that is expected */
 	uint8_t hash[SDES_DIGEST_SIZE];
-	uint64_t checkpoint; /* sequence of the last good one; 0: none */
-	SdesWrong wrong;     /* with next the sequence that is wrong */
-
-	/* Whether a checkpoint is signed; NULL: signatures are not looked at. */
-	bool (*is_signed)(const SdesRecord *checkpoint, const uint8_t before[SDES_DIGEST_SIZE],
-	                  void *arg);
-	void *arg;
-	SdesStatus status; /* SDES_ERR_CRYPTO: nothing could be computed */
+	SdesWrong wrong;            /* with next the sequence that is wrong */
+	SdesSignatures *signatures; /* the caller's; NULL: they are not looked at */
+	SdesStatus status;          /* SDES_ERR_CRYPTO: nothing could be computed */
 } SdesVerify;
 
 /* A static string: "edited". */
 extern const char *sdes_wrong_name(SdesWrong wrong);
 
-/* The caller sets is_signed and arg afterwards, if wanted. */
+/* The caller sets signatures afterwards, if wanted. */
 extern void sdes_verify_start(SdesVerify *v);
 
 /*
@@ -50,6 +46,9 @@ extern void sdes_verify_start(SdesVerify *v);
  * ends the verification. What is cut short at its end is wrong.
  */
 extern bool sdes_verify_segment(SdesVerify *v, SdesBytes segment);
+
+/* Goes through more records of the segment, behind those that were gone through. */
+extern bool sdes_verify_more(SdesVerify *v, SdesBytes records);
 
 /*
  * Whether the journal reaches a record that is known from elsewhere; to be asked when all

@@ -16,7 +16,7 @@
 #define SDES_CERTIFICATE_H
 
 #include "parcel/kem.h"
-#include "parcel/public_key.h"
+#include "crypto/public_key.h"
 
 #define SDES_SITE_NAME_MAX      63   /* bytes; a common name has 64 characters at most */
 #define SDES_SITE_KEY_ID_SIZE   16   /* CKA_ID */

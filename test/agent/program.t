@@ -121,7 +121,7 @@ for (1 .. 200)
 ok($client, 'a service listens in the place of an old socket');
 is((stat 'socket')[2] & 0777, 0660, 'its group may connect');
 my $reply = '';
-print $client pack('N C n a32', 35, 1, 3, '');
+print $client pack('N C n a32', 35, 1, 4, '');
 $client->flush;
 sysread $client, $reply, 100;
 is(unpack('H*', $reply), '00000003010000', 'HELLO needs no secret');

@@ -2,7 +2,7 @@
  * sign_tests.c
  *		Keys that sign: made, used, and kept apart from those that encrypt.
  */
-#include "parcel/public_key.h"
+#include "crypto/public_key.h"
 #include "tests.h"
 
 #include "fixture.h"
@@ -10,10 +10,9 @@
 #include <string.h>
 
 static SdesStatus
-signer_create(Fixture *f, uint8_t id[SDES_KEK_ID_SIZE])
+signer_create(Fixture *f, uint8_t kind, uint8_t id[SDES_KEK_ID_SIZE])
 {
-	SdesRequest create = {
-	    .op = SDES_OP_KEK_CREATE, .label = "sdes/signer", .kind = SDES_KEK_RSA_4096_SIGN};
+	SdesRequest create = {.op = SDES_OP_KEK_CREATE, .label = "sdes/signer", .kind = kind};
 	SdesStatus status = ask(f, &create, 30000);
 
 	memcpy(id, f->reply.kek_id, SDES_KEK_ID_SIZE);
@@ -34,23 +33,27 @@ sign(Fixture *f, const uint8_t id[SDES_KEK_ID_SIZE],
 static void
 test_signature(Fixture *f, const uint8_t id[SDES_KEK_ID_SIZE])
 {
-	uint8_t digest[SDES_SIGN_DIGEST_SIZE] = {1, 2, 3}, modulus[SDES_RSA_4096_SIZE];
+	uint8_t digest[SDES_SIGN_DIGEST_SIZE] = {1, 2, 3};
 	SdesPublicKey *key = NULL;
+	SdesBytes public, signature;
 
 	check_status(kek_op(f, SDES_OP_PUBLIC_KEY, id), SDES_OK, "PUBLIC_KEY");
-	memcpy(modulus, f->reply.rsa, sizeof(modulus));
-	check_status(sdes_public_key_new(SDES_BYTES_OF(modulus), &key), SDES_OK,
-	             "it is a public key");
+	public = sdes_bytes(f->reply.public, f->reply.public_size);
+	check_status(public.size == SDES_P256_POINT_SIZE
+	                 ? sdes_public_key_of_point(public, &key)
+	                 : sdes_public_key_new(public, &key),
+	             SDES_OK, "it is a public key");
 	check_status(sign(f, id, digest), SDES_OK, "SIGN");
-	check_status(sdes_public_key_verify(key, digest, SDES_BYTES_OF(f->reply.rsa)), SDES_OK,
+	signature = sdes_bytes(f->reply.public, f->reply.public_size);
+	check_status(sdes_public_key_verify(key, digest, signature), SDES_OK,
 	             "the signature is right");
-	f->reply.rsa[100] ^= 1;
-	check_status(sdes_public_key_verify(key, digest, SDES_BYTES_OF(f->reply.rsa)),
-	             SDES_ERR_TAG, "and would not be with another bit");
-	f->reply.rsa[100] ^= 1;
+	f->reply.public[50] ^= 1;
+	check_status(sdes_public_key_verify(key, digest, signature), SDES_ERR_TAG,
+	             "and would not be with another bit");
+	f->reply.public[50] ^= 1;
 	digest[0] ^= 1;
-	check_status(sdes_public_key_verify(key, digest, SDES_BYTES_OF(f->reply.rsa)),
-	             SDES_ERR_TAG, "nor of another digest");
+	check_status(sdes_public_key_verify(key, digest, signature), SDES_ERR_TAG,
+	             "nor of another digest");
 	sdes_public_key_free(key);
 }
 
@@ -78,7 +81,7 @@ test_apart(Fixture *f, const uint8_t signer[SDES_KEK_ID_SIZE])
 }
 
 static void
-test_faults(Fixture *f, const uint8_t signer[SDES_KEK_ID_SIZE])
+test_faults(Fixture *f, uint8_t kind, const uint8_t signer[SDES_KEK_ID_SIZE])
 {
 	uint8_t digest[SDES_SIGN_DIGEST_SIZE] = {1}, id[SDES_KEK_ID_SIZE];
 	uint8_t missing[SDES_KEK_ID_SIZE] = {9};
@@ -92,7 +95,8 @@ test_faults(Fixture *f, const uint8_t signer[SDES_KEK_ID_SIZE])
 	ask(f, &list, 5000);
 	before = f->reply.nkeks;
 	fixture_rule(f, "C_SignInit 0x54\n"); /* CKR_FUNCTION_NOT_SUPPORTED */
-	check(signer_create(f, id) != SDES_OK, "a token that makes signers and does not sign");
+	check(signer_create(f, kind, id) != SDES_OK,
+	      "a token that makes signers and does not sign");
 	check(sign(f, signer, digest) != SDES_OK, "SIGN there");
 	fixture_rule(f, NULL);
 	for (int i = 0; i < 100 && sign(f, signer, digest) != SDES_OK; i++)
@@ -102,21 +106,29 @@ test_faults(Fixture *f, const uint8_t signer[SDES_KEK_ID_SIZE])
 	check(f->reply.nkeks == before, "nothing stays of the key that failed");
 }
 
+static void
+test_kind(Fixture *f, uint8_t kind, const char *mechanism)
+{
+	uint8_t id[SDES_KEK_ID_SIZE];
+
+	check_status(signer_create(f, kind, id), SDES_OK, "KEK_CREATE of a signer");
+	check(strcmp(f->reply.mechanism, mechanism) == 0, mechanism);
+	test_signature(f, id);
+	test_apart(f, id);
+	test_faults(f, kind, id);
+	check_status(kek_op(f, SDES_OP_KEK_DESTROY, id), SDES_OK, "KEK_DESTROY of the signer");
+	check_status(kek_op(f, SDES_OP_PUBLIC_KEY, id), SDES_ERR_HSM_KEY_MISSING,
+	             "nothing is left of it");
+}
+
 void
 sign_tests(void)
 {
 	Fixture *f = fixture_new();
-	uint8_t id[SDES_KEK_ID_SIZE];
 
 	agent_start(f);
 	wait_state(f, SDES_AGENT_READY, SDES_OK);
-	check_status(signer_create(f, id), SDES_OK, "KEK_CREATE of a signer");
-	check(strcmp(f->reply.mechanism, "RSA-PKCS1-SHA256") == 0, "its mechanism");
-	test_signature(f, id);
-	test_apart(f, id);
-	test_faults(f, id);
-	check_status(kek_op(f, SDES_OP_KEK_DESTROY, id), SDES_OK, "KEK_DESTROY of the signer");
-	check_status(kek_op(f, SDES_OP_PUBLIC_KEY, id), SDES_ERR_HSM_KEY_MISSING,
-	             "nothing is left of it");
+	test_kind(f, SDES_KEK_RSA_4096_SIGN, "RSA-PKCS1-SHA256");
+	test_kind(f, SDES_KEK_P256_SIGN, "ECDSA-P256-SHA256");
 	fixture_free(f);
 }

@@ -32,8 +32,7 @@ check_fields(const SdesRequest *request)
 	REQUIRE(memchr(request->label, 0, sizeof(request->label)) != NULL);
 	REQUIRE(request->wrapped_size <= SDES_WRAPPED_MAX);
 	if (request->op == SDES_OP_KEK_CREATE)
-		REQUIRE(request->kind >= SDES_KEK_AES_256 &&
-		        request->kind <= SDES_KEK_RSA_4096_SIGN);
+		REQUIRE(request->kind >= SDES_KEK_AES_256 && request->kind <= SDES_KEK_P256_SIGN);
 	REQUIRE(request->dek.size == (request->op == SDES_OP_DEK_WRAP ? SDES_DEK_SIZE : 0));
 	if (request->op == SDES_OP_SEAL || request->op == SDES_OP_OPEN)
 		check_values(request);

@@ -125,7 +125,10 @@ sample_reply(SdesAgentOp op, SdesStatus status, SdesReply *out)
 	if (op == SDES_OP_KEK_CREATE)
 		fill(out->kek_id, sizeof(out->kek_id), 7);
 	if (op == SDES_OP_PUBLIC_KEY || op == SDES_OP_SIGN)
-		fill(out->rsa, sizeof(out->rsa), 13);
+	{
+		out->public_size = 65;
+		fill(out->public, out->public_size, 13);
+	}
 	if (op == SDES_OP_KEK_CREATE || op == SDES_OP_KEK_CHECK)
 		strcpy(out->mechanism, "AES-GCM");
 	if (op == SDES_OP_KEK_LIST)
