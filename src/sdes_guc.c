@@ -155,7 +155,7 @@ define_rotation_settings(void)
 	    "sdes.rotation_share", "Percent of the time that a rotation worker works.",
 	    "After each batch it rests so long that this is its share; the "
 	    "longer batches take on a busy server, the longer it rests.",
-	    &sdes_rotation_share, 25, 1, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	    &sdes_rotation_share, 1, 1, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("sdes.rotation_window",
 	                           "Hours in which values are re-encrypted, as in "
 	                           "\"22:00-06:30\".",

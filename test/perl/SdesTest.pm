@@ -111,6 +111,7 @@ shared_preload_libraries = 'sdes'
 sdes.pkcs11_module = '$hsm->{module}'
 sdes.pkcs11_token = 'pkcs11:token=$hsm->{label}'
 sdes.pin_source = 'file:$hsm->{pin_file}'
+sdes.rotation_share = 25
 CONF
     (my $init_args = $hsm->{init_args} // '') =~ s/'/''/g;
     $node->append_conf('postgresql.conf', "sdes.pkcs11_init_args = '$init_args'");
