@@ -991,13 +991,14 @@ COMMENT ON FUNCTION sdes.revoke_key(text, integer, text) IS
 REVOKE EXECUTE ON FUNCTION sdes.revoke_key(text, integer, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.revoke_key(text, integer, text) TO sdes_admin;
 
-CREATE FUNCTION sdes.verify_audit(OUT first bigint, OUT last bigint, OUT wrong text, OUT folder text)
+CREATE FUNCTION sdes.verify_audit("from" bigint DEFAULT NULL, "to" bigint DEFAULT NULL, keys text[] DEFAULT NULL,
+    OUT first bigint, OUT last bigint, OUT wrong text, OUT signed_to bigint, OUT signed_at timestamptz, OUT key text, OUT folder text)
     RETURNS record
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_verify_audit';
-COMMENT ON FUNCTION sdes.verify_audit() IS
-    'follows the chain of this server''s audit journal: its first and last good record, and what is wrong with the one after it';
-REVOKE EXECUTE ON FUNCTION sdes.verify_audit() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION sdes.verify_audit() TO sdes_auditor;
+COMMENT ON FUNCTION sdes.verify_audit(bigint, bigint, text[]) IS
+    'follows the chain of this server''s audit journal, or of the segments with the records from .. to: its first and last good record, what is wrong with the one after it, up to where it is signed, and by which key; keys: fingerprints of those that may have signed';
+REVOKE EXECUTE ON FUNCTION sdes.verify_audit(bigint, bigint, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.verify_audit(bigint, bigint, text[]) TO sdes_auditor;
 
 CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, OUT hint text)
     RETURNS SETOF record

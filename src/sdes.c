@@ -24,6 +24,7 @@
 #include "search/search.h"
 #include "types/store_guard.h"
 #include "types/typmod.h"
+#include "worker/audit_worker.h"
 #include "worker/rotation_launcher.h"
 #include "worker/supervisor.h"
 
@@ -52,6 +53,7 @@ _PG_init(void)
 	if (!IsBinaryUpgrade)
 	{
 		sdes_supervisor_init();
+		sdes_audit_worker_init();
 		sdes_rotation_launcher_init();
 	}
 }

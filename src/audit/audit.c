@@ -454,5 +454,6 @@ void
 sdes_audit_init(void)
 {
 	sdes_audit_queue_init();
+	sdes_audit_signer_init();
 	RegisterXactCallback(end_of_transaction, NULL);
 }

@@ -14,7 +14,10 @@
 
 #include "postgres.h"
 
+#include "crypto/mac.h"
+#include "datatype/timestamp.h"
 #include "envelope/envelope.h"
+#include "storage/latch.h"
 
 typedef enum SdesAuditOperation
 {
@@ -54,8 +57,35 @@ extern void sdes_audit_bytes(int64 bytes);
  */
 extern void sdes_audit_denied(const uint8 *bucket, SdesAuditOperation operation);
 
-/* Writes what was left to be written; for a process that is up all the time. */
-extern void sdes_audit_tick(void);
+/* ---- for the worker that signs ---- */
+
+/*
+ * Whose latch is set when many records have come; NULL: nobody is there any more, and
+ * each process writes what it leaves.
+ */
+extern void sdes_audit_watch(Latch *latch);
+
+/*
+ * Writes what was left to be written, and signs what is new; what fails is tried again
+ * later. Waits no longer than for one answer of each agent.
+ */
+extern void sdes_audit_sign(void);
+
+/* Writes that the server ends, and what was left. */
+extern void sdes_audit_stop(void);
+
+/* What is known of signatures. */
+typedef struct SdesAuditSigning
+{
+	uint64 sequence;  /* of the last checkpoint that is signed; 0: none since the start */
+	TimestampTz time; /* when that was */
+	uint8 fingerprint[SDES_DIGEST_SIZE]; /* of the key */
+	TimestampTz failing_since;           /* 0: all is well */
+	bool tampered;                       /* since somebody has changed the journal */
+	char trouble[200];                   /* why it fails */
+} SdesAuditSigning;
+
+extern SdesAuditSigning sdes_audit_signing(void);
 
 /* Why the last record could not be written; NULL when it could. */
 extern const char *sdes_audit_trouble(void);

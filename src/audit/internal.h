@@ -69,6 +69,29 @@ extern void sdes_audit_wait_for_room(void);
  */
 extern void sdes_audit_where(char folder[SDES_JOURNAL_PATH_MAX], SdesJournalEnd *end);
 
+/* Writes what waits, if nobody else is at it. */
+extern void sdes_audit_tick(void);
+
+/* Why a wait has failed, in words. */
+extern const char *sdes_audit_explain(int error);
+
+typedef struct SdesAuditJournal
+{
+	char folder[SDES_JOURNAL_PATH_MAX];
+	uint8 id[SDES_JOURNAL_ID_SIZE];
+	SdesJournalEnd end;
+} SdesAuditJournal;
+
+/*
+ * The journal as it is on the disk; false when there is none yet, or after
+ * sdes.audit_timeout in which others have been writing.
+ */
+extern bool sdes_audit_peek(SdesAuditJournal *journal);
+
+/* ---- signer.c ---- */
+
+extern void sdes_audit_signer_init(void);
+
 /* ---- place.c: where the journal is ---- */
 
 /*

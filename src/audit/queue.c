@@ -30,6 +30,8 @@
 #include "sdes_shmem.h"
 #include "storage/condition_variable.h"
 #include "storage/fd.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
 #include "storage/proc.h"
 #include "storage/spin.h"
 #include "utils/memutils.h"
@@ -41,6 +43,7 @@
 #define ROUND_BYTES (32 * 1024)            /* of fields that are written at once, about */
 #define ROUND_MAX   256                    /* records */
 #define NAP_MS      10
+#define SIGN_AFTER  10000 /* records; else once a second */
 
 typedef struct Head
 {
@@ -66,7 +69,9 @@ typedef struct Queue
 	SdesJournalEnd end;
 	SdesJournalHeader header;
 	char folder[SDES_JOURNAL_PATH_MAX];
-	int turn; /* whose place comes first, after the writer's own */
+	int turn;           /* whose place comes first, after the writer's own */
+	Latch *watcher;     /* of who signs; NULL: nobody */
+	uint64 signed_next; /* where the journal was when it was woken */
 
 	pg_atomic_uint32 error; /* errno of the last try to write, 0 if it was good */
 	pg_atomic_uint64 uses;
@@ -169,6 +174,27 @@ now(void)
 	       (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) USECS_PER_DAY;
 }
 
+/* Whoever else would write it may have gone by now. */
+static void
+flush_at_exit(int code, Datum arg)
+{
+	Place *place = place_of(MyProc);
+
+	if (queue->watcher == NULL && place->used > 0)
+		(void) sdes_audit_wait(place->next - 1);
+}
+
+/* When a transaction that ends with the process has left its records, too. */
+static void
+flush_at_last(void)
+{
+	static bool done = false;
+
+	if (!done)
+		on_shmem_exit(flush_at_exit, 0);
+	done = true;
+}
+
 uint64
 sdes_audit_put(SdesJournalKind kind, SdesBytes fields)
 {
@@ -181,6 +207,7 @@ sdes_audit_put(SdesJournalKind kind, SdesBytes fields)
 	/* What cannot be written would keep everybody's from being written. */
 	if (fields.size > SDES_AUDIT_FIELDS_MAX || !sdes_fields_are_canonical(fields))
 		elog(ERROR, "malformed audit record");
+	flush_at_last();
 	SpinLockAcquire(&place->mutex);
 	if (place->used + sizeof(head) + fields.size <= limit)
 	{
@@ -372,6 +399,11 @@ write_round(void)
 		error = append(n);
 	for (int i = 0; n > 0 && error == 0 && i < ntaken; i++)
 		release(&taken[i]);
+	if (queue->watcher != NULL && queue->end.next - queue->signed_next >= SIGN_AFTER)
+	{
+		queue->signed_next = queue->end.next;
+		SetLatch(queue->watcher);
+	}
 	/* A segment that could be neither begun nor removed: where it ends is looked up anew. */
 	if (error == EEXIST)
 		queue->open = false;
@@ -384,8 +416,8 @@ write_round(void)
 /* In place of an error of the system: the time has passed. */
 #define TOO_LATE (-1)
 
-static const char *
-explain(int error)
+const char *
+sdes_audit_explain(int error)
 {
 	switch (error)
 	{
@@ -411,7 +443,7 @@ sdes_audit_report(int error)
 	        (error == TOO_LATE                    ? errcode(ERRCODE_IO_ERROR)
 	         : error == EBADMSG || error == EXDEV ? errcode(ERRCODE_DATA_CORRUPTED)
 	                                              : errcode_for_file_access(),
-	         errmsg("the audit journal cannot be written: %s", explain(error)),
+	         errmsg("the audit journal cannot be written: %s", sdes_audit_explain(error)),
 	         errdetail("It is in \"%s\". Without a record no encrypted value is opened or "
 	                   "stored.",
 	                   directory),
@@ -499,19 +531,54 @@ sdes_audit_tick(void)
 }
 
 /* As long as anybody waits: whoever writes may be held up by a disk. */
-static void
+static bool
 lock_patiently(void)
 {
 	TimestampTz deadline =
 	    TimestampTzPlusMilliseconds(GetCurrentTimestamp(), sdes_audit_timeout);
+	bool locked;
 
-	while (!LWLockConditionalAcquire(queue->lock, LW_EXCLUSIVE))
-		if (!nap(deadline))
-		{
-			ConditionVariableCancelSleep();
-			sdes_audit_report(TOO_LATE);
-		}
+	while (!(locked = LWLockConditionalAcquire(queue->lock, LW_EXCLUSIVE)) && nap(deadline))
+		;
 	ConditionVariableCancelSleep();
+	return locked;
+}
+
+bool
+sdes_audit_peek(SdesAuditJournal *journal)
+{
+	bool open;
+
+	if (queue == NULL || !lock_patiently())
+		return false;
+	open = queue->open;
+	if (open)
+	{
+		strlcpy(journal->folder, queue->folder, sizeof(journal->folder));
+		memcpy(journal->id, queue->header.journal, sizeof(journal->id));
+		journal->end = queue->end;
+		queue->signed_next = queue->end.next;
+	}
+	LWLockRelease(queue->lock);
+	return open;
+}
+
+void
+sdes_audit_watch(Latch *latch)
+{
+	if (queue == NULL)
+		return;
+	LWLockAcquire(queue->lock, LW_EXCLUSIVE);
+	queue->watcher = latch;
+	LWLockRelease(queue->lock);
+}
+
+void
+sdes_audit_stop(void)
+{
+	if (queue->open)
+		(void) sdes_audit_put(SDES_JOURNAL_STOPPED, sdes_bytes("", 0));
+	sdes_audit_tick();
 }
 
 void
@@ -519,7 +586,8 @@ sdes_audit_where(char folder[SDES_JOURNAL_PATH_MAX], SdesJournalEnd *end)
 {
 	int error;
 
-	lock_patiently();
+	if (!lock_patiently())
+		sdes_audit_report(TOO_LATE);
 	error = write_round();
 	strlcpy(folder, queue->folder, SDES_JOURNAL_PATH_MAX);
 	*end = queue->end;
@@ -534,5 +602,5 @@ sdes_audit_trouble(void)
 {
 	uint32 error = pg_atomic_read_u32(&queue->error);
 
-	return error == 0 ? NULL : explain((int) error);
+	return error == 0 ? NULL : sdes_audit_explain((int) error);
 }

@@ -9,11 +9,14 @@
 #include <errno.h>
 
 #include "audit/internal.h"
+#include "catalog/pg_type.h"
 #include "journal/verify.h"
 #include "miscadmin.h"
 #include "sdes_compat.h"
 #include "sdes_guc.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 SDES_SQL_FUNCTION(sdes_verify_audit);
 
@@ -24,6 +27,13 @@ report(int error, const char *folder)
 	ereport(ERROR, (errcode_for_file_access(),
 	                errmsg("audit journal \"%s\" cannot be read: %m", folder)));
 }
+
+/* What is asked for. */
+typedef struct Asked
+{
+	uint64 from; /* sequences */
+	uint64 to;
+} Asked;
 
 /* One segment; of the last one as much as was on the disk when we began. */
 static bool
@@ -43,52 +53,141 @@ verify_segment(const char *folder, uint64 sequence, const SdesJournalEnd *end,
 	return good;
 }
 
-static void
-verify(const char *folder, const SdesJournalEnd *end, SdesVerify *v)
+/* The segments in ascending order, in the current memory context. */
+static uint64 *
+list_segments(const char *folder, size_t *n)
 {
 	uint64_t *listed;
 	uint64 *sequences;
-	size_t n;
-	int error = sdes_journal_list(folder, &listed, &n);
+	int error = sdes_journal_list(folder, &listed, n);
 
 	if (error != 0)
 		report(error, folder);
-	sequences = MemoryContextAllocHuge(CurrentMemoryContext, (n + 1) * sizeof(uint64));
-	if (n > 0)
-		memcpy(sequences, listed, n * sizeof(uint64));
+	sequences = MemoryContextAllocHuge(CurrentMemoryContext, (*n + 1) * sizeof(uint64));
+	if (*n > 0)
+		memcpy(sequences, listed, *n * sizeof(uint64));
 	free(listed);
-	sdes_verify_start(v);
-	for (size_t i = 0; i < n && sequences[i] <= end->segment; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!verify_segment(folder, sequences[i], end, v))
-			return;
-	}
-	sdes_verify_reaches(v, end->next - 1);
+	return sequences;
 }
 
+/* Segments that hold what is asked for. */
+static void
+verify(const char *folder, const SdesJournalEnd *end, const Asked *asked, SdesVerify *v)
+{
+	size_t n;
+	uint64 *sequences = list_segments(folder, &n);
+
+	sequences[n] = UINT64_MAX;
+	for (size_t i = 0; i < n && sequences[i] <= Min(end->segment, asked->to); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (sequences[i + 1] > asked->from && !verify_segment(folder, sequences[i], end, v))
+			return;
+	}
+	if (asked->to >= end->segment)
+		sdes_verify_reaches(v, end->next - 1);
+}
+
+/* An argument that is a sequence; NULL: none. */
+static uint64
+sequence_argument(FunctionCallInfo fcinfo, int i, uint64 otherwise)
+{
+	if (PG_ARGISNULL(i))
+		return otherwise;
+	if (PG_GETARG_INT64(i) < 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("records are numbered from 1 on")));
+	return (uint64) PG_GETARG_INT64(i);
+}
+
+static void
+add_key(SdesSignatures *s, const char *text)
+{
+	if (strlen(text) != 2 * SDES_DIGEST_SIZE ||
+	    strspn(text, "0123456789abcdef") != 2 * SDES_DIGEST_SIZE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("a key's fingerprint has 64 hexadecimal digits"),
+		                errhint("sdes.verify_audit() returns it as \"key\".")));
+	if (s->npins == SDES_PINS_MAX)
+		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_ARGUMENTS),
+		                errmsg("more than %d keys", SDES_PINS_MAX)));
+	hex_decode(text, 2 * SDES_DIGEST_SIZE, (char *) s->pins[s->npins++]);
+}
+
+static void
+keys_argument(FunctionCallInfo fcinfo, int i, SdesSignatures *s)
+{
+	Datum *elements;
+	bool *nulls;
+	int n;
+
+	if (PG_ARGISNULL(i))
+		return;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(i), TEXTOID, -1, false, TYPALIGN_INT, &elements,
+	                  &nulls, &n);
+	for (int k = 0; k < n; k++)
+		if (!nulls[k])
+			add_key(s, TextDatumGetCString(elements[k]));
+}
+
+static TimestampTz
+postgres_time(int64 unix_time)
+{
+	return unix_time - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) USECS_PER_DAY;
+}
+
+static Datum
+make_row(TupleDesc desc, const SdesVerify *v, const char *folder)
+{
+	const SdesSignatures *s = v->signatures;
+	char fingerprint[2 * SDES_DIGEST_SIZE + 1];
+	Datum values[7];
+	bool nulls[7] = {false};
+
+	values[0] = Int64GetDatum((int64) v->first);
+	values[1] = Int64GetDatum((int64) v->next - 1);
+	nulls[2] = v->wrong == SDES_WRONG_NOTHING;
+	values[2] = nulls[2]
+	                ? (Datum) 0
+	                : CStringGetTextDatum(psprintf("record " UINT64_FORMAT " is %s",
+	                                               v->next, sdes_wrong_name(v->wrong)));
+	nulls[3] = nulls[4] = nulls[5] = s->count == 0;
+	values[3] = Int64GetDatum((int64) s->last.sequence);
+	values[4] = TimestampTzGetDatum(postgres_time(s->last.time));
+	sdes_hex(SDES_BYTES_OF(s->fingerprint), fingerprint);
+	values[5] = CStringGetTextDatum(fingerprint);
+	values[6] = CStringGetTextDatum(folder);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/* OpenSSL's key in s lies outside of any memory context. */
 Datum
 sdes_verify_audit(PG_FUNCTION_ARGS)
 {
 	char folder[SDES_JOURNAL_PATH_MAX];
+	Asked asked = {.from = sequence_argument(fcinfo, 0, 1),
+	               .to = sequence_argument(fcinfo, 1, UINT64_MAX)};
 	SdesJournalEnd end;
+	SdesSignatures s;
 	SdesVerify v;
 	TupleDesc desc;
-	Datum values[4];
-	bool nulls[4] = {false};
 
 	sdes_require_preload();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
+	sdes_signatures_start(&s);
+	keys_argument(fcinfo, 2, &s);
 	sdes_audit_where(folder, &end);
-	verify(folder, &end, &v);
-	values[0] = Int64GetDatum((int64) v.first);
-	values[1] = Int64GetDatum((int64) v.next - 1);
-	nulls[2] = v.wrong == SDES_WRONG_NOTHING;
-	values[2] = nulls[2] ? (Datum) 0
-	                     : CStringGetTextDatum(psprintf("record " UINT64_FORMAT " is %s",
-	                                                    v.next, sdes_wrong_name(v.wrong)));
-	values[3] = CStringGetTextDatum(folder);
-	PG_RETURN_DATUM(
-	    HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	sdes_verify_start(&v);
+	v.signatures = &s;
+	PG_TRY();
+	{
+		verify(folder, &end, &asked, &v);
+	}
+	PG_FINALLY();
+	{
+		sdes_signatures_end(&s);
+	}
+	PG_END_TRY();
+	PG_RETURN_DATUM(make_row(desc, &v, folder));
 }

@@ -2,7 +2,8 @@
  * sdes_audit.c
  *		The auditor's program: reads the audit journal of a server, without one.
  *
- *		sdes_audit verify FOLDER	follows the chain; says the first record that is wrong
+ *		sdes_audit verify FOLDER	follows the chain and its signatures; says the first
+ *									record that is wrong
  *		sdes_audit export FOLDER	the records as JSON, one a line
  *		sdes_audit tail FOLDER		the last ones, and those that come
  *
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EXIT_WRONG    1
@@ -35,6 +37,8 @@ typedef struct Options
 	uint64_t lines;   /* that tail begins with */
 	uint64_t witness; /* a record that is known from elsewhere; 0: none */
 	char witness_hash[2 * SDES_DIGEST_SIZE + 1];
+	uint8_t keys[SDES_PINS_MAX][SDES_DIGEST_SIZE]; /* that may have signed; none: any */
+	int nkeys;
 	bool follow;
 } Options;
 
@@ -45,7 +49,8 @@ print_help(void)
 	    "sdes_audit reads the audit journal of the PostgreSQL extension sdes.\n"
 	    "\n"
 	    "Usage:\n"
-	    "  sdes_audit verify FOLDER   follow the chain of hashes to its end\n"
+	    "  sdes_audit verify FOLDER   follow the chain of hashes, and its signatures\n"
+	    "      --key FINGERPRINT      which are to be by this key; may be repeated\n"
 	    "      --witness SEQ:HASH     and see that it has the record with that hash\n"
 	    "  sdes_audit export FOLDER   print the records as JSON, one a line\n"
 	    "      --from SEQ --to SEQ    of these sequences only\n"
@@ -88,6 +93,31 @@ number(const char *text, const char *name)
 	return value;
 }
 
+/* Hex digits in lower case, of so many bytes. */
+static bool
+is_hex(const char *text, size_t bytes)
+{
+	return strlen(text) == 2 * bytes && strspn(text, "0123456789abcdef") == 2 * bytes;
+}
+
+static void
+read_key(Options *options, const char *text)
+{
+	if (!is_hex(text, SDES_DIGEST_SIZE))
+		die("--key takes a fingerprint, 64 hexadecimal digits, as \"verify\" and "
+		    "sdes.verify_audit() print it");
+	if (options->nkeys == SDES_PINS_MAX)
+		die("--key can be given %d times", SDES_PINS_MAX);
+	for (int i = 0; i < SDES_DIGEST_SIZE; i++)
+	{
+		unsigned value = 0;
+
+		(void) sscanf(text + 2 * i, "%2x", &value);
+		options->keys[options->nkeys][i] = (uint8_t) value;
+	}
+	options->nkeys++;
+}
+
 static void
 read_witness(Options *options, const char *text)
 {
@@ -95,8 +125,7 @@ read_witness(Options *options, const char *text)
 	const char *colon = strchr(text, ':');
 
 	if (colon == NULL || (size_t) (colon - text) >= sizeof(sequence) ||
-	    strlen(colon + 1) != 2 * SDES_DIGEST_SIZE ||
-	    strspn(colon + 1, "0123456789abcdef") != 2 * SDES_DIGEST_SIZE)
+	    !is_hex(colon + 1, SDES_DIGEST_SIZE))
 		die("--witness takes a sequence and a hash, as \"verify\" prints them: "
 		    "1234:ab12...");
 	snprintf(sequence, sizeof(sequence), "%.*s", (int) (colon - text), text);
@@ -108,10 +137,15 @@ static Options
 parse_options(int argc, char **argv)
 {
 	static const struct option known[] = {
-	    {"from", required_argument, NULL, 'f'},    {"to", required_argument, NULL, 't'},
-	    {"lines", required_argument, NULL, 'n'},   {"follow", no_argument, NULL, 'F'},
-	    {"witness", required_argument, NULL, 'w'}, {"help", no_argument, NULL, 'h'},
-	    {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0},
+	    {"from", required_argument, NULL, 'f'},
+	    {"to", required_argument, NULL, 't'},
+	    {"lines", required_argument, NULL, 'n'},
+	    {"follow", no_argument, NULL, 'F'},
+	    {"witness", required_argument, NULL, 'w'},
+	    {"key", required_argument, NULL, 'k'},
+	    {"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, 'V'},
+	    {NULL, 0, NULL, 0},
 	};
 	Options options = {.from = 1, .to = UINT64_MAX, .lines = 10};
 	int c;
@@ -133,6 +167,9 @@ parse_options(int argc, char **argv)
 				break;
 			case 'w':
 				read_witness(&options, optarg);
+				break;
+			case 'k':
+				read_key(&options, optarg);
 				break;
 			case 'h':
 				print_help();
@@ -203,6 +240,41 @@ contradicts(const Options *options, SdesBytes segment)
 	return false;
 }
 
+static void
+print_time(int64_t microseconds)
+{
+	time_t seconds = (time_t) (microseconds / 1000000);
+	struct tm parts;
+	char text[32];
+
+	if (gmtime_r(&seconds, &parts) == NULL ||
+	    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &parts) == 0)
+		strcpy(text, "?");
+	printf("%s UTC", text);
+}
+
+/* What of a whole chain is signed. */
+static int
+report_signatures(const SdesVerify *v, const Options *options)
+{
+	const SdesSignatures *s = v->signatures;
+	char fingerprint[2 * SDES_DIGEST_SIZE + 1];
+
+	if (s->count == 0)
+	{
+		printf("no record is signed%s\n",
+		       options->nkeys > 0 ? " by a key that was given" : "");
+		return options->nkeys > 0 ? EXIT_WRONG : EXIT_SUCCESS;
+	}
+	sdes_hex(SDES_BYTES_OF(s->fingerprint), fingerprint);
+	printf("signed up to record %" PRIu64 ", of ", s->last.sequence);
+	print_time(s->last.time);
+	printf(", %" PRIu64 " signatures\nby the key %s\n", s->count, fingerprint);
+	if (options->nkeys == 0)
+		printf("(see that this is the right one, and give it by --key)\n");
+	return EXIT_SUCCESS;
+}
+
 static int
 report(const SdesVerify *v, const Options *options)
 {
@@ -221,18 +293,22 @@ report(const SdesVerify *v, const Options *options)
 	sdes_hex(SDES_BYTES_OF(v->hash), hash);
 	printf("records %" PRIu64 " to %" PRIu64 " are a whole chain\n", v->first, v->next - 1);
 	printf("to witness it: %" PRIu64 ":%s\n", v->next - 1, hash);
-	return EXIT_SUCCESS;
+	return report_signatures(v, options);
 }
 
 /* Goes through all segments; whether what is wrong, if anything, is in the last one. */
 static bool
-verify_once(const Options *options, SdesVerify *v)
+verify_once(const Options *options, SdesVerify *v, SdesSignatures *signatures)
 {
 	Segments segments = list(options->folder);
 	bool good = true;
 	size_t i;
 
 	sdes_verify_start(v);
+	sdes_signatures_start(signatures);
+	memcpy(signatures->pins, options->keys, sizeof(options->keys));
+	signatures->npins = options->nkeys;
+	v->signatures = signatures;
 	for (i = 0; i < segments.n && good; i++)
 	{
 		SdesBytes bytes = map(&segments, i);
@@ -247,6 +323,7 @@ verify_once(const Options *options, SdesVerify *v)
 		sdes_journal_free(bytes);
 	}
 	free(segments.sequences);
+	sdes_signatures_end(signatures);
 	return i == segments.n;
 }
 
@@ -254,14 +331,15 @@ verify_once(const Options *options, SdesVerify *v)
 static int
 verify(const Options *options)
 {
+	SdesSignatures signatures;
 	SdesVerify v, before;
-	bool in_last = verify_once(options, &v);
+	bool in_last = verify_once(options, &v, &signatures);
 
 	while (v.wrong != SDES_WRONG_NOTHING && in_last)
 	{
 		before = v;
 		usleep(LOOK_EVERY_US);
-		in_last = verify_once(options, &v);
+		in_last = verify_once(options, &v, &signatures);
 		if (v.next == before.next)
 			break;
 	}

@@ -652,7 +652,8 @@ check_grants(Health *health)
 	    "true.");
 }
 
-#define AUDIT_ROOM_MB 100 /* below which it is time to do something */
+#define AUDIT_ROOM_MB    100 /* below which it is time to do something */
+#define AUDIT_UNSIGNED_S 60
 
 static void
 check_audit(Health *health)
@@ -674,6 +675,33 @@ check_audit(Health *health)
 	    trouble == NULL ? psprintf("the audit journal is in \"%s\"", directory)
 	                    : psprintf("the audit journal in \"%s\": %s", directory, trouble),
 	    hint);
+}
+
+/* A moment without the HSM is no trouble: the next signature covers all. */
+static void
+check_audit_signature(Health *health)
+{
+	SdesAuditSigning signing = sdes_audit_signing();
+	bool good = signing.failing_since == 0 ||
+	            (!signing.tampered &&
+	             !TimestampDifferenceExceeds(signing.failing_since, GetCurrentTimestamp(),
+	                                         1000 * AUDIT_UNSIGNED_S));
+	char key[2 * SDES_DIGEST_SIZE + 1];
+
+	sdes_hex(SDES_BYTES_OF(signing.fingerprint), key);
+	add(health, "audit signature", good,
+	    !good ? psprintf("the audit journal is not signed since %s: %s",
+	                     timestamptz_to_str(signing.failing_since), signing.trouble)
+	    : signing.sequence == 0
+	        ? "nothing was to be signed since the server started"
+	        : psprintf("the audit journal is signed to record " UINT64_FORMAT
+	                   " by the key %s",
+	                   signing.sequence, key),
+	    "Where the HSM is away it is signed when that is back. Where a record is not what "
+	    "was "
+	    "written, somebody has changed the files: keep them, look at them with sdes_audit "
+	    "verify, and move sdes/journal out of the data directory: then a new journal "
+	    "begins.");
 }
 
 /* How one token is reached, from the agent on. */
@@ -711,6 +739,7 @@ sdes_health(PG_FUNCTION_ARGS)
 	check_rows(&health);
 	check_grants(&health);
 	check_audit(&health);
+	check_audit_signature(&health);
 	check_owner(&health);
 	check_keks(&health);
 	check_deks(&health);

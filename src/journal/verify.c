@@ -13,7 +13,7 @@ sdes_wrong_name(SdesWrong wrong)
 	    [SDES_WRONG_NOTHING] = "nothing",       [SDES_WRONG_EDITED] = "edited",
 	    [SDES_WRONG_MISSING] = "missing",       [SDES_WRONG_REORDERED] = "reordered",
 	    [SDES_WRONG_DUPLICATED] = "duplicated", [SDES_WRONG_TRUNCATED] = "truncated",
-	    [SDES_WRONG_FORKED] = "forked",         [SDES_WRONG_SIGNATURE] = "not signed",
+	    [SDES_WRONG_FORKED] = "forked",         [SDES_WRONG_SIGNATURE] = "wrongly signed",
 	};
 
 	return (size_t) wrong < sizeof(names) / sizeof(names[0]) ? names[wrong] : "unknown";

@@ -12,7 +12,6 @@
 
 #include <signal.h>
 
-#include "audit/audit.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -28,9 +27,7 @@
 #include "worker/keeper.h"
 #include "worker/supervisor.h"
 
-/* How late the ends of uses may be written. */
-#define AUDIT_TICK_MS 1000
-#define EVENTS        (2 + 2 * SDES_MAX_TOKENS)
+#define EVENTS (2 + 2 * SDES_MAX_TOKENS)
 
 extern SDES_EXPORT void sdes_supervisor_main(Datum arg);
 
@@ -76,7 +73,7 @@ wait_for_something(void)
 {
 	WaitEventSet *set;
 	WaitEvent event;
-	long timeout = Min(sdes_keeper_wait_ms(&keepers[0]), AUDIT_TICK_MS);
+	long timeout = sdes_keeper_wait_ms(&keepers[0]);
 
 #if PG_VERSION_NUM >= 170000
 	set = CreateWaitEventSet(NULL, EVENTS);
@@ -102,7 +99,6 @@ wait_for_something(void)
 static void
 leave(int code, Datum arg)
 {
-	sdes_audit_tick();
 	while (nkeepers > 0)
 		sdes_keeper_stop(&keepers[--nkeepers]);
 }
@@ -128,7 +124,6 @@ sdes_supervisor_main(Datum arg)
 			reload();
 		for (int i = 0; i < nkeepers; i++)
 			sdes_keeper_run(&keepers[i]);
-		sdes_audit_tick();
 		wait_for_something();
 		MemoryContextReset(loop);
 	}

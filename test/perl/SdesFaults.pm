@@ -20,7 +20,7 @@ use SdesTest;
 
 our @EXPORT = qw(new_shop start_query finish_query wait_for_waiters start_writers
     stop_writers journal_ok errors_ok process_tree process_state crash_server postmaster_start one_agent_ok
-    no_crash_ok supervisor_pid log_size log_since new_proxy proxy_calls health
+    no_crash_ok supervisor_pid worker_pid log_size log_since new_proxy proxy_calls health
     health_ok wait_for_health set_conf works_ok settle);
 
 my $ROOT = abs_path(dirname(__FILE__) . '/../..');
@@ -222,21 +222,27 @@ sub postmaster_start
     return $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 }
 
-# The supervisor's pid, once there is one: a child of the postmaster that has
-# renamed itself, as all of the server's processes do.
-sub supervisor_pid
+# The pid of one of sdes' workers, once it is there: a child of the postmaster that has
+# renamed itself, as all of the server's processes do. $not is one that it is not.
+sub worker_pid
 {
-    my ($node, $not) = @_;
+    my ($node, $worker, $not) = @_;
     my $pid = wait_for(sub {
         my %tree = process_tree($node->{_pid});
         for my $child (grep { $tree{$_}[0] == $node->{_pid} && $_ != ($not // 0) } keys %tree)
         {
             open my $file, '<', "/proc/$child/cmdline" or next;
-            return $child if (<$file> // '') =~ /sdes supervisor/;
+            return $child if (<$file> // '') =~ /\Q$worker\E/;
         }
         return;
     }, 10);
-    return $pid // die 'there is no supervisor';
+    return $pid // die "there is no $worker";
+}
+
+sub supervisor_pid
+{
+    my ($node, $not) = @_;
+    return worker_pid($node, 'sdes supervisor', $not);
 }
 
 # R, S, T and so on; Z also for a process that is not there any more.

@@ -1,0 +1,88 @@
+/*
+ * audit_worker.c
+ *		Writes the records that nobody waits for, and signs the audit journal.
+ *
+ * Once a second, or when many records have come. It is attached to no database, so that
+ * standbys have it too. Nobody needs it: statements write their own records, and a journal
+ * that was not signed for a while is signed later.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "audit/audit.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "sdes_compat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+#include "worker/audit_worker.h"
+
+#define TICK_MS 1000 /* how late the ends of uses may be written, and signatures */
+
+extern SDES_EXPORT void sdes_audit_worker_main(Datum arg);
+
+/* Also after an error that has left a lock behind. */
+static void
+leave(int code, Datum arg)
+{
+	LWLockReleaseAll();
+	sdes_audit_watch(NULL);
+}
+
+void
+sdes_audit_worker_main(Datum arg)
+{
+	MemoryContext loop;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+
+	loop = AllocSetContextCreate(TopMemoryContext, "sdes audit", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(loop);
+	before_shmem_exit(leave, 0);
+	sdes_audit_watch(MyLatch);
+
+	while (!ShutdownRequestPending)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, TICK_MS,
+		                 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (!ShutdownRequestPending)
+			sdes_audit_sign();
+		MemoryContextReset(loop);
+	}
+	sdes_audit_watch(NULL);
+	sdes_audit_stop();
+	/* Status 1, not 0: the postmaster starts us again unless it shuts down. */
+	proc_exit(1);
+}
+
+void
+sdes_audit_worker_init(void)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
+	worker.bgw_start_time = BgWorkerStart_PostmasterStart;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, "sdes", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "sdes_audit_worker_main",
+	        sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "sdes audit", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "sdes audit", sizeof(worker.bgw_type));
+	RegisterBackgroundWorker(&worker);
+}
