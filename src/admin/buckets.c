@@ -10,6 +10,7 @@
 
 #include "admin/admin.h"
 #include "agentlink/agentlink.h"
+#include "audit/audit.h"
 #include "crypto/kdf.h"
 #include "keyring/keyring.h"
 #include "mb/pg_wchar.h"
@@ -190,6 +191,9 @@ sdes_create_bucket(PG_FUNCTION_ARGS)
 	if (!sdes_store_bucket_by_name(SDES_SYSTEM_BUCKET, &bucket))
 		make_bucket(SDES_SYSTEM_BUCKET, &literals, &default_period, &bucket);
 	make_bucket(name, &spec, period, &bucket);
+	sdes_audit_event("create bucket", bucket.uuid, "%s, %s",
+	                 text_to_cstring(PG_GETARG_TEXT_PP(1)),
+	                 text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	memcpy(uuid->data, bucket.uuid, SDES_UUID_SIZE);
 	PG_RETURN_UUID_P(uuid);
 }

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "admin/admin.h"
+#include "audit/audit.h"
 #include "keyring/destroy.h"
 #include "keyring/instance.h"
 #include "keyring/keyring.h"
@@ -121,6 +122,7 @@ sdes_rewrap_bucket(PG_FUNCTION_ARGS)
 	sdes_keyring_rewrap(&bucket, &spec, PG_GETARG_BOOL(2), &kek);
 	sdes_keyring_retire_keks(bucket.uuid,
 	                         PG_GETARG_BOOL(2) ? SDES_KEK_DESTROYING : SDES_KEK_RETIRED);
+	sdes_audit_event("rewrap keys", bucket.uuid, "under the KEK %s", hex(kek.id));
 	PG_RETURN_TEXT_P(cstring_to_text(hex(kek.id)));
 }
 
@@ -166,6 +168,7 @@ sdes_destroy_kek(PG_FUNCTION_ARGS)
 		                        hex(kek->id))));
 	if (kek->state < SDES_KEK_DESTROYING)
 		sdes_store_set_kek_state(kek->id, SDES_KEK_DESTROYING);
+	sdes_audit_event("order destruction of KEK", kek->bucket, "%s", hex(kek->id));
 	PG_RETURN_VOID();
 }
 

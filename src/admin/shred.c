@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "admin/admin.h"
+#include "audit/audit.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -144,6 +145,7 @@ sdes_shred_bucket(PG_FUNCTION_ARGS)
 		                errdetail("Literals and searches in every bucket depend on it.")));
 	InitMaterializedSRF(fcinfo, 0);
 	destroy_keys(&bucket);
+	sdes_audit_event("shred bucket", bucket.uuid, "all keys");
 	list_remains((ReturnSetInfo *) fcinfo->resultinfo, &bucket);
 	return (Datum) 0;
 }

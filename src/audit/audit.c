@@ -134,8 +134,8 @@ escaped(const char *text)
 }
 
 /* In UTF-8, in the current memory context. A name may be in any encoding: no error. */
-static const char *
-utf8(const char *text)
+const char *
+sdes_audit_utf8(const char *text)
 {
 	int encoding = GetDatabaseEncoding() == PG_SQL_ASCII ? PG_UTF8 : GetDatabaseEncoding();
 	int size = text == NULL ? 0 : (int) strlen(text);
@@ -155,35 +155,39 @@ role_name(Oid role)
 	return name != NULL ? name : psprintf("oid %u", role);
 }
 
-static void
-write_client(SdesWriter *w)
+void
+sdes_audit_write_client(SdesWriter *w)
 {
 	const SdesAuditClient *client = client_of_process();
 
-	sdes_write_text(w, SDES_FIELD_AUTHENTICATED, utf8(client->authenticated));
-	sdes_write_text(w, SDES_FIELD_SESSION_ROLE, utf8(role_name(GetSessionUserId())));
-	sdes_write_text(w, SDES_FIELD_ROLE, utf8(role_name(GetUserId())));
+	sdes_write_text(w, SDES_FIELD_AUTHENTICATED, sdes_audit_utf8(client->authenticated));
+	sdes_write_text(w, SDES_FIELD_SESSION_ROLE,
+	                sdes_audit_utf8(role_name(GetSessionUserId())));
+	sdes_write_text(w, SDES_FIELD_ROLE, sdes_audit_utf8(role_name(GetUserId())));
 	sdes_write_text(w, SDES_FIELD_ADDRESS, client->address);
 	if (client->port != 0)
 		sdes_write_number(w, SDES_FIELD_PORT, (uint64) client->port);
 	sdes_write_text(w, SDES_FIELD_TLS, client->tls[0] ? client->tls : NULL);
 	sdes_write_text(w, SDES_FIELD_CIPHER, client->cipher[0] ? client->cipher : NULL);
-	sdes_write_text(w, SDES_FIELD_APPLICATION, utf8(application_name));
+	sdes_write_text(w, SDES_FIELD_APPLICATION, sdes_audit_utf8(application_name));
 	sdes_write_number(w, SDES_FIELD_BACKEND, (uint64) client->backend);
 	sdes_write_number(w, SDES_FIELD_BACKEND_START, (uint64) client->backend_start);
 	if (pgstat_get_my_query_id() != 0)
 		sdes_write_number(w, SDES_FIELD_QUERY, (uint64) pgstat_get_my_query_id());
 }
 
-static void
-write_bucket(SdesWriter *w, const uint8 *uuid)
+void
+sdes_audit_write_bucket(SdesWriter *w, const uint8 *uuid)
 {
 	SdesBucketRow bucket;
 
-	sdes_write_text(w, SDES_FIELD_DATABASE, utf8(get_database_name(MyDatabaseId)));
+	sdes_write_text(w, SDES_FIELD_DATABASE,
+	                sdes_audit_utf8(get_database_name(MyDatabaseId)));
 	sdes_write_number(w, SDES_FIELD_DATABASE_OID, MyDatabaseId);
+	if (uuid == NULL)
+		return;
 	if (sdes_store_bucket_by_uuid(uuid, &bucket))
-		sdes_write_text(w, SDES_FIELD_BUCKET, utf8(bucket.name));
+		sdes_write_text(w, SDES_FIELD_BUCKET, sdes_audit_utf8(bucket.name));
 	sdes_write_field(w, SDES_FIELD_BUCKET_UUID, sdes_bytes(uuid, SDES_UUID_SIZE));
 }
 
@@ -214,9 +218,9 @@ put_begin(Use *use)
 
 	sdes_write_text(&w, SDES_FIELD_OPERATION, operation_names[use->operation]);
 	sdes_write_number(&w, SDES_FIELD_USE, use->number);
-	write_bucket(&w, use->bucket);
+	sdes_audit_write_bucket(&w, use->bucket);
 	sdes_write_number(&w, SDES_FIELD_VALUES, (uint64) use->leased);
-	write_client(&w);
+	sdes_audit_write_client(&w);
 	use->ticket = put(SDES_JOURNAL_BEGIN, fields, &w);
 }
 
@@ -403,8 +407,8 @@ sdes_audit_denied(const uint8 *bucket, SdesAuditOperation operation)
 		return; /* names are not at hand; the error is in the server log */
 	sdes_write_text(&w, SDES_FIELD_OPERATION, operation_names[operation]);
 	sdes_write_text(&w, SDES_FIELD_OUTCOME, "denied");
-	write_bucket(&w, bucket);
-	write_client(&w);
+	sdes_audit_write_bucket(&w, bucket);
+	sdes_audit_write_client(&w);
 	if (w.failed)
 		return;
 	ticket =
@@ -455,5 +459,6 @@ sdes_audit_init(void)
 {
 	sdes_audit_queue_init();
 	sdes_audit_signer_init();
+	sdes_audit_event_init();
 	RegisterXactCallback(end_of_transaction, NULL);
 }

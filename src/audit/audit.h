@@ -87,6 +87,20 @@ typedef struct SdesAuditSigning
 
 extern SdesAuditSigning sdes_audit_signing(void);
 
+/*
+ * Something is done to keys or grants, of a bucket or NULL, by the current role. It is
+ * recorded when the transaction commits, which fails without; never if it does not. The
+ * rest is what it was, in words; no key, PIN or value.
+ */
+extern void sdes_audit_event(const char *operation, const uint8 *bucket, const char *format,
+                             ...) pg_attribute_printf(3, 4);
+
+/* A data key has come into this process. */
+extern void sdes_audit_fetched(const uint8 *bucket, uint32 version);
+
+/* Somebody may not do something, as in "rotate encryption keys". */
+extern void sdes_audit_refused(const char *action);
+
 /* Why the last record could not be written; NULL when it could. */
 extern const char *sdes_audit_trouble(void);
 

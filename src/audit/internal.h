@@ -88,6 +88,21 @@ typedef struct SdesAuditJournal
  */
 extern bool sdes_audit_peek(SdesAuditJournal *journal);
 
+/* ---- audit.c: what records have in common ---- */
+
+/* Fields of the client and its roles. */
+extern void sdes_audit_write_client(SdesWriter *w);
+
+/* Of the database, and of a bucket unless that is NULL. */
+extern void sdes_audit_write_bucket(SdesWriter *w, const uint8 *uuid);
+
+/* In UTF-8, in the current memory context; NULL for NULL and for an empty text. */
+extern const char *sdes_audit_utf8(const char *text);
+
+/* ---- event.c ---- */
+
+extern void sdes_audit_event_init(void);
+
 /* ---- signer.c ---- */
 
 extern void sdes_audit_signer_init(void);

@@ -39,9 +39,9 @@
 #include "utils/wait_event.h"
 
 #define PLACE_SIZE  10240
-#define FOR_ENDS    (SDES_AUDIT_USES * 64) /* of it: an end takes less than 64 */
-#define ROUND_BYTES (32 * 1024)            /* of fields that are written at once, about */
-#define ROUND_MAX   256                    /* records */
+#define FOR_ENDS    ((SDES_AUDIT_USES + 1) * 64) /* of it: an end takes less than 64 */
+#define ROUND_BYTES (32 * 1024) /* of fields that are written at once, about */
+#define ROUND_MAX   256         /* records */
 #define NAP_MS      10
 #define SIGN_AFTER  10000 /* records; else once a second */
 

@@ -9,6 +9,7 @@
 
 #include "exchange/internal.h"
 
+#include "audit/audit.h"
 #include "keyring/instance.h"
 #include "sdes_compat.h"
 
@@ -65,5 +66,6 @@ sdes_adopt_keys(PG_FUNCTION_ARGS)
 	}
 	look_again(rows);
 	sdes_instance_adopt();
+	sdes_audit_event("adopt keys", NULL, "all buckets");
 	PG_RETURN_VOID();
 }

@@ -16,6 +16,7 @@
 
 #include "exchange/internal.h"
 
+#include "audit/audit.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "utils/builtins.h"
@@ -459,5 +460,7 @@ sdes_import_keys(PG_FUNCTION_ARGS)
 	import.rows = sdes_store_deks();
 	name = import_all(&import);
 	sdes_store_insert_imported(import.opened->parcel.id, &import.opened->sender->row);
+	sdes_audit_event("import keys", NULL, "bucket %s from site %s", name,
+	                 import.opened->sender->row.name);
 	PG_RETURN_TEXT_P(cstring_to_text(name));
 }

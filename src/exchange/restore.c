@@ -11,6 +11,7 @@
 
 #include "exchange/internal.h"
 
+#include "audit/audit.h"
 #include "catalog/pg_type.h"
 #include "keyring/destroy.h"
 #include "sdes_compat.h"
@@ -360,5 +361,6 @@ sdes_restore_keys(PG_FUNCTION_ARGS)
 	give_up_lost_keks(&restore);
 	report_lost_keys(&restore);
 	forget_lost_site();
+	sdes_audit_event("restore keys", NULL, "%d keys of a backup", restore.restored);
 	PG_RETURN_INT32(restore.restored);
 }

@@ -11,6 +11,7 @@
 
 #include "exchange/internal.h"
 
+#include "audit/audit.h"
 #include "commands/dbcommands.h"
 #include "crypto/kdf.h"
 #include "mb/pg_wchar.h"
@@ -437,6 +438,7 @@ sdes_trust_site(PG_FUNCTION_ARGS)
 		                 "than the certificate came. The certificate may be forged.")));
 	check_new_site(&row);
 	sdes_store_insert_site(&row);
+	sdes_audit_event("trust site", NULL, "%s", row.name);
 	PG_RETURN_TEXT_P(cstring_to_text(row.name));
 }
 
@@ -451,5 +453,6 @@ sdes_distrust_site(PG_FUNCTION_ARGS)
 	                    "end trust in another site");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	sdes_store_delete_site(find_trusted(name)->fingerprint);
+	sdes_audit_event("distrust site", NULL, "%s", name);
 	PG_RETURN_VOID();
 }

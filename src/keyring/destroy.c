@@ -17,6 +17,7 @@
 
 #include "access/table.h"
 #include "access/transam.h"
+#include "audit/audit.h"
 #include "keyring/instance.h"
 #include "keyring/keyring.h"
 #include "keyring/tokens.h"
@@ -213,7 +214,11 @@ sdes_keyring_destroy_keks(TimestampTz ordered_until)
 		fate->kek = kek;
 		fate->obstacle = destroy(tokens, n, fate->kek);
 		if (fate->obstacle == NULL)
+		{
 			sdes_store_set_kek_state(fate->kek->id, SDES_KEK_DESTROYED);
+			sdes_audit_event("destroy KEK", fate->kek->bucket, "in token %s",
+			                 fate->kek->token_label);
+		}
 		fates = lappend(fates, fate);
 	}
 	return fates;

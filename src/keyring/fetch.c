@@ -6,6 +6,7 @@
 
 #include "keyring/fetch.h"
 
+#include "audit/audit.h"
 #include "keyring/keyring.h"
 #include "sdes_errors.h"
 
@@ -172,6 +173,8 @@ sdes_fetch_key(const SdesDekRow *row, SdesPatience patience, SdesFetched *out,
 	}
 	failure->status = status;
 	failure->detail[0] = '\0';
+	if (status == SDES_OK)
+		sdes_audit_fetched(row->binding.bucket, row->binding.version);
 	return status;
 }
 

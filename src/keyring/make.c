@@ -12,6 +12,7 @@
 
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
+#include "audit/audit.h"
 #include "crypto/kdf.h"
 #include "keyring/copies.h"
 #include "keyring/instance.h"
@@ -86,6 +87,8 @@ sdes_keyring_make_kek_at(int link, const SdesBucketRow *bucket, const SdesKeySpe
 	memcpy(kek->bucket, bucket->uuid, SDES_UUID_SIZE);
 	sdes_store_insert_kek(kek);
 	sdes_instance_claim();
+	sdes_audit_event("create KEK", bucket->uuid, "%s in token %s", kek->kind,
+	                 kek->token_label);
 	return true;
 }
 
@@ -300,6 +303,7 @@ sdes_keyring_new_version(const SdesBucketRow *bucket, SdesDekPurpose purpose)
 	foreach (cell, active)
 		sdes_store_set_dek_state(((SdesDekRow *) lfirst(cell))->binding.key_id,
 		                         SDES_KEY_DECRYPT_ONLY, NULL);
+	sdes_audit_event("create key", bucket->uuid, "version %u", version);
 	return version;
 }
 
@@ -317,6 +321,7 @@ sdes_keyring_new_search_key(const SdesBucketRow *system)
 		                errdetail("A search token carries its key's number in 16 bits.")));
 	spec.state = SDES_KEY_INCOMING;
 	sdes_keyring_make_dek(&kek, &spec, version);
+	sdes_audit_event("create search key", system->uuid, "version %u", version);
 	return version;
 }
 

@@ -6,6 +6,7 @@
 
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
+#include "audit/audit.h"
 #include "catalog/pg_type.h"
 #include "policy/pan_grants.h"
 #include "policy/policy.h"
@@ -75,6 +76,18 @@ read_request(FunctionCallInfo fcinfo, AccessRequest *request)
 	sdes_agentlink_access_changed();
 }
 
+static void
+record(const char *operation, const AccessRequest *request)
+{
+	StringInfoData privileges;
+
+	initStringInfo(&privileges);
+	for (int i = 0; i < request->nprivileges; i++)
+		appendStringInfo(&privileges, "%s%s", i > 0 ? ", " : "", request->privileges[i]);
+	sdes_audit_event(operation, request->bucket.uuid, "%s: %s", request->role,
+	                 privileges.data);
+}
+
 Datum
 sdes_grant_access(PG_FUNCTION_ARGS)
 {
@@ -100,6 +113,7 @@ sdes_grant_access(PG_FUNCTION_ARGS)
 	}
 	if (adds_up)
 		sdes_pan_check_grants(ERROR, &request.bucket, row.role_oid);
+	record("grant", &request);
 	PG_RETURN_VOID();
 }
 
@@ -128,5 +142,6 @@ sdes_revoke_access(PG_FUNCTION_ARGS)
 			                request.privileges[i], request.bucket.name)));
 	if (request.bits & SDES_PRIVILEGE_DECRYPT)
 		warn_of_the_rest(&request);
+	record("revoke", &request);
 	PG_RETURN_VOID();
 }

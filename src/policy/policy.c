@@ -17,6 +17,7 @@
 
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
+#include "audit/audit.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
 #include "policy/privileges.h"
@@ -437,6 +438,7 @@ sdes_policy_require_member(const char *role, const char *action)
 {
 	if (sdes_policy_is_member(role))
 		return;
+	sdes_audit_refused(action);
 	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 	                errmsg("permission denied to %s", action),
 	                errhint("Only members of role \"%s\" may do that.", role)));

@@ -6,6 +6,7 @@
 
 #include "rotation/rotation.h"
 
+#include "audit/audit.h"
 #include "keyring/destroy.h"
 #include "keyring/instance.h"
 #include "keyring/keyring.h"
@@ -95,6 +96,13 @@ sdes_rotate_bucket(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32((int32) sdes_rotation_make_version(&bucket, purpose_of(&bucket)));
 }
 
+static const char *
+period_text(const SdesBucketRow *bucket)
+{
+	return DatumGetCString(
+	    DirectFunctionCall1(interval_out, IntervalPGetDatum(&bucket->rotation_period)));
+}
+
 Datum
 sdes_set_rotation_period(PG_FUNCTION_ARGS)
 {
@@ -105,6 +113,7 @@ sdes_set_rotation_period(PG_FUNCTION_ARGS)
 	bucket.rotation_period = *PG_GETARG_INTERVAL_P(1);
 	sdes_check_rotation_period(&bucket.rotation_period);
 	sdes_store_set_rotation(&bucket);
+	sdes_audit_event("set rotation period", bucket.uuid, "%s", period_text(&bucket));
 	PG_RETURN_VOID();
 }
 
@@ -117,6 +126,7 @@ sdes_pause_rotation(PG_FUNCTION_ARGS)
 	begin(fcinfo, "sdes.pause_rotation()", arguments, &bucket);
 	bucket.rotation_paused = true;
 	sdes_store_set_rotation(&bucket);
+	sdes_audit_event("pause rotation", bucket.uuid, "%s", "");
 	PG_RETURN_VOID();
 }
 
@@ -140,6 +150,7 @@ sdes_resume_rotation(PG_FUNCTION_ARGS)
 	begin(fcinfo, "sdes.resume_rotation()", arguments, &bucket);
 	bucket.rotation_paused = false;
 	sdes_store_set_rotation(&bucket);
+	sdes_audit_event("resume rotation", bucket.uuid, "%s", "");
 	set_pinned(&bucket, false, true);
 	foreach (cell, older_keys(&bucket))
 	{
@@ -161,6 +172,7 @@ sdes_cancel_rotation(PG_FUNCTION_ARGS)
 
 	begin(fcinfo, "sdes.cancel_rotation()", arguments, &bucket);
 	set_pinned(&bucket, true, true);
+	sdes_audit_event("cancel rotation", bucket.uuid, "%s", "");
 	PG_RETURN_VOID();
 }
 
@@ -298,6 +310,8 @@ sdes_destroy_key(PG_FUNCTION_ARGS)
 		                 "has to end or to catch up.",
 		                 quote_literal_cstr(bucket.name))));
 	sdes_store_set_dek_state(obstacles.row->binding.key_id, SDES_KEY_DESTROYED, NULL);
+	sdes_audit_event("destroy key", bucket.uuid, "version %u",
+	                 obstacles.row->binding.version);
 	tell_what_is_left(&bucket, obstacles.row, order_values_key(obstacles.row));
 	PG_RETURN_VOID();
 }

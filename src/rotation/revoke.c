@@ -10,6 +10,7 @@
 
 #include "rotation/rotation.h"
 
+#include "audit/audit.h"
 #include "keyring/keyring.h"
 #include "miscadmin.h"
 #include "policy/policy.h"
@@ -81,6 +82,8 @@ revoke_version(const SdesBucketRow *bucket, const SdesDekRow *row, const char *r
 			                       sdes_state_name(row->state))));
 	}
 	sdes_store_set_dek_state(row->binding.key_id, SDES_KEY_RETIRED, reason);
+	sdes_audit_event("revoke key", bucket->uuid, "version %u: %s", row->binding.version,
+	                 reason);
 	/* Only re-encryption can bring its values back. */
 	if (row->pinned)
 		sdes_store_set_dek_pinned(row->binding.key_id, false);

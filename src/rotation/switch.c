@@ -15,6 +15,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "audit/audit.h"
 #include "catalog/index.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -408,6 +409,7 @@ sdes_switch_search_key(PG_FUNCTION_ARGS)
 	sdes_search_key_commit();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	make_the_switch(copies);
+	sdes_audit_event("switch search key", NULL, "%d indexes", list_length(copies));
 	PopActiveSnapshot();
 	/* A procedure that calls this one may go on for long, or fail. */
 	sdes_search_key_commit();
