@@ -6,6 +6,7 @@
 #   make demo            a throw-away server with an encrypted order stream; make demo-stop
 #   make check           every test; ends with "N passed, N failed"
 #   make bench           what a rotation costs; make bench ROWS=10000000
+#   make bench-audit     what the audit costs
 #   make check-modules   a small check on each PKCS#11 module that Debian has
 #   make format          clang-format over the C sources
 #
@@ -56,7 +57,7 @@ ISOLATION_OPTS = --inputdir=test/isolation
 override with_llvm = no
 
 # These need nothing of PGXS, and some run before it is installed.
-OWN_GOALS := setup check check-modules bench demo demo-stop soak format $(BUILD)/leaksearch $(BUILD)/keyhunt
+OWN_GOALS := setup check check-modules bench bench-audit demo demo-stop soak format $(BUILD)/leaksearch $(BUILD)/keyhunt
 ifneq ($(filter-out $(OWN_GOALS),$(or $(MAKECMDGOALS),all)),)
 
 # What is missing on this machine, if anything; empty when it can build.
@@ -168,7 +169,7 @@ clean-build:
 
 endif # OWN_GOALS
 
-.PHONY: setup check check-modules bench demo demo-stop soak format
+.PHONY: setup check check-modules bench bench-audit demo demo-stop soak format
 setup:
 	@scripts/setup demo
 
@@ -189,6 +190,10 @@ demo-stop:
 bench:
 	@scripts/setup demo
 	@bench/run $(ROWS)
+
+bench-audit:
+	@scripts/setup demo
+	@bench/audit $(VALUES)
 
 check-modules:
 	@scripts/setup modules

@@ -70,6 +70,7 @@ CREATE TABLE sdes.bucket (
     rotation_period interval NOT NULL DEFAULT '90 days' CONSTRAINT bucket_rotation_period_check
         CHECK (rotation_period OPERATOR(pg_catalog.>=) '1 hour'::interval AND rotation_period OPERATOR(pg_catalog.<=) '100 years'::interval),
     rotation_paused boolean NOT NULL DEFAULT false,
+    audit_async boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL,
     created_by text NOT NULL
 );
@@ -80,6 +81,7 @@ COMMENT ON COLUMN sdes.bucket.hash IS 'first 26 bits of SHA-256 over the name, h
 COMMENT ON COLUMN sdes.bucket.system IS 'true for the one bucket under which literals are sealed';
 COMMENT ON COLUMN sdes.bucket.rotation_period IS 'cryptoperiod: how long values are sealed under one key';
 COMMENT ON COLUMN sdes.bucket.rotation_paused IS 'neither makes new keys by itself nor re-encrypts values';
+COMMENT ON COLUMN sdes.bucket.audit_async IS 'values are opened before their audit record is on the disk';
 COMMENT ON COLUMN sdes.bucket.created_at IS 'when it was created';
 COMMENT ON COLUMN sdes.bucket.created_by IS 'the role that created it';
 
@@ -862,6 +864,13 @@ COMMENT ON FUNCTION sdes.rotate_bucket(text) IS
 REVOKE EXECUTE ON FUNCTION sdes.rotate_bucket(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.rotate_bucket(text) TO sdes_admin;
 
+CREATE FUNCTION sdes.set_audit(bucket text, mode text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_set_audit';
+COMMENT ON FUNCTION sdes.set_audit(text, text) IS
+    'strict: the record of a statement is on the disk before a value of the bucket is opened; async: within about a second';
+REVOKE EXECUTE ON FUNCTION sdes.set_audit(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.set_audit(text, text) TO sdes_officer;
+
 CREATE FUNCTION sdes.set_rotation_period(bucket text, period interval) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_set_rotation_period';
 COMMENT ON FUNCTION sdes.set_rotation_period(text, interval) IS
@@ -1084,6 +1093,7 @@ CREATE VIEW sdes.buckets AS
            k.token_label AS token,
            d.version AS key_version,
            d.mode,
+           CASE WHEN b.audit_async THEN 'async' ELSE 'strict' END AS audit,
            b.created_at,
            b.created_by
     FROM sdes.bucket b

@@ -25,6 +25,7 @@
 #include "utils/uuid.h"
 
 SDES_SQL_FUNCTION(sdes_create_bucket);
+SDES_SQL_FUNCTION(sdes_set_audit);
 SDES_SQL_FUNCTION(sdes_retry_pin);
 
 #define DEFAULT_PERIOD_DAYS 90 /* of the system bucket's keys */
@@ -196,6 +197,38 @@ sdes_create_bucket(PG_FUNCTION_ARGS)
 	                 text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	memcpy(uuid->data, bucket.uuid, SDES_UUID_SIZE);
 	PG_RETURN_UUID_P(uuid);
+}
+
+/* "strict" or "async"; an error for any other word. */
+static bool
+parse_audit(const char *mode)
+{
+	if (strcmp(mode, "async") != 0 && strcmp(mode, "strict") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("unrecognized audit mode \"%s\"", mode),
+		                errhint("Modes are strict and async.")));
+	return strcmp(mode, "async") == 0;
+}
+
+Datum
+sdes_set_audit(PG_FUNCTION_ARGS)
+{
+	static const char *const arguments[] = {"bucket", "mode"};
+	SdesBucketRow bucket;
+	const char *mode;
+
+	sdes_refuse_nulls(fcinfo, arguments);
+	mode = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	PreventCommandIfReadOnly("sdes.set_audit()");
+	PreventCommandDuringRecovery("sdes.set_audit()");
+	sdes_require_preload();
+	sdes_policy_require_member("sdes_officer", "change how values are audited");
+	sdes_admin_take_turns();
+	sdes_admin_find_bucket(text_to_cstring(PG_GETARG_TEXT_PP(0)), &bucket);
+	bucket.audit_async = parse_audit(mode);
+	sdes_store_set_audit(&bucket);
+	sdes_audit_event("set audit", bucket.uuid, "%s", mode);
+	PG_RETURN_VOID();
 }
 
 Datum

@@ -36,6 +36,7 @@ typedef struct Use
 	uint8 bucket[SDES_UUID_SIZE];
 	SdesAuditOperation operation;
 	Oid role;
+	bool async; /* of the bucket: records are not waited for */
 	uint64 number;
 	uint64 ticket; /* of its begin or last lease, while it is not on the disk; else 0 */
 	int64 leased;  /* values that are on record, or will be with that ticket */
@@ -290,10 +291,14 @@ settle(Use *use)
 {
 	if (use->ticket == 0)
 		return;
-	if (use->operation == SDES_AUDIT_ENCRYPT)
-		owed = use->ticket;
-	else
-		sdes_audit_require(use->ticket);
+	/* Where records cannot be written nobody goes on without. */
+	if (!use->async || sdes_audit_trouble() != NULL)
+	{
+		if (use->operation == SDES_AUDIT_ENCRYPT)
+			owed = use->ticket;
+		else
+			sdes_audit_require(use->ticket);
+	}
 	use->ticket = 0;
 }
 
@@ -308,6 +313,14 @@ make_room(void)
 	last = NULL;
 }
 
+static bool
+is_async(const uint8 *uuid)
+{
+	SdesBucketRow bucket;
+
+	return sdes_store_bucket_by_uuid(uuid, &bucket) && bucket.audit_async;
+}
+
 static Use *
 begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
       int64 values)
@@ -315,6 +328,7 @@ begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
 	Use use = {.statement = statement,
 	           .operation = operation,
 	           .role = GetUserId(),
+	           .async = is_async(bucket),
 	           .number = sdes_audit_new_use(),
 	           .leased = Max(values, FIRST_LEASE)};
 

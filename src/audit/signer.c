@@ -35,7 +35,7 @@
 #define NEW_KEYS_FILE SDES_STATE_DIRECTORY "/audit_keys.new"
 
 #define RETRY_MS     1000 /* doubled with each failure */
-#define MAX_DOUBLING 6
+#define MAX_DOUBLING 3
 #define HEX_MAX      (2 * SDES_PUBLIC_KEY_MAX)
 #define KEY_LINE_MAX (HEX_MAX + 80)
 

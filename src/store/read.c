@@ -113,6 +113,7 @@ read_bucket(const Row *row, SdesBucketRow *out)
 	out->system = DatumGetBool(row->values[SDES_BUCKET_SYSTEM - 1]);
 	out->rotation_period = *DatumGetIntervalP(row->values[SDES_BUCKET_PERIOD - 1]);
 	out->rotation_paused = DatumGetBool(row->values[SDES_BUCKET_PAUSED - 1]);
+	out->audit_async = DatumGetBool(row->values[SDES_BUCKET_ASYNC - 1]);
 }
 
 typedef struct OneRow

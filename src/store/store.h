@@ -74,6 +74,7 @@ typedef struct SdesBucketRow
 	bool system;
 	Interval rotation_period;
 	bool rotation_paused;
+	bool audit_async; /* values do not wait for their record */
 } SdesBucketRow;
 
 typedef struct SdesKekRow
@@ -215,6 +216,9 @@ extern void sdes_store_set_kek_state(const uint8 *id, SdesKekState state);
 
 /* How a bucket rotates: what of *row says so replaces what its row says. */
 extern void sdes_store_set_rotation(const SdesBucketRow *row);
+
+/* Whether its values wait for their audit record. */
+extern void sdes_store_set_audit(const SdesBucketRow *row);
 
 /* Replaces a grant that is there already. */
 extern void sdes_store_put_access(const SdesAccessRow *row);

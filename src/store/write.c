@@ -87,6 +87,7 @@ sdes_store_insert_bucket(const SdesBucketRow *row)
 	values[SDES_BUCKET_SYSTEM - 1] = BoolGetDatum(row->system);
 	values[SDES_BUCKET_PERIOD - 1] = IntervalPGetDatum(&row->rotation_period);
 	values[SDES_BUCKET_PAUSED - 1] = BoolGetDatum(row->rotation_paused);
+	values[SDES_BUCKET_ASYNC - 1] = BoolGetDatum(row->audit_async);
 	values[SDES_BUCKET_CREATED_AT - 1] = now_datum();
 	values[SDES_BUCKET_CREATED_BY - 1] = current_user_datum();
 	sdes_table_insert(SDES_TABLE_BUCKET, values);
@@ -370,15 +371,31 @@ sdes_store_set_kek_state(const uint8 *id, SdesKekState state)
 	change_row(SDES_TABLE_KEK, "kek_pkey", &key, &change);
 }
 
+static void
+change_bucket(const SdesBucketRow *row, Change *change)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, SDES_BUCKET_UUID, BTEqualStrategyNumber, F_UUID_EQ,
+	            uuid_datum(row->uuid));
+	change_row(SDES_TABLE_BUCKET, "bucket_pkey", &key, change);
+}
+
 void
 sdes_store_set_rotation(const SdesBucketRow *row)
 {
 	Change change = {0};
-	ScanKeyData key;
 
 	set(&change, SDES_BUCKET_PERIOD, IntervalPGetDatum(&row->rotation_period));
 	set(&change, SDES_BUCKET_PAUSED, BoolGetDatum(row->rotation_paused));
-	ScanKeyInit(&key, SDES_BUCKET_UUID, BTEqualStrategyNumber, F_UUID_EQ,
-	            uuid_datum(row->uuid));
-	change_row(SDES_TABLE_BUCKET, "bucket_pkey", &key, &change);
+	change_bucket(row, &change);
+}
+
+void
+sdes_store_set_audit(const SdesBucketRow *row)
+{
+	Change change = {0};
+
+	set(&change, SDES_BUCKET_ASYNC, BoolGetDatum(row->audit_async));
+	change_bucket(row, &change);
 }

@@ -18,7 +18,7 @@ use SdesTest;
 our @EXPORT = qw(start_service stop_service greet unwrap data_keys key_forms hunt memory_of);
 
 # As in src/agent/protocol.h, src/envelope/dek.h and dek.c.
-my ($VERSION, $HELLO, $DEK_UNWRAP) = (3, 1, 8);
+my ($VERSION, $HELLO, $DEK_UNWRAP) = (4, 1, 8);
 my %PURPOSE = (data => 1, literal => 2, search => 3, audit => 4);
 my %MODE = (cached => 1, hsm => 2);
 my $SEAL_LABEL = 'sdes/v1/seal';

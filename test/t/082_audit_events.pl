@@ -91,16 +91,36 @@ like((grep { $_->{operation} eq 'rewrap keys' } events($before[-1]{sequence}))[0
 ok(wait_for(sub { grep { $_->{operation} eq 'destroy KEK' } events($before[-1]{sequence}) }, 90) || $node->psql('postgres', 'SELECT * FROM sdes.destroy_keks()') == 0, 'the old KEK is destroyed');
 is(scalar(grep { $_->{operation} eq 'destroy KEK' && $_->{bucket} eq 'names' } events($before[-1]{sequence})), 1, 'and that is recorded once');
 
+# ---- a bucket whose records are not waited for ----
+
+leaves('officer', "SELECT sdes.set_audit('names', 'async')", ['officer: set audit names ok async'], 'a bucket is set to async');
+is($node->safe_psql('postgres', "SELECT audit FROM sdes.buckets WHERE name = 'names'"), 'async', 'and is shown so');
+like(error_as($node, 'officer', "SELECT sdes.set_audit('names', 'never')"), qr/22023.*strict and async/s, 'there are two modes');
+like(error_as($node, 'dba', "SELECT sdes.set_audit('names', 'strict')"), qr/42501/, 'for officers');
+
 # Keys that come into a session.
 @before = records(1);
 $node->safe_psql('postgres', "CREATE TABLE t (v sdes.enc_text('names')); GRANT ALL ON t TO oms");
 query_as($node, 'oms', "INSERT INTO t VALUES ('a'); SELECT v FROM t; SELECT v FROM t");
-my @since = records($before[-1]{sequence} + 1);
+my @since;
+ok(wait_for(sub { @since = records($before[-1]{sequence} + 1); 3 == grep { $_->{kind} eq 'end' && defined $_->{values} } @since }, 10), 'three statements have used it');
 my ($fetch) = grep { ($_->{operation} // '') eq 'fetch key' && $_->{bucket} eq 'names' && $_->{role} eq 'oms' } @since;
 is($fetch->{object}, 'version 3', 'a key that comes into a session is recorded');
 is(scalar(grep { ($_->{operation} // '') eq 'fetch key' && $_->{bucket} eq 'names' && $_->{role} eq 'oms' } @since), 1, 'once');
 my ($use) = grep { $_->{kind} eq 'begin' } @since;
 cmp_ok($fetch->{sequence}, '<', $use->{sequence} + 2, 'by the time it is used');
+
+# Nobody waits, but as long as nobody can write.
+my $writer = worker_pid($node, 'sdes audit');
+kill 'STOP', $writer;
+my $count = () = grep { $_->{kind} eq 'begin' && $_->{role} eq 'oms' } records(1);
+my $many = start_query($node, 'oms', q{DO $$ BEGIN FOR i IN 1 .. 3 LOOP PERFORM v::text FROM t; END LOOP; PERFORM pg_sleep(1); END $$});
+sleep(1);
+is(scalar(() = grep { $_->{kind} eq 'begin' && $_->{role} eq 'oms' } records(1)), $count, 'async: nothing is on the disk yet');
+is(finish_query($many)->{err}, '', 'async: values were opened');
+kill 'CONT', $writer;
+ok(wait_for(sub { (() = grep { $_->{kind} eq 'begin' && $_->{role} eq 'oms' } records(1)) == $count + 1 }, 10), 'async: a moment later it is');
+leaves('officer', "SELECT sdes.set_audit('names', 'strict')", ['officer: set audit names ok strict'], 'strict again');
 
 # No record, no change.
 chmod 0, glob($node->data_dir . '.audit/*/*.journal');
