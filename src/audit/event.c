@@ -13,8 +13,12 @@
 
 #include "access/xact.h"
 #include "audit/internal.h"
+#include "mb/pg_wchar.h"
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
+
+/* Bytes of what an act was about, so that the record has room for it in any encoding. */
+#define OBJECT_MAX 200
 
 typedef struct Event
 {
@@ -60,6 +64,7 @@ print_object(const char *format, va_list args)
 	object = palloc(size + 1);
 	vsnprintf(object, size + 1, format, again);
 	va_end(again);
+	object[pg_mbcliplen(object, size, OBJECT_MAX)] = '\0';
 	return object;
 }
 

@@ -523,6 +523,11 @@ sign_new(SdesAuditJournal *journal)
 	if ((!signer.has_key && !make_key()) || !write_checkpoint(journal) || !read_on(journal))
 		return;
 	/* It was the last one that is there: nobody else writes any. */
+	if (s->nwaiting == 0)
+	{
+		(void) fail_wrong(signer.verify.next, "missing");
+		return;
+	}
 	checkpoint = s->waiting[s->nwaiting - 1];
 	signer.settled = sign(&checkpoint);
 	if (signer.settled)

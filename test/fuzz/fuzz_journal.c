@@ -45,24 +45,38 @@ check_spelling(const SdesRecord *record)
 	free(again);
 }
 
+/* Nobody here can sign. */
+static void
+check_signature(SdesSignatures *s, const SdesRecord *record)
+{
+	static const uint8_t journal[SDES_JOURNAL_ID_SIZE];
+
+	(void) sdes_signatures_see(s, journal, 1, record);
+	REQUIRE(s->nwaiting >= 0 && s->nwaiting <= SDES_CHECKPOINTS_MAX && s->count == 0);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	SdesBytes bytes = sdes_bytes(data, size);
 	SdesReader r = sdes_reader(bytes);
 	SdesJournalHeader header;
+	SdesSignatures signatures;
 	SdesRecord record;
 	SdesVerify v;
 	uint64_t n = 0;
 
+	sdes_signatures_start(&signatures);
 	sdes_read_bytes(&r, SDES_JOURNAL_HEADER_SIZE);
 	while (!r.failed && sdes_journal_read_record(&r, &record) == SDES_RECORD_READ)
 	{
 		REQUIRE(lies_within(record.chained, bytes) && lies_within(record.hash, bytes));
 		check_fields(&record);
 		check_spelling(&record);
+		check_signature(&signatures, &record);
 		n++;
 	}
+	sdes_signatures_end(&signatures);
 	sdes_verify_start(&v);
 	if (sdes_verify_segment(&v, bytes))
 	{

@@ -6,7 +6,7 @@
 #include "fuzz.h"
 
 #include "envelope/armor.h"
-#include "journal/record.h"
+#include "journal/checkpoint.h"
 #include "parcel/parcel.h"
 
 #include <errno.h>
@@ -385,6 +385,41 @@ parcels(void)
 	seed_text("parcel", text);
 }
 
+/* SubjectPublicKeyInfo of the key of RFC 6979, appendix A.2.5. */
+static const uint8_t p256_info[] = {
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
+    0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x04, 0x60, 0xfe, 0xd4, 0xba, 0x25, 0x5a, 0x9d, 0x31, 0xc9, 0x61, 0xeb, 0x74,
+    0xc6, 0x35, 0x6d, 0x68, 0xc0, 0x49, 0xb8, 0x92, 0x3b, 0x61, 0xfa, 0x6c, 0xe6,
+    0x69, 0x62, 0x2e, 0x60, 0xf2, 0x9f, 0xb6, 0x79, 0x03, 0xfe, 0x10, 0x08, 0xb8,
+    0xbc, 0x99, 0xa4, 0x1a, 0xe9, 0xe9, 0x56, 0x28, 0xbc, 0x64, 0xf2, 0xf1, 0xb2,
+    0x0c, 0x2d, 0x7e, 0x9f, 0x51, 0x77, 0xa3, 0xc2, 0x94, 0xd4, 0x46, 0x22, 0x99};
+
+/* A key that is made known, a checkpoint, and what might be its signature. */
+static void
+signatures(SdesWriter *w, uint64_t sequence, uint8_t hash[SDES_DIGEST_SIZE])
+{
+	uint8_t key[256], signature[256], bytes[64] = {1};
+	SdesWriter k = sdes_writer(key, sizeof(key));
+	SdesWriter s = sdes_writer(signature, sizeof(signature));
+
+	sdes_write_text(&k, SDES_FIELD_OPERATION, SDES_SIGNING_KEY);
+	sdes_write_field(&k, SDES_FIELD_KEY, sdes_bytes(bytes, SDES_SIGNING_KEY_ID_SIZE));
+	sdes_write_field(&k, SDES_FIELD_PUBLIC_KEY, SDES_BYTES_OF(p256_info));
+	sdes_write_text(&s, SDES_FIELD_ALGORITHM, SDES_CHECKPOINT_P256);
+	sdes_write_field(&s, SDES_FIELD_KEY, sdes_bytes(bytes, SDES_SIGNING_KEY_ID_SIZE));
+	sdes_write_field(&s, SDES_FIELD_SIGNATURE, SDES_BYTES_OF(bytes));
+	sdes_write_number(&s, SDES_FIELD_CHECKPOINT, sequence + 1);
+	REQUIRE(sdes_journal_write_record(w, SDES_JOURNAL_EVENT, sequence, 1,
+	                                  sdes_bytes(key, (size_t) (k.at - key)),
+	                                  hash) == SDES_OK);
+	REQUIRE(sdes_journal_write_record(w, SDES_JOURNAL_CHECKPOINT, sequence + 1, 1,
+	                                  sdes_bytes(key, 0), hash) == SDES_OK);
+	REQUIRE(sdes_journal_write_record(w, SDES_JOURNAL_SIGNATURE, sequence + 2, 1,
+	                                  sdes_bytes(signature, (size_t) (s.at - signature)),
+	                                  hash) == SDES_OK);
+}
+
 /* A segment of the audit journal, its records chained. */
 static void
 journal(void)
@@ -407,6 +442,7 @@ journal(void)
 		REQUIRE(sdes_journal_write_record(
 		            &w, (SdesJournalKind) kind, 8 + (uint64_t) kind, kind,
 		            sdes_bytes(fields, (size_t) (f.at - fields)), hash) == SDES_OK);
+	signatures(&w, 9 + SDES_JOURNAL_KINDS, hash);
 	seed("journal", sdes_bytes(room, (size_t) (w.at - room)));
 	memset(w.at, 0, 64);
 	seed("journal", sdes_bytes(room, (size_t) (w.at - room) + 64));

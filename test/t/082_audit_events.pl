@@ -84,7 +84,9 @@ leaves('dba', "SELECT sdes.cancel_rotation('names')", ['dba: cancel rotation nam
 leaves('dba', "SELECT sdes.rotate_bucket('names')", ['dba: create key names ok version 2'], 'a rotation');
 ok(wait_for(sub { $node->safe_psql('postgres', "SELECT count(*) FROM sdes.keys WHERE bucket = 'names' AND version = 1 AND emptied_at IS NOT NULL") eq '1' }, 30), 'it is empty');
 leaves('dba', "SELECT sdes.destroy_key('names', 1)", ['dba: destroy key names ok version 1'], 'a version is destroyed');
-leaves('dba', "SELECT sdes.revoke_key('names', 2, 'it leaked')", [ 'dba: create key names ok version 3', 'dba: revoke key names ok version 2: it leaked' ], 'a revocation');
+my $long = "it l\x{e4}ked " . "\x{e4}" x 600;
+leaves('dba', "SELECT sdes.revoke_key('names', 2, 'it läked ' || repeat('ä', 600))",
+    [ 'dba: create key names ok version 3', 'dba: revoke key names ok version 2: ' . substr($long, 0, 98) ], 'a revocation, for a long reason');
 my @before = records(1);
 $node->safe_psql('postgres', "SELECT sdes.rewrap_bucket('names', destroy_old => true)", extra_params => [ '-U', 'dba' ]);
 like((grep { $_->{operation} eq 'rewrap keys' } events($before[-1]{sequence}))[0]{object}, qr/^under the KEK [0-9a-f]{32}$/, 'keys are wrapped anew');
