@@ -177,19 +177,31 @@ sdes_audit_write_client(SdesWriter *w)
 		sdes_write_number(w, SDES_FIELD_QUERY, (uint64) pgstat_get_my_query_id());
 }
 
+static void
+write_database(SdesWriter *w)
+{
+	sdes_write_text(w, SDES_FIELD_DATABASE,
+	                sdes_audit_utf8(get_database_name(MyDatabaseId)));
+	sdes_write_number(w, SDES_FIELD_DATABASE_OID, MyDatabaseId);
+}
+
+/* name is NULL of one that is not there any more. */
+static void
+write_known_bucket(SdesWriter *w, const uint8 *uuid, const char *name)
+{
+	sdes_write_text(w, SDES_FIELD_BUCKET, sdes_audit_utf8(name));
+	sdes_write_field(w, SDES_FIELD_BUCKET_UUID, sdes_bytes(uuid, SDES_UUID_SIZE));
+}
+
 void
 sdes_audit_write_bucket(SdesWriter *w, const uint8 *uuid)
 {
 	SdesBucketRow bucket;
 
-	sdes_write_text(w, SDES_FIELD_DATABASE,
-	                sdes_audit_utf8(get_database_name(MyDatabaseId)));
-	sdes_write_number(w, SDES_FIELD_DATABASE_OID, MyDatabaseId);
-	if (uuid == NULL)
-		return;
-	if (sdes_store_bucket_by_uuid(uuid, &bucket))
-		sdes_write_text(w, SDES_FIELD_BUCKET, sdes_audit_utf8(bucket.name));
-	sdes_write_field(w, SDES_FIELD_BUCKET_UUID, sdes_bytes(uuid, SDES_UUID_SIZE));
+	write_database(w);
+	if (uuid != NULL)
+		write_known_bucket(w, uuid,
+		                   sdes_store_bucket_by_uuid(uuid, &bucket) ? bucket.name : NULL);
 }
 
 /* ---- records ---- */
@@ -212,14 +224,15 @@ put(SdesJournalKind kind, const uint8 *fields, const SdesWriter *w)
 }
 
 static void
-put_begin(Use *use)
+put_begin(Use *use, const char *bucket)
 {
 	uint8 fields[SDES_AUDIT_FIELDS_MAX];
 	SdesWriter w = sdes_writer(fields, sizeof(fields));
 
 	sdes_write_text(&w, SDES_FIELD_OPERATION, operation_names[use->operation]);
 	sdes_write_number(&w, SDES_FIELD_USE, use->number);
-	sdes_audit_write_bucket(&w, use->bucket);
+	write_database(&w);
+	write_known_bucket(&w, use->bucket, bucket);
 	sdes_write_number(&w, SDES_FIELD_VALUES, (uint64) use->leased);
 	sdes_audit_write_client(&w);
 	use->ticket = put(SDES_JOURNAL_BEGIN, fields, &w);
@@ -292,7 +305,7 @@ settle(Use *use)
 	if (use->ticket == 0)
 		return;
 	/* Where records cannot be written nobody goes on without. */
-	if (!use->async || sdes_audit_trouble() != NULL)
+	if (!use->async || sdes_audit_trouble() != NULL || !sdes_audit_is_watched())
 	{
 		if (use->operation == SDES_AUDIT_ENCRYPT)
 			owed = use->ticket;
@@ -313,14 +326,6 @@ make_room(void)
 	last = NULL;
 }
 
-static bool
-is_async(const uint8 *uuid)
-{
-	SdesBucketRow bucket;
-
-	return sdes_store_bucket_by_uuid(uuid, &bucket) && bucket.audit_async;
-}
-
 static Use *
 begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
       int64 values)
@@ -328,13 +333,15 @@ begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
 	Use use = {.statement = statement,
 	           .operation = operation,
 	           .role = GetUserId(),
-	           .async = is_async(bucket),
 	           .number = sdes_audit_new_use(),
 	           .leased = Max(values, FIRST_LEASE)};
+	SdesBucketRow row;
+	bool found = sdes_store_bucket_by_uuid(bucket, &row);
 
 	make_room();
 	memcpy(use.bucket, bucket, SDES_UUID_SIZE);
-	put_begin(&use);
+	use.async = found && row.audit_async;
+	put_begin(&use, found ? row.name : NULL);
 	/* From here on it has an end, whatever comes of the wait. */
 	uses[nuses] = use;
 	return &uses[nuses++];

@@ -65,11 +65,17 @@ extern void sdes_audit_denied(const uint8 *bucket, SdesAuditOperation operation)
  */
 extern void sdes_audit_watch(Latch *latch);
 
+/* Whether somebody is there. */
+extern bool sdes_audit_is_watched(void);
+
 /*
  * Writes what was left to be written, and signs what is new; what fails is tried again
  * later. Waits no longer than for one answer of each agent.
  */
 extern void sdes_audit_sign(void);
+
+/* Records which settings are others than at the call before; the first one just looks. */
+extern void sdes_audit_compare_settings(void);
 
 /* Writes that the server ends, and what was left. */
 extern void sdes_audit_stop(void);
@@ -93,7 +99,14 @@ extern SdesAuditSigning sdes_audit_signing(void);
  * rest is what it was, in words; no key, PIN or value.
  */
 extern void sdes_audit_event(const char *operation, const uint8 *bucket, const char *format,
-                             ...) pg_attribute_printf(3, 4);
+                             ...) __attribute__((format(printf, 3, 4)));
+
+/*
+ * The same of what a rollback does not undo: it is on the disk when this returns, and the
+ * act comes afterwards.
+ */
+extern void sdes_audit_act(const char *operation, const uint8 *bucket, const char *format,
+                           ...) __attribute__((format(printf, 3, 4)));
 
 /* A data key has come into this process. */
 extern void sdes_audit_fetched(const uint8 *bucket, uint32 version);

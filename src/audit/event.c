@@ -92,6 +92,23 @@ sdes_audit_event(const char *operation, const uint8 *bucket, const char *format,
 }
 
 void
+sdes_audit_act(const char *operation, const uint8 *bucket, const char *format, ...)
+{
+	uint8 fields[SDES_AUDIT_FIELDS_MAX];
+	uint64 ticket;
+	SdesWriter w;
+	va_list args;
+
+	va_start(args, format);
+	w = describe(fields, operation, "begun", bucket, print_object(format, args));
+	va_end(args);
+	while ((ticket = sdes_audit_put(SDES_JOURNAL_EVENT,
+	                                sdes_bytes(fields, (size_t) (w.at - fields)))) == 0)
+		sdes_audit_wait_for_room();
+	sdes_audit_require(ticket);
+}
+
+void
 sdes_audit_fetched(const uint8 *bucket, uint32 version)
 {
 	uint8 fields[SDES_AUDIT_FIELDS_MAX];

@@ -520,12 +520,23 @@ is_pending(void)
 	return false;
 }
 
+/* With the lock: all that waits, and what comes meanwhile for a while. */
+static int
+write_rounds(void)
+{
+	int error = write_round();
+
+	for (int i = 0; i < queue->nplaces && error == 0 && is_pending(); i++)
+		error = write_round();
+	return error;
+}
+
 void
 sdes_audit_tick(void)
 {
 	if (!is_pending() || !LWLockConditionalAcquire(queue->lock, LW_EXCLUSIVE))
 		return;
-	(void) write_round();
+	(void) write_rounds();
 	LWLockRelease(queue->lock);
 	ConditionVariableBroadcast(&queue->written);
 }
@@ -566,11 +577,19 @@ sdes_audit_peek(SdesAuditJournal *journal)
 void
 sdes_audit_watch(Latch *latch)
 {
-	if (queue == NULL)
-		return;
-	LWLockAcquire(queue->lock, LW_EXCLUSIVE);
-	queue->watcher = latch;
-	LWLockRelease(queue->lock);
+	bool locked = queue != NULL && lock_patiently();
+
+	/* Who leaves, leaves. */
+	if (locked || (queue != NULL && latch == NULL))
+		queue->watcher = latch;
+	if (locked)
+		LWLockRelease(queue->lock);
+}
+
+bool
+sdes_audit_is_watched(void)
+{
+	return queue != NULL && queue->watcher != NULL;
 }
 
 void
@@ -578,7 +597,11 @@ sdes_audit_stop(void)
 {
 	if (queue->open)
 		(void) sdes_audit_put(SDES_JOURNAL_STOPPED, sdes_bytes("", 0));
-	sdes_audit_tick();
+	if (!is_pending() || !lock_patiently())
+		return;
+	(void) write_rounds();
+	LWLockRelease(queue->lock);
+	ConditionVariableBroadcast(&queue->written);
 }
 
 void

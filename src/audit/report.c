@@ -13,6 +13,7 @@
 #include "journal/verify.h"
 #include "miscadmin.h"
 #include "sdes_compat.h"
+#include "sdes_errors.h"
 #include "sdes_guc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -136,6 +137,22 @@ postgres_time(int64 unix_time)
 	return unix_time - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) USECS_PER_DAY;
 }
 
+/* NULL: nothing. */
+static const char *
+describe_wrong(const SdesVerify *v)
+{
+	const SdesSignatures *s = v->signatures;
+
+	if (v->wrong != SDES_WRONG_NOTHING)
+		return psprintf("record " UINT64_FORMAT " is %s", v->next,
+		                sdes_wrong_name(v->wrong));
+	if (sdes_signatures_suffice(s))
+		return NULL;
+	return s->count == 0 ? "no record is signed by a key that was given"
+	                     : psprintf("the records after " UINT64_FORMAT " are not signed",
+	                                s->last.sequence);
+}
+
 static Datum
 make_row(TupleDesc desc, const SdesVerify *v, const char *folder)
 {
@@ -143,18 +160,17 @@ make_row(TupleDesc desc, const SdesVerify *v, const char *folder)
 	char fingerprint[2 * SDES_DIGEST_SIZE + 1];
 	Datum values[7];
 	bool nulls[7] = {false};
+	const char *wrong;
 
 	values[0] = Int64GetDatum((int64) v->first);
 	values[1] = Int64GetDatum((int64) v->next - 1);
-	nulls[2] = v->wrong == SDES_WRONG_NOTHING;
-	values[2] = nulls[2]
-	                ? (Datum) 0
-	                : CStringGetTextDatum(psprintf("record " UINT64_FORMAT " is %s",
-	                                               v->next, sdes_wrong_name(v->wrong)));
+	wrong = describe_wrong(v);
+	nulls[2] = wrong == NULL;
+	values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(wrong);
 	nulls[3] = nulls[4] = nulls[5] = s->count == 0;
 	values[3] = Int64GetDatum((int64) s->last.sequence);
 	values[4] = TimestampTzGetDatum(postgres_time(s->last.time));
-	sdes_hex(SDES_BYTES_OF(s->fingerprint), fingerprint);
+	sdes_hex(SDES_BYTES_OF(s->signed_by), fingerprint);
 	values[5] = CStringGetTextDatum(fingerprint);
 	values[6] = CStringGetTextDatum(folder);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
@@ -189,5 +205,6 @@ sdes_verify_audit(PG_FUNCTION_ARGS)
 		sdes_signatures_end(&s);
 	}
 	PG_END_TRY();
+	sdes_check(v.status);
 	PG_RETURN_DATUM(make_row(desc, &v, folder));
 }

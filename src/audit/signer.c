@@ -9,6 +9,9 @@
  * Signatures come after the fact, so nobody waits for the HSM here. While it is away the
  * journal goes on; the next signature covers all.
  *
+ * What was signed last is noted in the data directory: a journal that does not have it any
+ * more was changed while nobody looked. So is it that a journal was found to be wrong.
+ *
  * A journal has a key of its own, made in the first token that answers. Its keys are noted
  * in a file of the data directory, the current one last; a copy of the directory has
  * another journal, and makes another key.
@@ -33,6 +36,8 @@
 
 #define KEYS_FILE     SDES_STATE_DIRECTORY "/audit_keys"
 #define NEW_KEYS_FILE SDES_STATE_DIRECTORY "/audit_keys.new"
+#define SIGNED_FILE   SDES_STATE_DIRECTORY "/audit_signed"
+#define NEW_SIGNED    SDES_STATE_DIRECTORY "/audit_signed.new"
 
 #define RETRY_MS     1000 /* doubled with each failure */
 #define MAX_DOUBLING 3
@@ -53,6 +58,8 @@ typedef struct Signer
 	uint8 journal[SDES_JOURNAL_ID_SIZE];
 	bool has_key;
 	SigningKey key;
+	bool has_made; /* a key that is not noted yet */
+	uint8 made[SDES_KEK_ID_SIZE];
 	uint64 announced; /* segment in which the key was made known last */
 
 	/* What was read and verified, up to a place in a segment; 0: nothing yet. */
@@ -61,8 +68,9 @@ typedef struct Signer
 	uint64 segment;
 	uint64 offset;
 
-	bool settled; /* a signature, and nothing else, follows what was verified */
-	bool wrong;   /* the journal is not what was written: it is not signed any more */
+	SdesCheckpoint known; /* signed before; the journal must have it. sequence 0: none */
+	bool settled;         /* a signature, and nothing else, follows what was verified */
+	bool wrong; /* the journal is not what was written: it is not signed any more */
 	int failures;
 	TimestampTz retry_at;
 } Signer;
@@ -121,7 +129,7 @@ publish_success(const SdesCheckpoint *checkpoint)
 }
 
 /* False, so that it can stand in a return statement. Logged when it is news. */
-static bool fail(const char *format, ...) pg_attribute_printf(1, 2);
+static bool fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static bool
 fail(const char *format, ...)
@@ -202,17 +210,23 @@ read_line(const char *line)
 		trust(&key);
 }
 
-static void
+/* False when that cannot be told. */
+static bool
 read_keys(void)
 {
 	FILE *file = AllocateFile(KEYS_FILE, "r");
 	char line[KEY_LINE_MAX];
 
+	bool good;
+
 	if (file == NULL)
-		return;
+		return errno == ENOENT ||
+		       fail("\"%s\" cannot be read: %s", KEYS_FILE, strerror(errno));
 	while (fgets(line, sizeof(line), file) != NULL)
 		read_line(line);
+	good = !ferror(file);
 	FreeFile(file);
+	return good || fail("\"%s\" cannot be read", KEYS_FILE);
 }
 
 static bool
@@ -329,12 +343,17 @@ make_key(void)
 	SigningKey key;
 	SdesStatus status;
 
-	if (!create_key(key.id))
+	if (!signer.has_made && !create_key(signer.made))
 		return false;
+	signer.has_made = true;
+	memcpy(key.id, signer.made, sizeof(key.id));
 	memcpy(request.kek_id, key.id, sizeof(key.id));
 	reply = ask(&request, &failure);
 	if (reply == NULL)
+	{
+		signer.has_made = failure.status != SDES_ERR_HSM_KEY_MISSING;
 		return fail_of(&failure);
+	}
 	status = describe_key(sdes_bytes(reply->public, reply->public_size), &key);
 	sdes_agentlink_finish();
 	if (status != SDES_OK)
@@ -342,6 +361,7 @@ make_key(void)
 	if (!note_key(&key))
 		return false;
 	trust(&key);
+	signer.has_made = false;
 	signer.announced = 0;
 	ereport(LOG, (errmsg("a new key signs the audit journal from now on"),
 	              errhint("See sdes.verify_audit() for its fingerprint.")));
@@ -350,11 +370,102 @@ make_key(void)
 
 /* ---- reading what is to be signed ---- */
 
+/*
+ * Notes what is known of this journal: the last checkpoint that is signed, and "wrong" if
+ * it is. An older note is as good as none: it need not be flushed.
+ */
+static void
+note_state(const SdesCheckpoint *checkpoint)
+{
+	char journal[2 * SDES_JOURNAL_ID_SIZE + 1], hash[2 * SDES_DIGEST_SIZE + 1];
+	FILE *file = AllocateFile(NEW_SIGNED, "w");
+	bool good;
+
+	if (file == NULL)
+		return;
+	sdes_hex(SDES_BYTES_OF(signer.journal), journal);
+	sdes_hex(SDES_BYTES_OF(checkpoint->hash), hash);
+	good =
+	    fprintf(file, "%s %llu %s %s\n", journal, (unsigned long long) checkpoint->sequence,
+	            hash, signer.wrong ? "wrong" : "right") > 0;
+	if (FreeFile(file) == 0 && good)
+		(void) rename(NEW_SIGNED, SIGNED_FILE);
+}
+
+static void
+read_state(void)
+{
+	FILE *file = AllocateFile(SIGNED_FILE, "r");
+	char journal[2 * SDES_JOURNAL_ID_SIZE + 1], own[2 * SDES_JOURNAL_ID_SIZE + 1];
+	char hash[2 * SDES_DIGEST_SIZE + 1], state[6];
+	unsigned long long sequence;
+	size_t size;
+
+	if (file == NULL)
+		return;
+	sdes_hex(SDES_BYTES_OF(signer.journal), own);
+	if (fscanf(file, "%32[0-9a-f] %llu %64[0-9a-f] %5s", journal, &sequence, hash, state) ==
+	        4 &&
+	    strcmp(journal, own) == 0 &&
+	    unhex(hash, signer.known.hash, sizeof(signer.known.hash), &size))
+	{
+		signer.known.sequence = sequence;
+		signer.wrong = strcmp(state, "wrong") == 0;
+	}
+	FreeFile(file);
+}
+
 static bool
 fail_wrong(uint64 sequence, const char *how)
 {
 	signer.wrong = true;
+	note_state(&signer.known);
 	return fail("record " UINT64_FORMAT " is %s", sequence, how);
+}
+
+/* Where the first reading begins: where the last signature is known to be, if it is there. */
+static int
+find_start(const SdesAuditJournal *journal)
+{
+	uint64_t *segments;
+	size_t n;
+	int error = sdes_journal_list(journal->folder, &segments, &n);
+
+	signer.segment = journal->end.segment;
+	for (size_t i = 0; i < n; i++)
+		if (segments[i] <= signer.known.sequence)
+			signer.segment = segments[i];
+	free(segments);
+	return error;
+}
+
+/* The next reading begins with the current segment. */
+static void
+start_over(void)
+{
+	sdes_verify_start(&signer.verify);
+	signer.verify.signatures = &signer.signatures;
+	signer.segment = signer.offset = 0;
+}
+
+/* Whether a segment has what was signed before, if it is to have it. */
+static bool
+has_known(SdesBytes segment)
+{
+	SdesReader r = sdes_reader(segment);
+	SdesRecord record;
+	bool begun = false;
+
+	(void) sdes_read_bytes(&r, SDES_JOURNAL_HEADER_SIZE);
+	while (!r.failed && sdes_journal_read_record(&r, &record) == SDES_RECORD_READ)
+	{
+		if (!begun && record.sequence > signer.known.sequence)
+			return true; /* it is in one before */
+		begun = true;
+		if (record.sequence == signer.known.sequence)
+			return memcmp(record.hash.data, signer.known.hash, SDES_DIGEST_SIZE) == 0;
+	}
+	return signer.known.sequence == 0 || !begun;
 }
 
 /* One segment, from where the last reading has ended; of the last one no more than end. */
@@ -377,19 +488,35 @@ read_segment(const SdesAuditJournal *journal)
 	}
 	if (last)
 		bytes.size = due;
+	if (signer.offset == 0 && !has_known(bytes))
+	{
+		sdes_journal_free(bytes);
+		return fail_wrong(signer.known.sequence, "not what was signed");
+	}
 	good = signer.offset == 0 ? sdes_verify_segment(&signer.verify, bytes)
 	                          : sdes_verify_more(&signer.verify, bytes);
 	signer.offset += bytes.size;
 	sdes_journal_free(bytes);
+	if (signer.verify.status != SDES_OK)
+	{
+		SdesStatus status = signer.verify.status;
+
+		start_over();
+		return fail("%s", sdes_status_name(status));
+	}
 	return good || fail_wrong(signer.verify.next, sdes_wrong_name(signer.verify.wrong));
 }
 
-/* All that was written since the last reading; the first one begins with the segment. */
+/* All that was written since the last reading. */
 static bool
 read_on(const SdesAuditJournal *journal)
 {
-	if (signer.segment == 0)
-		signer.segment = journal->end.segment;
+	int error;
+
+	if (signer.segment == 0 && (error = find_start(journal)) != 0)
+		return fail("its segments cannot be listed: %s", strerror(error));
+	if (journal->end.next <= signer.known.sequence)
+		return fail_wrong(journal->end.next, "truncated");
 	while (read_segment(journal))
 	{
 		if (signer.segment == journal->end.segment)
@@ -496,7 +623,7 @@ sign(const SdesCheckpoint *checkpoint)
 }
 
 /* Another journal than before, or the first one. */
-static void
+static bool
 begin(const SdesAuditJournal *journal)
 {
 	sdes_signatures_end(&signer.signatures);
@@ -505,7 +632,10 @@ begin(const SdesAuditJournal *journal)
 	sdes_verify_start(&signer.verify);
 	sdes_signatures_start(&signer.signatures);
 	signer.verify.signatures = &signer.signatures;
-	read_keys();
+	read_state();
+	if (signer.wrong)
+		(void) fail("it was found to be changed, see the log of that time");
+	return read_keys();
 }
 
 static bool
@@ -531,7 +661,11 @@ sign_new(SdesAuditJournal *journal)
 	checkpoint = s->waiting[s->nwaiting - 1];
 	signer.settled = sign(&checkpoint);
 	if (signer.settled)
+	{
+		signer.known = checkpoint;
+		note_state(&checkpoint);
 		publish_success(&checkpoint);
+	}
 }
 
 void
@@ -542,8 +676,11 @@ sdes_audit_sign(void)
 	sdes_audit_tick();
 	if (!sdes_audit_peek(&journal))
 		return;
-	if (memcmp(journal.id, signer.journal, sizeof(journal.id)) != 0)
-		begin(&journal);
+	if (memcmp(journal.id, signer.journal, sizeof(journal.id)) != 0 && !begin(&journal))
+	{
+		memset(signer.journal, 0, sizeof(signer.journal));
+		return;
+	}
 	if (!signer.wrong && !is_signed(&journal) && GetCurrentTimestamp() >= signer.retry_at)
 		sign_new(&journal);
 }

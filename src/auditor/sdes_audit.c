@@ -264,15 +264,21 @@ report_signatures(const SdesVerify *v, const Options *options)
 	{
 		printf("no record is signed%s\n",
 		       options->nkeys > 0 ? " by a key that was given" : "");
-		return options->nkeys > 0 ? EXIT_WRONG : EXIT_SUCCESS;
+		return sdes_signatures_suffice(s) ? EXIT_SUCCESS : EXIT_WRONG;
 	}
-	sdes_hex(SDES_BYTES_OF(s->fingerprint), fingerprint);
+	sdes_hex(SDES_BYTES_OF(s->signed_by), fingerprint);
 	printf("signed up to record %" PRIu64 ", of ", s->last.sequence);
 	print_time(s->last.time);
 	printf(", %" PRIu64 " signatures\nby the key %s\n", s->count, fingerprint);
-	if (options->nkeys == 0)
+	if (s->changes > 0)
+		printf("(the last of several: give those that are right by --key)\n");
+	else if (options->nkeys == 0)
 		printf("(see that this is the right one, and give it by --key)\n");
-	return EXIT_SUCCESS;
+	if (sdes_signatures_suffice(s))
+		return EXIT_SUCCESS;
+	printf("records %" PRIu64 " to %" PRIu64 " are not signed\n", s->last.sequence + 1,
+	       v->next - 1);
+	return EXIT_WRONG;
 }
 
 static int
@@ -343,6 +349,9 @@ verify(const Options *options)
 		if (v.next == before.next)
 			break;
 	}
+	if (options->witness != 0 && v.begun && options->witness < v.first)
+		die("record %" PRIu64 " is before the first one that is here, %" PRIu64,
+		    options->witness, v.first);
 	if (options->witness != 0)
 		sdes_verify_reaches(&v, options->witness);
 	return report(&v, options);

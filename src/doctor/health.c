@@ -682,21 +682,27 @@ static void
 check_audit_signature(Health *health)
 {
 	SdesAuditSigning signing = sdes_audit_signing();
-	bool good = signing.failing_since == 0 ||
-	            (!signing.tampered &&
+	bool there = sdes_audit_is_watched();
+	bool good = there && !signing.tampered &&
+	            (signing.failing_since == 0 ||
 	             !TimestampDifferenceExceeds(signing.failing_since, GetCurrentTimestamp(),
 	                                         1000 * AUDIT_UNSIGNED_S));
+	const char *detail;
 	char key[2 * SDES_DIGEST_SIZE + 1];
 
 	sdes_hex(SDES_BYTES_OF(signing.fingerprint), key);
-	add(health, "audit signature", good,
-	    !good ? psprintf("the audit journal is not signed since %s: %s",
-	                     timestamptz_to_str(signing.failing_since), signing.trouble)
-	    : signing.sequence == 0
-	        ? "nothing was to be signed since the server started"
-	        : psprintf("the audit journal is signed to record " UINT64_FORMAT
-	                   " by the key %s",
-	                   signing.sequence, key),
+	if (!there)
+		detail = "there is no process that signs the audit journal";
+	else if (!good)
+		detail = psprintf("the audit journal is not signed since %s: %s",
+		                  timestamptz_to_str(signing.failing_since), signing.trouble);
+	else if (signing.sequence == 0)
+		detail = "nothing was to be signed since the server started";
+	else
+		detail = psprintf("the audit journal is signed to record " UINT64_FORMAT
+		                  " by the key %s",
+		                  signing.sequence, key);
+	add(health, "audit signature", good, detail,
 	    "Where the HSM is away it is signed when that is back. Where a record is not what "
 	    "was "
 	    "written, somebody has changed the files: keep them, look at them with sdes_audit "

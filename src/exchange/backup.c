@@ -137,8 +137,8 @@ sdes_backup_keys(PG_FUNCTION_ARGS)
 		                errmsg("threshold must be from 1 to the number of certificates, %d",
 		                       list_length(plan.addressees))));
 	plan_keys(&plan);
-	sdes_audit_event("back up keys", NULL, "%d keys for %d officers, of whom %d are needed",
-	                 list_length(plan.keys), list_length(plan.addressees), plan.threshold);
+	sdes_audit_act("back up keys", NULL, "%d keys for %d officers, of whom %d are needed",
+	               list_length(plan.keys), list_length(plan.addressees), plan.threshold);
 	PG_RETURN_BYTEA_P(sdes_build_parcel(&plan, sdes_site_own(true)));
 }
 

@@ -101,7 +101,7 @@ sdes_export_keys(PG_FUNCTION_ARGS)
 	plan.buckets = list_make1(bucket);
 	plan.keys = data_keys(bucket);
 	add_search_keys(&plan);
-	sdes_audit_event("export keys", bucket->uuid, "%d keys for site %s",
-	                 list_length(plan.keys), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	sdes_audit_act("export keys", bucket->uuid, "%d keys for site %s",
+	               list_length(plan.keys), text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	PG_RETURN_BYTEA_P(sdes_build_parcel(&plan, sdes_site_own(true)));
 }

@@ -36,6 +36,12 @@ sdes_signatures_end(SdesSignatures *s)
 	s->key = NULL;
 }
 
+bool
+sdes_signatures_suffice(const SdesSignatures *s)
+{
+	return s->npins == 0 || (s->count > 0 && s->seen - s->last.time <= SDES_UNSIGNED_MAX);
+}
+
 static bool
 counts(const SdesSignatures *s, const uint8_t fingerprint[SDES_DIGEST_SIZE])
 {
@@ -128,6 +134,9 @@ see_signature(SdesSignatures *s, const uint8_t journal[SDES_JOURNAL_ID_SIZE],
 	checkpoint = find(s, of.number);
 	if (checkpoint == NULL || !is_good(s, journal, checkpoint, signature.value))
 		return false;
+	if (s->count > 0 && memcmp(s->signed_by, s->fingerprint, sizeof(s->signed_by)) != 0)
+		s->changes++;
+	memcpy(s->signed_by, s->fingerprint, sizeof(s->signed_by));
 	s->count++;
 	s->last = *checkpoint;
 	/* Those before it are signed along, or their server has ended. */
@@ -139,6 +148,7 @@ bool
 sdes_signatures_see(SdesSignatures *s, const uint8_t journal[SDES_JOURNAL_ID_SIZE],
                     uint64_t first, const SdesRecord *record)
 {
+	s->seen = record->time;
 	switch (record->kind)
 	{
 		case SDES_JOURNAL_EVENT:

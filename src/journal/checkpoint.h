@@ -34,7 +34,8 @@
 #define SDES_SIGNING_KEY         "signing key" /* operation of the event */
 #define SDES_SIGNING_KEY_ID_SIZE 16
 #define SDES_PINS_MAX            8
-#define SDES_CHECKPOINTS_MAX     8 /* that wait for their signatures at a time */
+#define SDES_CHECKPOINTS_MAX     8        /* that wait for their signatures at a time */
+#define SDES_UNSIGNED_MAX        60000000 /* microseconds: a longer tail is suspicious */
 
 /* SHA-256 of what is signed. */
 extern SdesStatus sdes_checkpoint_digest(const uint8_t journal[SDES_JOURNAL_ID_SIZE],
@@ -58,15 +59,21 @@ typedef struct SdesSignatures
 
 	SdesPublicKey *key; /* the last one that was made known; NULL: none */
 	uint8_t key_id[SDES_SIGNING_KEY_ID_SIZE];
-	uint8_t fingerprint[SDES_DIGEST_SIZE];
+	uint8_t fingerprint[SDES_DIGEST_SIZE]; /* of that; what signed is signed_by */
 	SdesCheckpoint waiting[SDES_CHECKPOINTS_MAX];
 	int nwaiting;
-	uint64_t count;      /* of good signatures */
+	uint64_t count;                      /* of good signatures */
+	uint8_t signed_by[SDES_DIGEST_SIZE]; /* the last of them: fingerprint of its key */
+	uint64_t changes;                    /* how often that was another one than before */
+	int64_t seen;                        /* time of the last record */
 	SdesCheckpoint last; /* the last checkpoint that is signed; sequence 0: none */
 } SdesSignatures;
 
 extern void sdes_signatures_start(SdesSignatures *s);
 extern void sdes_signatures_end(SdesSignatures *s);
+
+/* Where keys are known: whether they have signed, and all but a short tail. */
+extern bool sdes_signatures_suffice(const SdesSignatures *s);
 
 /*
  * Takes note of a record of a journal whose records are seen from sequence first on. False

@@ -180,6 +180,7 @@ destroy(SdesHsmToken *tokens, int n, const SdesKekRow *kek)
 	if (!is_settled(kek->xmin))
 		return "transactions, replication slots or prepared transactions that are older "
 		       "than the order to destroy it may still need it";
+	sdes_audit_act("destroy KEK", kek->bucket, "in token %s", kek->token_label);
 	return destroy_everywhere(tokens, n, kek);
 }
 

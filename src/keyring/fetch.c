@@ -160,6 +160,8 @@ sdes_fetch_key(const SdesDekRow *row, SdesPatience patience, SdesFetched *out,
 	reply = sdes_fetch_raw(row, patience, failure);
 	if (reply == NULL)
 		return failure->status;
+	/* An error here wipes the reply; later there would be a key that nobody holds. */
+	sdes_audit_fetched(row->binding.bucket, row->binding.version);
 	if (row->binding.mode == SDES_MODE_HSM)
 	{
 		status = sdes_dek_check(reply->dek, &row->binding, row->commitment);
@@ -173,8 +175,6 @@ sdes_fetch_key(const SdesDekRow *row, SdesPatience patience, SdesFetched *out,
 	}
 	failure->status = status;
 	failure->detail[0] = '\0';
-	if (status == SDES_OK)
-		sdes_audit_fetched(row->binding.bucket, row->binding.version);
 	return status;
 }
 

@@ -24,6 +24,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 #include "worker/audit_worker.h"
+#include "worker/register.h"
 
 #define TICK_MS 1000 /* how late the ends of uses may be written, and signatures */
 
@@ -50,6 +51,7 @@ sdes_audit_worker_main(Datum arg)
 	MemoryContextSwitchTo(loop);
 	before_shmem_exit(leave, 0);
 	sdes_audit_watch(MyLatch);
+	sdes_audit_compare_settings();
 
 	while (!ShutdownRequestPending)
 	{
@@ -60,6 +62,7 @@ sdes_audit_worker_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			sdes_audit_compare_settings();
 		}
 		if (!ShutdownRequestPending)
 			sdes_audit_sign();
@@ -74,15 +77,6 @@ sdes_audit_worker_main(Datum arg)
 void
 sdes_audit_worker_init(void)
 {
-	BackgroundWorker worker = {0};
-
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
-	worker.bgw_start_time = BgWorkerStart_PostmasterStart;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "sdes", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "sdes_audit_worker_main",
-	        sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "sdes audit", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "sdes audit", sizeof(worker.bgw_type));
-	RegisterBackgroundWorker(&worker);
+	sdes_worker_register("sdes audit", "sdes_audit_worker_main", 0,
+	                     BgWorkerStart_PostmasterStart);
 }

@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
+#include "worker/register.h"
 #include "worker/rotation_launcher.h"
 
 #define SHORTEST_NAP_MS 50
@@ -310,15 +311,7 @@ sdes_rotation_launcher_main(Datum arg)
 void
 sdes_rotation_launcher_init(void)
 {
-	BackgroundWorker worker = {0};
-
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "sdes", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "sdes_rotation_launcher_main",
-	        sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "sdes rotation launcher", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "sdes rotation launcher", sizeof(worker.bgw_type));
-	RegisterBackgroundWorker(&worker);
+	sdes_worker_register("sdes rotation launcher", "sdes_rotation_launcher_main",
+	                     BGWORKER_BACKEND_DATABASE_CONNECTION,
+	                     BgWorkerStart_RecoveryFinished);
 }

@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 #include "worker/keeper.h"
+#include "worker/register.h"
 #include "worker/supervisor.h"
 
 #define EVENTS (2 + 2 * SDES_MAX_TOKENS)
@@ -134,15 +135,6 @@ sdes_supervisor_main(Datum arg)
 void
 sdes_supervisor_init(void)
 {
-	BackgroundWorker worker = {0};
-
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS;
-	worker.bgw_start_time = BgWorkerStart_PostmasterStart;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, "sdes", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "sdes_supervisor_main",
-	        sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_name, "sdes supervisor", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "sdes supervisor", sizeof(worker.bgw_type));
-	RegisterBackgroundWorker(&worker);
+	sdes_worker_register("sdes supervisor", "sdes_supervisor_main", 0,
+	                     BgWorkerStart_PostmasterStart);
 }

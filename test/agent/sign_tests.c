@@ -112,7 +112,7 @@ test_kind(Fixture *f, uint8_t kind, const char *mechanism)
 	uint8_t id[SDES_KEK_ID_SIZE];
 
 	check_status(signer_create(f, kind, id), SDES_OK, "KEK_CREATE of a signer");
-	check(strcmp(f->reply.mechanism, mechanism) == 0, mechanism);
+	check(strcmp(f->reply.mechanism, mechanism) == 0, "%s", mechanism);
 	test_signature(f, id);
 	test_apart(f, id);
 	test_faults(f, kind, id);

@@ -271,7 +271,8 @@ sub start_client
 my ($unrecorded, $received, $broken) = (0, 0, 0);
 for my $kill (1 .. $KILLS)
 {
-    $from = next_sequence();
+    my ($end) = (run_program('tail', '--lines', 1, $folder))[1];
+    $from = JSON::PP::decode_json($end)->{sequence} + 1;
     my %clients = map { ("client_${kill}_$_" => undef) } 1 .. $CLIENTS;
     $clients{$_} = start_client($_) for keys %clients;
     sleep(0.2 + rand() * 0.8);

@@ -280,7 +280,7 @@ test_good(const Signer *signer, const Signer *other)
 	make_journal(&journal, signer);
 	v = verify(&journal, 0, NULL, &s);
 	is_signed(&v, &s, 2, 10, "two signatures");
-	ok(memcmp(s.fingerprint, signer->fingerprint, SDES_DIGEST_SIZE) == 0 &&
+	ok(memcmp(s.signed_by, signer->fingerprint, SDES_DIGEST_SIZE) == 0 &&
 	       s.last.time == 10000,
 	   "by which key, and when");
 	v = verify(&journal, 0, signer->fingerprint, &s);
@@ -368,10 +368,28 @@ test_forged(const Signer *signer, const Signer *other)
 	make_journal(&journal, other);
 	v = verify(&journal, 0, NULL, &s);
 	is_signed(&v, &s, 2, 10, "all is signed by another key");
-	ok(memcmp(s.fingerprint, other->fingerprint, SDES_DIGEST_SIZE) == 0,
-	   "and that is said");
+	ok(memcmp(s.signed_by, other->fingerprint, SDES_DIGEST_SIZE) == 0, "and that is said");
 	v = verify(&journal, 0, signer->fingerprint, &s);
 	is_not_signed(&v, 7, "which is found out when the right one is known");
+
+	/* Who has signed is told, not who might have. */
+	make_journal(&journal, other);
+	journal.w =
+	    sdes_writer(journal.bytes[1] + journal.sizes[1], SEGMENT_MAX - journal.sizes[1]);
+	add_key(&journal, signer);
+	end_segment(&journal);
+	v = verify(&journal, 0, NULL, &s);
+	is_signed(&v, &s, 2, 10, "another key is made known afterwards");
+	ok(memcmp(s.signed_by, other->fingerprint, SDES_DIGEST_SIZE) == 0 && s.changes == 0,
+	   "and has not signed");
+	ok(sdes_signatures_suffice(&s), "without keys that are known nothing more is asked");
+	s.npins = 1;
+	ok(sdes_signatures_suffice(&s), "a short tail is not signed");
+	s.seen += SDES_UNSIGNED_MAX;
+	ok(!sdes_signatures_suffice(&s), "a long one should be");
+	s.seen -= SDES_UNSIGNED_MAX;
+	s.count = 0;
+	ok(!sdes_signatures_suffice(&s), "nothing is signed");
 
 	/* Of another journal. */
 	make_journal(&journal, signer);
