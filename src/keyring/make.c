@@ -263,6 +263,32 @@ next_version(uint32 latest, bool foreign)
 }
 
 /*
+ * The number after that of this database's search key. Not after the greatest one: keys of
+ * other sites are here, too, and what follows theirs is what they will take next.
+ */
+static uint32
+next_search_number(const uint8 *bucket, uint32 number)
+{
+	ListCell *cell;
+	bool taken;
+
+	do
+	{
+		number++;
+		taken = false;
+		foreach (cell, sdes_store_deks())
+		{
+			const SdesDekRow *row = lfirst(cell);
+
+			taken |= memcmp(row->binding.bucket, bucket, SDES_UUID_SIZE) == 0 &&
+			         row->binding.purpose == SDES_PURPOSE_SEARCH &&
+			         row->binding.version == number;
+		}
+	} while (taken);
+	return number;
+}
+
+/*
  * The active keys of a bucket and purpose, of which there should be one, and what a
  * successor is like: its KEK, its spec, its version. An error if there is none.
  */
@@ -280,7 +306,9 @@ take_after(const SdesBucketRow *bucket, SdesDekPurpose purpose, SdesKekRow *kek,
 		                errmsg("bucket \"%s\" has no active encryption key", bucket->name),
 		                errhint("See SELECT * FROM sdes.keys.")));
 	present = linitial(active);
-	*version = next_version(*version, present->foreign);
+	*version = purpose == SDES_PURPOSE_SEARCH && !present->foreign
+	               ? next_search_number(bucket->uuid, present->binding.version)
+	               : next_version(*version, present->foreign);
 	*kek = *sdes_keyring_kek(present->binding.kek_id);
 	*spec =
 	    (SdesKeySpec){sdes_kek_kind(kek), present->binding.mode, purpose, SDES_KEY_ACTIVE};
