@@ -213,9 +213,10 @@ end_of_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionI
 
 		if (one->level < level)
 			continue;
-		one->level = level - 1;
 		if (event == SUBXACT_EVENT_ABORT_SUB)
 			events = foreach_delete_current(events, cell);
+		else
+			one->level = level - 1;
 	}
 }
 

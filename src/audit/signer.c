@@ -21,9 +21,6 @@
 #include "audit/audit.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
@@ -152,7 +149,8 @@ fail(const char *format, ...)
 	if (news)
 		ereport(LOG,
 		        (signer.wrong ? errcode(ERRCODE_DATA_CORRUPTED) : errcode(ERRCODE_IO_ERROR),
-		         errmsg("audit journal is not being signed: %s", trouble)));
+		         errmsg("audit journal is not being signed: %s", trouble),
+		         errhint("See the row \"audit signature\" of sdes.health().")));
 	signer.retry_at = TimestampTzPlusMilliseconds(
 	    GetCurrentTimestamp(), RETRY_MS << Min(signer.failures++, MAX_DOUBLING));
 	return false;
@@ -216,7 +214,6 @@ read_keys(void)
 {
 	FILE *file = AllocateFile(KEYS_FILE, "r");
 	char line[KEY_LINE_MAX];
-
 	bool good;
 
 	if (file == NULL)
@@ -261,13 +258,10 @@ copy_lines(FILE *to)
 static bool
 note_key(const SigningKey *key)
 {
-	int fd;
-	FILE *file;
+	FILE *file = AllocateFile(NEW_KEYS_FILE, "w");
 	bool good;
 
-	(void) unlink(NEW_KEYS_FILE);
-	fd = open(NEW_KEYS_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0 || close(fd) != 0 || (file = AllocateFile(NEW_KEYS_FILE, "w")) == NULL)
+	if (file == NULL)
 		return fail("\"%s\" cannot be written: %s", KEYS_FILE, strerror(errno));
 	good = copy_lines(file) && write_line(file, key);
 	good = FreeFile(file) == 0 && good;
@@ -439,13 +433,14 @@ find_start(const SdesAuditJournal *journal)
 	return error;
 }
 
-/* The next reading begins with the current segment. */
+/* The next reading begins at the start of a segment; 0: of the one that find_start() finds. */
 static void
-start_over(void)
+start_over(uint64 segment)
 {
 	sdes_verify_start(&signer.verify);
 	signer.verify.signatures = &signer.signatures;
-	signer.segment = signer.offset = 0;
+	signer.segment = segment;
+	signer.offset = 0;
 }
 
 /* Whether a segment has what was signed before, if it is to have it. */
@@ -478,9 +473,11 @@ read_segment(const SdesAuditJournal *journal)
 	int error = sdes_journal_read(journal->folder, signer.segment, signer.offset, &bytes);
 	bool good;
 
+	/* Old segments may be moved away: the next try does without. */
+	if (error == ENOENT && !last)
+		start_over(journal->end.segment);
 	if (error != 0)
-		return fail("segment " UINT64_FORMAT " cannot be read: %s", signer.segment,
-		            strerror(error));
+		return fail("a segment cannot be read: %s", strerror(error));
 	if (bytes.size < due)
 	{
 		sdes_journal_free(bytes);
@@ -501,7 +498,7 @@ read_segment(const SdesAuditJournal *journal)
 	{
 		SdesStatus status = signer.verify.status;
 
-		start_over();
+		start_over(0);
 		return fail("%s", sdes_status_name(status));
 	}
 	return good || fail_wrong(signer.verify.next, sdes_wrong_name(signer.verify.wrong));
@@ -629,9 +626,8 @@ begin(const SdesAuditJournal *journal)
 	sdes_signatures_end(&signer.signatures);
 	memset(&signer, 0, sizeof(signer));
 	memcpy(signer.journal, journal->id, sizeof(signer.journal));
-	sdes_verify_start(&signer.verify);
 	sdes_signatures_start(&signer.signatures);
-	signer.verify.signatures = &signer.signatures;
+	start_over(0);
 	read_state();
 	if (signer.wrong)
 		(void) fail("it was found to be changed, see the log of that time");

@@ -703,11 +703,10 @@ check_audit_signature(Health *health)
 		                  " by the key %s",
 		                  signing.sequence, key);
 	add(health, "audit signature", good, detail,
-	    "Where the HSM is away it is signed when that is back. Where a record is not what "
-	    "was "
-	    "written, somebody has changed the files: keep them, look at them with sdes_audit "
-	    "verify, and move sdes/journal out of the data directory: then a new journal "
-	    "begins.");
+	    "Where the HSM is away it is signed when that is back. Where a record is wrong, "
+	    "somebody has changed the files: keep them, look at them with sdes_audit verify, "
+	    "and move sdes/journal out of the data directory: then a new journal begins. Where "
+	    "there is no process, max_worker_processes may leave no room for it.");
 }
 
 /* How one token is reached, from the agent on. */

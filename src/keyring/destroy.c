@@ -146,6 +146,7 @@ destroy_in(SdesHsmToken *token, const SdesKekRow *kek)
 		           ? "another database has made it, by its label, and may depend on it"
 		           : reason("does not tell whose key it is", token, &failure);
 	}
+	sdes_audit_act("destroy KEK", kek->bucket, "in token %s", kek->token_label);
 	if (ask_of_key(token, SDES_OP_KEK_DESTROY, kek->id, &failure) == SDES_OK ||
 	    failure.status == SDES_ERR_HSM_KEY_MISSING)
 		return NULL;
@@ -180,7 +181,6 @@ destroy(SdesHsmToken *tokens, int n, const SdesKekRow *kek)
 	if (!is_settled(kek->xmin))
 		return "transactions, replication slots or prepared transactions that are older "
 		       "than the order to destroy it may still need it";
-	sdes_audit_act("destroy KEK", kek->bucket, "in token %s", kek->token_label);
 	return destroy_everywhere(tokens, n, kek);
 }
 

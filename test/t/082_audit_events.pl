@@ -111,6 +111,14 @@ is(join(', ', map { $_->{object} } grep { ($_->{operation} // '') eq 'change set
 $node->append_conf('postgresql.conf', "sdes.pin_source = 'file:$node->{hsm}{pin_file}'\n");
 $node->reload;
 
+# What a rollback does not undo.
+my $tmp = $PostgreSQL::Test::Utils::tmp_check;
+system_or_bail('openssl', 'req', '-x509', '-newkey', 'rsa:3072', '-nodes', '-subj', '/CN=Anna', '-days', '30', '-keyout', "$tmp/anna.key", '-out', "$tmp/anna.pem");
+my $anna = slurp_file("$tmp/anna.pem");
+@before = records(1);
+is(query_as($node, 'officer', "BEGIN; SELECT length(sdes.backup_keys(ARRAY['$anna'], 1)) > 0; ROLLBACK"), 't', 'a backup is handed out, and rolled back');
+is(join(' ', map { "$_->{role} $_->{outcome}" } grep { $_->{operation} eq 'back up keys' } events($before[-1]{sequence} + 1)), 'officer begun', 'which is recorded all the same');
+
 # Keys that come into a session.
 @before = records(1);
 $node->safe_psql('postgres', "CREATE TABLE t (v sdes.enc_text('names')); GRANT ALL ON t TO oms");
