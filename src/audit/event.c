@@ -15,6 +15,7 @@
 #include "audit/internal.h"
 #include "mb/pg_wchar.h"
 #include "nodes/pg_list.h"
+#include "sdes_guc.h"
 #include "utils/memutils.h"
 
 /* Bytes of what an act was about, so that the record has room for it in any encoding. */
@@ -77,6 +78,7 @@ sdes_audit_event(const char *operation, const uint8 *bucket, const char *format,
 	Event *event;
 	va_list args;
 
+	sdes_require_preload();
 	if (number == 0)
 		number = sdes_audit_new_use();
 	va_start(args, format);
@@ -99,6 +101,7 @@ sdes_audit_act(const char *operation, const uint8 *bucket, const char *format, .
 	SdesWriter w;
 	va_list args;
 
+	sdes_require_preload();
 	va_start(args, format);
 	w = describe(fields, operation, "begun", bucket, print_object(format, args));
 	va_end(args);
@@ -127,10 +130,14 @@ void
 sdes_audit_refused(const char *action)
 {
 	uint8 fields[SDES_AUDIT_FIELDS_MAX];
-	SdesWriter w = describe(fields, action, "denied", NULL, NULL);
-	uint64 ticket =
-	    sdes_audit_put(SDES_JOURNAL_EVENT, sdes_bytes(fields, (size_t) (w.at - fields)));
+	SdesWriter w;
+	uint64 ticket;
 
+	if (!sdes_is_preloaded())
+		return; /* there is no journal; the caller's error says enough */
+	w = describe(fields, action, "denied", NULL, NULL);
+	ticket =
+	    sdes_audit_put(SDES_JOURNAL_EVENT, sdes_bytes(fields, (size_t) (w.at - fields)));
 	if (ticket != 0)
 		(void) sdes_audit_wait(ticket);
 }

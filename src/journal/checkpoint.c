@@ -39,7 +39,9 @@ sdes_signatures_end(SdesSignatures *s)
 bool
 sdes_signatures_suffice(const SdesSignatures *s)
 {
-	return s->npins == 0 || (s->count > 0 && s->seen - s->last.time <= SDES_UNSIGNED_MAX);
+	int64_t tail = s->unsigned_since == 0 ? 0 : s->seen - s->unsigned_since;
+
+	return s->npins == 0 || (s->count > 0 && tail <= SDES_UNSIGNED_MAX);
 }
 
 static bool
@@ -141,6 +143,8 @@ see_signature(SdesSignatures *s, const uint8_t journal[SDES_JOURNAL_ID_SIZE],
 	s->last = *checkpoint;
 	/* Those before it are signed along, or their server has ended. */
 	s->nwaiting = 0;
+	/* What came while the HSM signed is what the next one signs. */
+	s->unsigned_since = 0;
 	return true;
 }
 
@@ -149,6 +153,9 @@ sdes_signatures_see(SdesSignatures *s, const uint8_t journal[SDES_JOURNAL_ID_SIZ
                     uint64_t first, const SdesRecord *record)
 {
 	s->seen = record->time;
+	if (s->unsigned_since == 0 && record->kind != SDES_JOURNAL_CHECKPOINT &&
+	    record->kind != SDES_JOURNAL_SIGNATURE)
+		s->unsigned_since = record->time;
 	switch (record->kind)
 	{
 		case SDES_JOURNAL_EVENT:

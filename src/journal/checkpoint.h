@@ -65,8 +65,9 @@ typedef struct SdesSignatures
 	uint64_t count;                      /* of good signatures */
 	uint8_t signed_by[SDES_DIGEST_SIZE]; /* the last of them: fingerprint of its key */
 	uint64_t changes;                    /* how often that was another one than before */
-	int64_t seen;                        /* time of the last record */
-	SdesCheckpoint last; /* the last checkpoint that is signed; sequence 0: none */
+	int64_t unsigned_since; /* time of the first record after it; 0: there is none */
+	int64_t seen;           /* time of the last record */
+	SdesCheckpoint last;    /* the last checkpoint that is signed; sequence 0: none */
 } SdesSignatures;
 
 extern void sdes_signatures_start(SdesSignatures *s);

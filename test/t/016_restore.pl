@@ -273,6 +273,9 @@ for my $name (sort keys %not_loaded)
     ok($node->run_log([ 'psql', '-X', '-c', 'SELECT 1', $node->connstr('shop') ]), 'not preloaded: and the server goes on');
 }
 like(error_as($node, 'dba', "SELECT sdes.create_bucket('x')", 'shop'), qr/55000/, 'not preloaded: a new bucket is an error');
+like(error_as($node, 'security', "SELECT sdes.grant_access('customer_pii', 'oms', '{decrypt}')", 'shop'), qr/55000: sdes must be loaded by/, 'not preloaded: a grant is an error');
+is($node->psql('shop', 'GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sdes TO stranger'), 0, 'not preloaded: functions are given away');
+like(error_as($node, 'stranger', "SELECT sdes.grant_access('customer_pii', 'stranger', '{decrypt}')", 'shop'), qr/42501/, 'not preloaded: who may not grant is told so');
 is($node->safe_psql('shop', "SELECT count(*) FROM orders WHERE id = 7777"), '0', 'not preloaded: nothing is stored');
 is($node->safe_psql('shop', q{SELECT "check", ok FROM sdes.health()}), 'preload|f', 'not preloaded: health() says so');
 is(scalar(agent_pids($node)), 0, 'not preloaded: there is no agent');

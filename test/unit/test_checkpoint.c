@@ -388,6 +388,8 @@ test_forged(const Signer *signer, const Signer *other)
 	s.seen += SDES_UNSIGNED_MAX;
 	ok(!sdes_signatures_suffice(&s), "a long one should be");
 	s.seen -= SDES_UNSIGNED_MAX;
+	s.unsigned_since = s.seen;
+	ok(sdes_signatures_suffice(&s), "a server that ends days later is no tail");
 	s.count = 0;
 	ok(!sdes_signatures_suffice(&s), "nothing is signed");
 
