@@ -206,5 +206,10 @@ sdes_verify_audit(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	sdes_check(v.status);
+	if (!v.begun)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		                errmsg("no segment of the audit journal holds these records"),
+		                errhint("Those that were moved away can be verified by sdes_audit "
+		                        "verify.")));
 	PG_RETURN_DATUM(make_row(desc, &v, folder));
 }

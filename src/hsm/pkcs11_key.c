@@ -10,6 +10,9 @@
 #include "hsm/pkcs11.h"
 
 #include <string.h>
+#include <time.h>
+
+#define SECOND_LOOK_MS 20
 
 static CK_OBJECT_CLASS class_secret = CKO_SECRET_KEY;
 static CK_OBJECT_CLASS class_private = CKO_PRIVATE_KEY;
@@ -69,9 +72,9 @@ private_kind(SdesHsm *hsm, CK_SESSION_HANDLE handle, SdesPkcs11Key *key,
 	return SDES_OK;
 }
 
-SdesStatus
-sdes_pkcs11_key_find(SdesHsm *hsm, CK_SESSION_HANDLE handle, SdesPkcs11Key *key,
-                     SdesHsmFault *fault)
+/* One look; SDES_ERR_HSM_KEY_MISSING if there is none. */
+static SdesStatus
+look_for(SdesHsm *hsm, CK_SESSION_HANDLE handle, SdesPkcs11Key *key, SdesHsmFault *fault)
 {
 	Search secret = {&class_secret, key->id, &type_aes};
 	Search private = {&class_private, key->id, NULL};
@@ -91,6 +94,23 @@ sdes_pkcs11_key_find(SdesHsm *hsm, CK_SESSION_HANDLE handle, SdesPkcs11Key *key,
 	key->handle = naes == 1 ? aes[0] : pair[0];
 	key->kind = SDES_HSM_AES_256;
 	return naes == 1 ? SDES_OK : private_kind(hsm, handle, key, fault);
+}
+
+/*
+ * A key is missing after a second look. SoftHSM2 overlooks an object that another thread
+ * is reading, as happens when it makes a key.
+ */
+SdesStatus
+sdes_pkcs11_key_find(SdesHsm *hsm, CK_SESSION_HANDLE handle, SdesPkcs11Key *key,
+                     SdesHsmFault *fault)
+{
+	static const struct timespec pause = {0, SECOND_LOOK_MS * 1000000L};
+	SdesStatus status = look_for(hsm, handle, key, fault);
+
+	if (status != SDES_ERR_HSM_KEY_MISSING)
+		return status;
+	nanosleep(&pause, NULL);
+	return look_for(hsm, handle, key, fault);
 }
 
 SdesStatus

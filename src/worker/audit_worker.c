@@ -64,6 +64,9 @@ sdes_audit_worker_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 			sdes_audit_compare_settings();
 		}
+		/* A disk that hangs may have kept us from saying so. */
+		if (!ShutdownRequestPending && !sdes_audit_is_watched())
+			sdes_audit_watch(MyLatch);
 		if (!ShutdownRequestPending)
 			sdes_audit_sign();
 		MemoryContextReset(loop);

@@ -168,6 +168,8 @@ sub locks_soon
             q{SELECT count(*) FROM pg_locks WHERE relation IN ('users'::regclass, 'orders'::regclass)});
         return $locks eq '0';
     }, 0.5);
+    diag($node->safe_psql('postgres', q{SELECT l.relation::regclass, l.mode, l.granted, a.backend_type, a.wait_event, a.query FROM pg_locks l
+        LEFT JOIN pg_stat_activity a USING (pid) WHERE l.relation IN ('users'::regclass, 'orders'::regclass)})) if $locks ne '0';
     return $locks;
 }
 
