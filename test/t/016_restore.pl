@@ -239,7 +239,7 @@ ok($node->run_log([ 'bash', '-c', 'pg_dump --schema-only -d "$1" | psql -X -q -d
         $subscriber->connstr('shop') ]), 'subscriber: schema');
 (my $connection = $node->connstr('shop')) =~ s{'}{''}g;
 $subscriber->safe_psql('shop', "CREATE SUBSCRIPTION sub CONNECTION '$connection' PUBLICATION pub");
-$subscriber->wait_for_subscription_sync($node, 'sub');
+$subscriber->wait_for_subscription_sync($node, 'sub', 'shop');
 query_as($node, 'oms', orders('insert', $ORDERS + 21, 20)
     . "UPDATE orders SET note = 'changed' WHERE id = 5; DELETE FROM orders WHERE id = 6", 'shop');
 ($bytes, $read) = ($node->safe_psql('shop', $BYTES), query_as($node, 'oms', $READ, 'shop'));
