@@ -379,6 +379,204 @@ ALTER TABLE sdes.dek_copy ENABLE ALWAYS TRIGGER invalidate;
 ALTER TABLE sdes.access ENABLE ALWAYS TRIGGER invalidate;
 
 -- ---------------------------------------------------------------------------
+-- The audit as a table: docs/audit.md. The journal's records of this database, filled in
+-- by a background worker; the journal is what proves them. None of it is dumped: a copy
+-- of the database has done nothing yet.
+-- ---------------------------------------------------------------------------
+
+CREATE TABLE sdes.audit_log (
+    "time" timestamptz NOT NULL,
+    journal uuid NOT NULL,
+    sequence bigint NOT NULL,
+    ended timestamptz,
+    operation text NOT NULL,
+    outcome text NOT NULL,
+    reason text,
+    bucket text,
+    bucket_uuid uuid,
+    relation text,
+    "column" text,
+    "values" bigint,
+    bytes bigint,
+    authenticated text,
+    session_role text,
+    role text,
+    address text,
+    port integer,
+    tls text,
+    cipher text,
+    application text,
+    backend integer,
+    backend_start timestamptz,
+    query bigint,
+    object text,
+    CONSTRAINT audit_log_pkey PRIMARY KEY ("time", journal, sequence)
+) PARTITION BY RANGE ("time");
+COMMENT ON TABLE sdes.audit_log IS 'who used keys for what, and what was done to keys and grants; a partition for each month';
+COMMENT ON COLUMN sdes.audit_log."time" IS 'when it began';
+COMMENT ON COLUMN sdes.audit_log.journal IS 'the journal that has its records; see sdes.audit_journal';
+COMMENT ON COLUMN sdes.audit_log.sequence IS 'number of its first record there';
+COMMENT ON COLUMN sdes.audit_log.ended IS 'when it ended; empty for what happens at once, and where a crash came first';
+COMMENT ON COLUMN sdes.audit_log.operation IS 'encrypt, decrypt, mask, search, sort, or what was done to a key or grant';
+COMMENT ON COLUMN sdes.audit_log.outcome IS 'ok, aborted, prepared, denied or begun; unknown: a crash came first, and "values" is the most that it can have been';
+COMMENT ON COLUMN sdes.audit_log.reason IS 'why, where that is known';
+COMMENT ON COLUMN sdes.audit_log.bucket IS 'name of the bucket at that time';
+COMMENT ON COLUMN sdes.audit_log.bucket_uuid IS 'the bucket';
+COMMENT ON COLUMN sdes.audit_log.relation IS 'the tables with columns of the bucket that the statement names';
+COMMENT ON COLUMN sdes.audit_log."column" IS 'those columns';
+COMMENT ON COLUMN sdes.audit_log."values" IS 'how many values were opened or sealed';
+COMMENT ON COLUMN sdes.audit_log.bytes IS 'of their plaintext';
+COMMENT ON COLUMN sdes.audit_log.authenticated IS 'who logged in';
+COMMENT ON COLUMN sdes.audit_log.session_role IS 'session_user';
+COMMENT ON COLUMN sdes.audit_log.role IS 'current_user';
+COMMENT ON COLUMN sdes.audit_log.address IS 'the client''s address, or "local"';
+COMMENT ON COLUMN sdes.audit_log.port IS 'the client''s port';
+COMMENT ON COLUMN sdes.audit_log.tls IS 'version of TLS';
+COMMENT ON COLUMN sdes.audit_log.cipher IS 'of TLS';
+COMMENT ON COLUMN sdes.audit_log.application IS 'application_name';
+COMMENT ON COLUMN sdes.audit_log.backend IS 'process id of the session';
+COMMENT ON COLUMN sdes.audit_log.backend_start IS 'when that process started';
+COMMENT ON COLUMN sdes.audit_log.query IS 'query id, as in pg_stat_statements';
+COMMENT ON COLUMN sdes.audit_log.object IS 'what was done, and to what';
+
+CREATE TABLE sdes.audit_journal (
+    journal uuid NOT NULL CONSTRAINT audit_journal_pkey PRIMARY KEY,
+    node text,
+    segment bigint NOT NULL,
+    "offset" bigint NOT NULL,
+    next bigint NOT NULL,
+    hash bytea NOT NULL,
+    loaded_at timestamptz NOT NULL,
+    wrong text,
+    lacks text
+);
+COMMENT ON TABLE sdes.audit_journal IS 'the journals that sdes.audit_log is made of, and how far each is loaded';
+COMMENT ON COLUMN sdes.audit_journal.journal IS 'name of its folder';
+COMMENT ON COLUMN sdes.audit_journal.node IS 'host and data directory of who wrote it last';
+COMMENT ON COLUMN sdes.audit_journal.segment IS 'first record of the segment that is loaded next';
+COMMENT ON COLUMN sdes.audit_journal."offset" IS 'from where on in that file';
+COMMENT ON COLUMN sdes.audit_journal.next IS 'number of the record that is loaded next';
+COMMENT ON COLUMN sdes.audit_journal.hash IS 'of the record before it';
+COMMENT ON COLUMN sdes.audit_journal.loaded_at IS 'when records were loaded last';
+COMMENT ON COLUMN sdes.audit_journal.wrong IS 'what is wrong with the journal, of which no more is loaded';
+COMMENT ON COLUMN sdes.audit_journal.lacks IS 'records that were moved away before they were loaded';
+
+CREATE TABLE sdes.audit_open (
+    journal uuid NOT NULL,
+    sequence bigint NOT NULL,
+    use bigint NOT NULL,
+    "time" timestamptz NOT NULL,
+    "values" bigint,
+    fields bytea NOT NULL,
+    CONSTRAINT audit_open_pkey PRIMARY KEY (journal, sequence)
+);
+COMMENT ON TABLE sdes.audit_open IS 'what has begun and not ended as far as the journal is loaded; in sdes.audit_log once it has';
+COMMENT ON COLUMN sdes.audit_open.journal IS 'the journal that has its records';
+COMMENT ON COLUMN sdes.audit_open.sequence IS 'number of its first record there';
+COMMENT ON COLUMN sdes.audit_open.use IS 'what that has in common with its end';
+COMMENT ON COLUMN sdes.audit_open."time" IS 'when it began';
+COMMENT ON COLUMN sdes.audit_open."values" IS 'how many values it may be so far';
+COMMENT ON COLUMN sdes.audit_open.fields IS 'the fields of the record';
+
+CREATE TABLE sdes.audit_hour (
+    hour timestamptz NOT NULL,
+    role text COLLATE "C" NOT NULL,
+    bucket text COLLATE "C" NOT NULL,
+    relation text COLLATE "C" NOT NULL,
+    "column" text COLLATE "C" NOT NULL,
+    operation text COLLATE "C" NOT NULL,
+    outcome text COLLATE "C" NOT NULL,
+    uses bigint NOT NULL,
+    "values" bigint NOT NULL,
+    bytes bigint NOT NULL,
+    first timestamptz NOT NULL,
+    last timestamptz NOT NULL,
+    CONSTRAINT audit_hour_pkey PRIMARY KEY (role, bucket, hour, operation, outcome, relation, "column")
+);
+COMMENT ON TABLE sdes.audit_hour IS 'sums of sdes.audit_log by hour';
+COMMENT ON COLUMN sdes.audit_hour.hour IS 'when the hour began';
+COMMENT ON COLUMN sdes.audit_hour.role IS 'current_user';
+COMMENT ON COLUMN sdes.audit_hour.bucket IS 'the bucket';
+COMMENT ON COLUMN sdes.audit_hour.relation IS 'the tables, empty where they are not known';
+COMMENT ON COLUMN sdes.audit_hour."column" IS 'their columns';
+COMMENT ON COLUMN sdes.audit_hour.operation IS 'what was done';
+COMMENT ON COLUMN sdes.audit_hour.outcome IS 'what came of it';
+COMMENT ON COLUMN sdes.audit_hour.uses IS 'how often';
+COMMENT ON COLUMN sdes.audit_hour."values" IS 'how many values it was';
+COMMENT ON COLUMN sdes.audit_hour.bytes IS 'of their plaintext';
+COMMENT ON COLUMN sdes.audit_hour.first IS 'the first time';
+COMMENT ON COLUMN sdes.audit_hour.last IS 'the last time';
+
+CREATE FUNCTION sdes.refuse_change() RETURNS trigger
+    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'sdes_refuse_change';
+COMMENT ON FUNCTION sdes.refuse_change() IS 'rows of sdes.audit_log are added, and never changed';
+REVOKE EXECUTE ON FUNCTION sdes.refuse_change() FROM PUBLIC;
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON sdes.audit_log
+    FOR EACH ROW EXECUTE FUNCTION sdes.refuse_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON sdes.audit_log
+    FOR EACH STATEMENT EXECUTE FUNCTION sdes.refuse_change();
+COMMENT ON TRIGGER refuse_change ON sdes.audit_log IS 'rows are added, and never changed';
+COMMENT ON TRIGGER refuse_truncate ON sdes.audit_log IS 'rows are added, and never changed';
+ALTER TABLE sdes.audit_log ENABLE ALWAYS TRIGGER refuse_change;
+ALTER TABLE sdes.audit_log ENABLE ALWAYS TRIGGER refuse_truncate;
+
+CREATE TABLE sdes.alert_rule (
+    name text COLLATE "C" NOT NULL CONSTRAINT alert_rule_pkey PRIMARY KEY,
+    kind text COLLATE "C" NOT NULL CONSTRAINT alert_rule_kind_check
+        CHECK (kind OPERATOR(pg_catalog.=) ANY ('{rate,hours,network,denied}'::text[])),
+    settings jsonb NOT NULL,
+    bucket text COLLATE "C",
+    role text COLLATE "C",
+    enabled boolean NOT NULL,
+    set_at timestamptz NOT NULL,
+    set_by text NOT NULL
+);
+COMMENT ON TABLE sdes.alert_rule IS 'what is to raise an alert; see sdes.alert_rules';
+COMMENT ON COLUMN sdes.alert_rule.name IS 'the rule';
+COMMENT ON COLUMN sdes.alert_rule.kind IS 'rate, hours, network or denied';
+COMMENT ON COLUMN sdes.alert_rule.settings IS 'from when on it is raised';
+COMMENT ON COLUMN sdes.alert_rule.bucket IS 'of which bucket only';
+COMMENT ON COLUMN sdes.alert_rule.role IS 'of which role only';
+COMMENT ON COLUMN sdes.alert_rule.enabled IS 'whether it is raised at all';
+COMMENT ON COLUMN sdes.alert_rule.set_at IS 'when it was set';
+COMMENT ON COLUMN sdes.alert_rule.set_by IS 'the role that set it';
+SELECT pg_catalog.pg_extension_config_dump('sdes.alert_rule', '');
+GRANT SELECT ON sdes.alert_rule TO pg_database_owner;
+
+CREATE TABLE sdes.alert (
+    id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT alert_pkey PRIMARY KEY,
+    raised_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    rule text COLLATE "C" NOT NULL,
+    kind text NOT NULL,
+    role text COLLATE "C" NOT NULL,
+    bucket text COLLATE "C" NOT NULL,
+    hour timestamptz NOT NULL,
+    address text,
+    application text,
+    journal uuid,
+    sequence bigint,
+    detail text NOT NULL,
+    CONSTRAINT alert_rule_role_bucket_hour_key UNIQUE (rule, role, bucket, hour)
+);
+COMMENT ON TABLE sdes.alert IS 'alerts that were raised; see sdes.alerts';
+COMMENT ON COLUMN sdes.alert.id IS 'what the notification on sdes_alert names';
+COMMENT ON COLUMN sdes.alert.raised_at IS 'when it was raised';
+COMMENT ON COLUMN sdes.alert.rule IS 'by which rule';
+COMMENT ON COLUMN sdes.alert.kind IS 'the kind of that rule';
+COMMENT ON COLUMN sdes.alert.role IS 'who raised it';
+COMMENT ON COLUMN sdes.alert.bucket IS 'with the values of which bucket, empty where it is no particular one';
+COMMENT ON COLUMN sdes.alert.hour IS 'the hour of what happened; there is one alert of a rule, role and bucket in it';
+COMMENT ON COLUMN sdes.alert.address IS 'the client''s address';
+COMMENT ON COLUMN sdes.alert.application IS 'application_name';
+COMMENT ON COLUMN sdes.alert.journal IS 'with sequence the first row of sdes.audit_log that shows it, or the largest one';
+COMMENT ON COLUMN sdes.alert.sequence IS 'see journal';
+COMMENT ON COLUMN sdes.alert.detail IS 'what happened';
+
+COMMENT ON SEQUENCE sdes.alert_id_seq IS 'numbers of alerts';
+GRANT SELECT ON sdes.audit_log, sdes.audit_journal, sdes.audit_open, sdes.audit_hour, sdes.alert, sdes.alert_rule TO sdes_auditor;
+GRANT SELECT ON sdes.alert, sdes.alert_rule TO sdes_officer;
+
+-- ---------------------------------------------------------------------------
 -- The types. Input, output and casts are STABLE: IMMUTABLE would let the planner
 -- store one ciphertext for all rows, VOLATILE would keep indexes from being
 -- used and make ALTER TABLE rewrite.
@@ -1011,7 +1209,7 @@ GRANT EXECUTE ON FUNCTION sdes.verify_audit(bigint, bigint, text[]) TO sdes_audi
 
 CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, OUT hint text)
     RETURNS SETOF record
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 14 AS 'MODULE_PATHNAME', 'sdes_health';
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 15 AS 'MODULE_PATHNAME', 'sdes_health';
 COMMENT ON FUNCTION sdes.health() IS 'checks everything encryption depends on, and says what to do';
 REVOKE EXECUTE ON FUNCTION sdes.health() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.health() TO sdes_admin, sdes_officer, sdes_auditor, pg_monitor;
@@ -1081,6 +1279,136 @@ COMMENT ON FUNCTION sdes.adopt_keys() IS
     'makes this copy of a database the owner of its keys: it gets new ones to seal under, and may destroy the old ones';
 REVOKE EXECUTE ON FUNCTION sdes.adopt_keys() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.adopt_keys() TO sdes_admin;
+
+-- ---------------------------------------------------------------------------
+-- The audit: its table, and alerts. docs/audit.md
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION sdes.verify_audit_log("from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL,
+    OUT journal uuid, OUT sequence bigint, OUT "time" timestamptz, OUT wrong text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'sdes_verify_audit_log';
+COMMENT ON FUNCTION sdes.verify_audit_log(timestamptz, timestamptz) IS
+    'the rows of sdes.audit_log that are not what the journals say: edited, missing or made up; none when all is well';
+REVOKE EXECUTE ON FUNCTION sdes.verify_audit_log(timestamptz, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.verify_audit_log(timestamptz, timestamptz) TO sdes_auditor;
+
+CREATE FUNCTION sdes.is_within("time" timestamptz, settings jsonb) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT settings->'days' @> to_jsonb(extract(isodow FROM "time" AT TIME ZONE (settings->>'time_zone'))::integer)
+       AND ("time" AT TIME ZONE (settings->>'time_zone'))::time >= (settings->>'from')::time
+       AND ("time" AT TIME ZONE (settings->>'time_zone'))::time < (settings->>'to')::time
+$$;
+COMMENT ON FUNCTION sdes.is_within(timestamptz, jsonb) IS 'whether a time is within the hours of a rule';
+
+CREATE FUNCTION sdes.is_from(address text, settings jsonb) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM jsonb_array_elements_text(settings->'networks') AS n (network)
+                   WHERE CASE WHEN network = 'local' OR address !~ '^[0-9a-fA-F.:]+(%.*)?$' THEN network = address
+                              ELSE split_part(address, '%', 1)::inet <<= network::cidr END)
+$$;
+COMMENT ON FUNCTION sdes.is_from(text, jsonb) IS 'whether an address is of the networks of a rule';
+REVOKE EXECUTE ON FUNCTION sdes.is_within(timestamptz, jsonb), sdes.is_from(text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.is_within(timestamptz, jsonb), sdes.is_from(text, jsonb) TO sdes_auditor, sdes_officer;
+
+CREATE FUNCTION sdes.note_alert_rule(operation text, object text) RETURNS void
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_note_alert_rule';
+COMMENT ON FUNCTION sdes.note_alert_rule(text, text) IS 'records in the audit journal what was done to a rule';
+REVOKE EXECUTE ON FUNCTION sdes.note_alert_rule(text, text) FROM PUBLIC;
+
+CREATE FUNCTION sdes.set_alert(name text, kind text, settings jsonb DEFAULT '{}', bucket text DEFAULT NULL,
+                               role text DEFAULT NULL, enabled boolean DEFAULT true) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    defaults CONSTANT jsonb := jsonb_build_object(
+        'rate', '{"factor": 10, "at_least": 1000, "days": 30}'::jsonb,
+        'hours', jsonb_build_object('from', '07:00', 'to', '20:00', 'days', '[1, 2, 3, 4, 5]'::jsonb,
+                                    'time_zone', current_setting('TimeZone')),
+        'network', '{"networks": ["local", "127.0.0.0/8", "::1/128"]}'::jsonb,
+        'denied', '{"count": 10}'::jsonb);
+    unknown text;
+    made jsonb;
+BEGIN
+    IF name IS NULL OR kind IS NULL OR settings IS NULL OR enabled IS NULL THEN
+        RAISE EXCEPTION 'an alert has a name, a kind and settings' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF NOT defaults ? kind THEN
+        RAISE EXCEPTION 'unrecognized kind of alert "%"', kind USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Kinds are rate, hours, network and denied.';
+    END IF;
+    IF jsonb_typeof(settings) <> 'object' THEN
+        RAISE EXCEPTION 'settings are a JSON object' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT k INTO unknown FROM jsonb_object_keys(settings) AS k WHERE NOT defaults->kind ? k LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'an alert of kind "%" has no setting "%"', kind, unknown USING ERRCODE = 'invalid_parameter_value',
+            HINT = format('Settings, and what they are if not given: %s', defaults->kind);
+    END IF;
+    IF bucket IS NOT NULL AND NOT EXISTS (SELECT FROM sdes.bucket b WHERE b.name = set_alert.bucket AND NOT b.system) THEN
+        RAISE EXCEPTION 'bucket "%" does not exist', bucket USING ERRCODE = 'undefined_object';
+    END IF;
+    made := defaults->kind || settings;
+    -- What cannot be applied is not stored: it would keep the audit from being loaded.
+    BEGIN
+        CASE kind
+            WHEN 'rate' THEN
+                IF (made->>'factor')::numeric <= 0 OR (made->>'at_least')::bigint < 1
+                   OR (made->>'days')::integer NOT BETWEEN 1 AND 3650 THEN
+                    RAISE invalid_parameter_value;
+                END IF;
+            WHEN 'denied' THEN
+                IF (made->>'count')::bigint < 1 THEN
+                    RAISE invalid_parameter_value;
+                END IF;
+            WHEN 'hours' THEN
+                PERFORM sdes.is_within(now(), made);
+                IF jsonb_typeof(made->'days') <> 'array' OR NOT '[1, 2, 3, 4, 5, 6, 7]'::jsonb @> (made->'days')
+                   OR (made->>'from')::time IS NULL OR (made->>'to')::time IS NULL OR (made->>'time_zone') IS NULL
+                   OR (made->>'from')::time >= (made->>'to')::time THEN
+                    RAISE invalid_parameter_value;
+                END IF;
+            WHEN 'network' THEN
+                IF jsonb_typeof(made->'networks') <> 'array' THEN
+                    RAISE invalid_parameter_value;
+                END IF;
+                PERFORM network::cidr FROM jsonb_array_elements_text(made->'networks') AS n (network) WHERE network <> 'local';
+                PERFORM sdes.is_from('192.0.2.1', made);
+        END CASE;
+        IF (SELECT bool_or(value = 'null') FROM jsonb_each(made)) THEN
+            RAISE invalid_parameter_value;
+        END IF;
+    EXCEPTION WHEN data_exception THEN
+        RAISE EXCEPTION 'settings of an alert of kind "%" are not valid', kind USING ERRCODE = 'invalid_parameter_value',
+            HINT = format('For example: %s', defaults->kind);
+    END;
+    INSERT INTO sdes.alert_rule AS r
+        VALUES (name, kind, made, bucket, role, enabled, now(), session_user)
+        ON CONFLICT ON CONSTRAINT alert_rule_pkey DO UPDATE
+        SET kind = excluded.kind, settings = excluded.settings, bucket = excluded.bucket, role = excluded.role,
+            enabled = excluded.enabled, set_at = excluded.set_at, set_by = excluded.set_by;
+    PERFORM sdes.note_alert_rule('set alert', format('%s, %s, %s%s', name, kind, made, CASE WHEN enabled THEN '' ELSE ', not enabled' END));
+END
+$$;
+COMMENT ON FUNCTION sdes.set_alert(text, text, jsonb, text, text, boolean) IS
+    'sets a rule that raises alerts: kind rate, hours, network or denied; of one bucket or role only, if given';
+REVOKE EXECUTE ON FUNCTION sdes.set_alert(text, text, jsonb, text, text, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.set_alert(text, text, jsonb, text, text, boolean) TO sdes_officer;
+
+CREATE FUNCTION sdes.drop_alert(name text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM sdes.alert_rule r WHERE r.name = drop_alert.name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no rule "%" was set', name USING ERRCODE = 'undefined_object',
+            HINT = 'Rules that are there from the beginning can be set with enabled => false.';
+    END IF;
+    PERFORM sdes.note_alert_rule('drop alert', name);
+END
+$$;
+COMMENT ON FUNCTION sdes.drop_alert(text) IS 'removes a rule; one that is there from the beginning is then as it was';
+REVOKE EXECUTE ON FUNCTION sdes.drop_alert(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.drop_alert(text) TO sdes_officer;
 
 -- ---------------------------------------------------------------------------
 -- Views
@@ -1235,3 +1563,82 @@ CREATE VIEW sdes.crypto_inventory AS
 COMMENT ON VIEW sdes.crypto_inventory IS
     'the algorithms and keys in use, their age, when they expire, and whether a quantum computer would break them';
 GRANT SELECT ON sdes.crypto_inventory TO PUBLIC;
+
+-- The audit's views. Times of day are those of the session's time zone.
+
+CREATE VIEW sdes.alert_rules AS
+    SELECT coalesce(r.name, b.name) AS name, coalesce(r.kind, b.kind) AS kind, coalesce(r.settings, b.settings) AS settings,
+           r.bucket, r.role, coalesce(r.enabled, b.enabled) AS enabled, r.set_at, r.set_by
+    FROM sdes.alert_rule r
+    FULL JOIN (VALUES ('many refusals', 'denied', '{"count": 10}'::jsonb, true),
+                      ('unusual rate', 'rate', '{"factor": 10, "at_least": 1000, "days": 30}'::jsonb, true),
+                      ('out of hours', 'hours',
+                       '{"from": "07:00", "to": "20:00", "days": [1, 2, 3, 4, 5], "time_zone": "UTC"}'::jsonb, false))
+        AS b (name, kind, settings, enabled) ON b.name OPERATOR(pg_catalog.=) r.name;
+COMMENT ON VIEW sdes.alert_rules IS 'what raises alerts: the rules that were set, and those that are there from the beginning';
+
+CREATE VIEW sdes.alerts AS
+    SELECT id, raised_at, rule, kind, role, nullif(bucket, '') AS bucket, detail, address, application, hour, journal, sequence
+    FROM sdes.alert;
+COMMENT ON VIEW sdes.alerts IS 'alerts that were raised';
+
+CREATE VIEW sdes.audit_by_role AS
+    SELECT pg_catalog.date_trunc('day', hour) AS day, role, nullif(bucket, '') AS bucket, operation,
+           pg_catalog.sum(uses) AS uses, pg_catalog.sum("values") AS "values", pg_catalog.sum(bytes) AS bytes,
+           coalesce(pg_catalog.sum(uses) FILTER (WHERE outcome OPERATOR(pg_catalog.=) 'denied'), 0) AS denied,
+           pg_catalog.min(first) AS first, pg_catalog.max(last) AS last
+    FROM sdes.audit_hour GROUP BY 1, 2, 3, 4;
+COMMENT ON VIEW sdes.audit_by_role IS 'how much each role did, by day';
+
+CREATE VIEW sdes.audit_by_column AS
+    SELECT pg_catalog.date_trunc('day', hour) AS day, relation, "column", nullif(bucket, '') AS bucket, role, operation,
+           pg_catalog.sum(uses) AS uses, pg_catalog.sum("values") AS "values", pg_catalog.sum(bytes) AS bytes,
+           pg_catalog.min(first) AS first, pg_catalog.max(last) AS last
+    FROM sdes.audit_hour WHERE relation OPERATOR(pg_catalog.<>) '' GROUP BY 1, 2, 3, 4, 5, 6;
+COMMENT ON VIEW sdes.audit_by_column IS 'who used which columns, by day';
+
+CREATE VIEW sdes.audit_by_hour AS
+    SELECT hour, nullif(bucket, '') AS bucket, operation, pg_catalog.count(DISTINCT role) AS roles,
+           pg_catalog.sum(uses) AS uses, pg_catalog.sum("values") AS "values", pg_catalog.sum(bytes) AS bytes
+    FROM sdes.audit_hour GROUP BY 1, 2, 3;
+COMMENT ON VIEW sdes.audit_by_hour IS 'how much was done in each hour';
+
+CREATE VIEW sdes.audit_denied AS
+    SELECT "time", operation, bucket, authenticated, session_role, role, address, application, relation, "column", reason, journal, sequence
+    FROM sdes.audit_log WHERE outcome OPERATOR(pg_catalog.=) 'denied';
+COMMENT ON VIEW sdes.audit_denied IS 'what was refused';
+
+CREATE VIEW sdes.audit_first_access AS
+    SELECT f.role, f.bucket, f.operation, f.first, l.address, l.application, l.authenticated, l.journal, l.sequence
+    FROM (SELECT role, bucket, operation, pg_catalog.min(first) AS first FROM sdes.audit_hour
+          WHERE operation OPERATOR(pg_catalog.=) ANY ('{encrypt,decrypt,mask,search,sort}'::text[])
+            AND outcome OPERATOR(pg_catalog.<>) 'denied' GROUP BY 1, 2, 3) AS f
+    LEFT JOIN LATERAL (SELECT * FROM sdes.audit_log l
+                       WHERE l."time" OPERATOR(pg_catalog.=) f.first AND l.role OPERATOR(pg_catalog.=) f.role
+                         AND l.bucket OPERATOR(pg_catalog.=) f.bucket AND l.operation OPERATOR(pg_catalog.=) f.operation
+                       LIMIT 1) AS l ON true;
+COMMENT ON VIEW sdes.audit_first_access IS 'when each role first did what with the values of a bucket, as far back as the audit is kept';
+
+CREATE VIEW sdes.audit_out_of_hours AS
+    SELECT r.name AS rule, l."time", l.operation, l.bucket, l."values", l.role, l.authenticated, l.address, l.application,
+           l.relation, l."column", l.journal, l.sequence
+    FROM sdes.audit_log l
+    JOIN sdes.alert_rules r ON r.kind OPERATOR(pg_catalog.=) 'hours'
+        AND (r.bucket IS NULL OR r.bucket OPERATOR(pg_catalog.=) l.bucket)
+        AND (r.role IS NULL OR r.role OPERATOR(pg_catalog.=) l.role)
+    WHERE l.operation OPERATOR(pg_catalog.=) ANY ('{decrypt,mask,sort}'::text[])
+      AND l.outcome OPERATOR(pg_catalog.<>) 'denied' AND NOT sdes.is_within(l."time", r.settings);
+COMMENT ON VIEW sdes.audit_out_of_hours IS 'who saw values outside of the hours of a rule, whether it raises alerts or not';
+
+CREATE VIEW sdes.audit_top_volume AS
+    SELECT day, pg_catalog.rank() OVER (PARTITION BY day ORDER BY "values" DESC) AS rank, role, bucket, "values", bytes, uses
+    FROM (SELECT pg_catalog.date_trunc('day', hour) AS day, role, bucket, pg_catalog.sum("values") AS "values",
+                 pg_catalog.sum(bytes) AS bytes, pg_catalog.sum(uses) AS uses
+          FROM sdes.audit_hour
+          WHERE operation OPERATOR(pg_catalog.=) ANY ('{decrypt,mask,sort}'::text[]) AND bucket OPERATOR(pg_catalog.<>) ''
+          GROUP BY 1, 2, 3) AS s;
+COMMENT ON VIEW sdes.audit_top_volume IS 'who saw the most values, by day';
+
+GRANT SELECT ON sdes.audit_by_role, sdes.audit_by_column, sdes.audit_by_hour, sdes.audit_denied, sdes.audit_first_access,
+    sdes.audit_out_of_hours, sdes.audit_top_volume, sdes.alerts, sdes.alert_rules TO sdes_auditor;
+GRANT SELECT ON sdes.alerts, sdes.alert_rules TO sdes_officer;

@@ -25,7 +25,7 @@
 #include "types/store_guard.h"
 #include "types/typmod.h"
 #include "worker/audit_worker.h"
-#include "worker/rotation_launcher.h"
+#include "worker/launcher.h"
 #include "worker/supervisor.h"
 
 PG_MODULE_MAGIC;
@@ -50,10 +50,11 @@ _PG_init(void)
 	sdes_search_init();
 	sdes_reveal_init();
 	sdes_rotation_init();
+	sdes_audit_watch_statements();
 	if (!IsBinaryUpgrade)
 	{
 		sdes_supervisor_init();
 		sdes_audit_worker_init();
-		sdes_rotation_launcher_init();
+		sdes_launcher_init();
 	}
 }

@@ -63,6 +63,18 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define SDES_IS_AUTOVACUUM_WORKER() AmAutoVacuumWorkerProcess()
 #endif
 
+/* Which columns of which relation a plan reads and writes, as far as the client named them. */
+#if PG_VERSION_NUM < 160000
+#define SDES_PERMISSION        RangeTblEntry
+#define SDES_PERMISSIONS(plan) ((plan)->rtable)
+#define SDES_IS_PERMISSION(entry)                                                          \
+	((entry)->rtekind == RTE_RELATION && (entry)->requiredPerms != 0)
+#else
+#define SDES_PERMISSION           RTEPermissionInfo
+#define SDES_PERMISSIONS(plan)    ((plan)->permInfos)
+#define SDES_IS_PERMISSION(entry) true
+#endif
+
 /* The columns that an entry of FROM has, as expressions. */
 #if PG_VERSION_NUM < 180000
 #define SDES_EXPAND_RTE(rte, number, levels, columns)                                      \

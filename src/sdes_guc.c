@@ -32,9 +32,11 @@ int sdes_rotation_max_lag;
 int sdes_rotation_naptime;
 char *sdes_audit_directory;
 int sdes_audit_timeout;
+int sdes_audit_retention;
 static char *rotation_window;
 
-#define WEEK_S (7 * 24 * 60 * 60)
+#define WEEK_S  (7 * 24 * 60 * 60)
+#define DAY_MIN (24 * 60)
 
 static bool preloaded = false;
 
@@ -193,6 +195,10 @@ define_audit_settings(void)
 	                        "Longest that a statement waits for its audit record.",
 	                        "It fails then, and no value is opened.", &sdes_audit_timeout,
 	                        5000, 100, 600000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("sdes.audit_retention", "How long sdes.audit_log is kept.",
+	                        "Whole months go; the audit journal stays as it is.",
+	                        &sdes_audit_retention, 366 * DAY_MIN, DAY_MIN, 36525 * DAY_MIN,
+	                        PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 }
 
 static void

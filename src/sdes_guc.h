@@ -22,7 +22,8 @@ extern int sdes_rotation_share;   /* percent of the time that a rotation worker 
 extern int sdes_rotation_max_lag; /* MB, -1: any */
 extern int sdes_rotation_naptime;
 extern char *sdes_audit_directory;
-extern int sdes_audit_timeout; /* s */
+extern int sdes_audit_timeout;   /* ms */
+extern int sdes_audit_retention; /* min */
 
 /* The hours of sdes.rotation_window, in minutes after midnight; false: always. */
 extern bool sdes_rotation_window_minutes(int *from, int *to);

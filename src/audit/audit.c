@@ -180,6 +180,7 @@ sdes_audit_write_client(SdesWriter *w)
 static void
 write_database(SdesWriter *w)
 {
+	sdes_audit_note_news();
 	sdes_write_text(w, SDES_FIELD_DATABASE,
 	                sdes_audit_utf8(get_database_name(MyDatabaseId)));
 	sdes_write_number(w, SDES_FIELD_DATABASE_OID, MyDatabaseId);
@@ -204,6 +205,16 @@ sdes_audit_write_bucket(SdesWriter *w, const uint8 *uuid)
 		                   sdes_store_bucket_by_uuid(uuid, &bucket) ? bucket.name : NULL);
 }
 
+/* bucket is NULL of one that is not there any more. */
+static void
+write_used_bucket(SdesWriter *w, const uint8 *uuid, const SdesBucketRow *bucket,
+                  SdesAuditOperation operation)
+{
+	write_known_bucket(w, uuid, bucket != NULL ? bucket->name : NULL);
+	if (bucket != NULL)
+		sdes_audit_write_columns(w, bucket->hash, operation == SDES_AUDIT_ENCRYPT);
+}
+
 /* ---- records ---- */
 
 /*
@@ -224,7 +235,7 @@ put(SdesJournalKind kind, const uint8 *fields, const SdesWriter *w)
 }
 
 static void
-put_begin(Use *use, const char *bucket)
+put_begin(Use *use, const SdesBucketRow *bucket)
 {
 	uint8 fields[SDES_AUDIT_FIELDS_MAX];
 	SdesWriter w = sdes_writer(fields, sizeof(fields));
@@ -232,7 +243,7 @@ put_begin(Use *use, const char *bucket)
 	sdes_write_text(&w, SDES_FIELD_OPERATION, operation_names[use->operation]);
 	sdes_write_number(&w, SDES_FIELD_USE, use->number);
 	write_database(&w);
-	write_known_bucket(&w, use->bucket, bucket);
+	write_used_bucket(&w, use->bucket, bucket, use->operation);
 	sdes_write_number(&w, SDES_FIELD_VALUES, (uint64) use->leased);
 	sdes_audit_write_client(&w);
 	use->ticket = put(SDES_JOURNAL_BEGIN, fields, &w);
@@ -341,7 +352,7 @@ begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
 	make_room();
 	memcpy(use.bucket, bucket, SDES_UUID_SIZE);
 	use.async = found && row.audit_async;
-	put_begin(&use, found ? row.name : NULL);
+	put_begin(&use, found ? &row : NULL);
 	/* From here on it has an end, whatever comes of the wait. */
 	uses[nuses] = use;
 	return &uses[nuses++];
@@ -422,13 +433,16 @@ sdes_audit_denied(const uint8 *bucket, SdesAuditOperation operation)
 {
 	uint8 fields[SDES_AUDIT_FIELDS_MAX];
 	SdesWriter w = sdes_writer(fields, sizeof(fields));
+	SdesBucketRow row;
 	uint64 ticket;
 
 	if (sdes_must_not_wait())
 		return; /* names are not at hand; the error is in the server log */
 	sdes_write_text(&w, SDES_FIELD_OPERATION, operation_names[operation]);
 	sdes_write_text(&w, SDES_FIELD_OUTCOME, "denied");
-	sdes_audit_write_bucket(&w, bucket);
+	write_database(&w);
+	write_used_bucket(&w, bucket, sdes_store_bucket_by_uuid(bucket, &row) ? &row : NULL,
+	                  operation);
 	sdes_audit_write_client(&w);
 	if (w.failed)
 		return;

@@ -17,6 +17,7 @@
 #include "crypto/mac.h"
 #include "datatype/timestamp.h"
 #include "envelope/envelope.h"
+#include "journal/append.h"
 #include "storage/latch.h"
 
 typedef enum SdesAuditOperation
@@ -119,6 +120,31 @@ extern const char *sdes_audit_trouble(void);
 
 /* Where the journals of this server are; path has room for MAXPGPATH. */
 extern void sdes_audit_directory_path(char *path);
+
+typedef struct SdesAuditJournal
+{
+	char folder[SDES_JOURNAL_PATH_MAX];
+	uint8 id[SDES_JOURNAL_ID_SIZE];
+	SdesJournalEnd end;
+} SdesAuditJournal;
+
+/*
+ * The journal as it is on the disk; false when there is none yet, or after
+ * sdes.audit_timeout in which others have been writing.
+ */
+extern bool sdes_audit_peek(SdesAuditJournal *journal);
+
+/*
+ * Whether there may be new records of that database since this was asked last. Now and
+ * then that gets lost; so it has to be looked at in any case sometimes.
+ */
+extern bool sdes_audit_take_news(Oid database);
+
+/*
+ * Follows which statement is being executed; called last from _PG_init, so that whatever
+ * opens values around one does so within it.
+ */
+extern void sdes_audit_watch_statements(void);
 
 /* Notes who is at the other end, for parallel workers. */
 extern void sdes_audit_know_client(void);

@@ -42,6 +42,9 @@ extern const SdesAuditClient *sdes_audit_leader(void);
 /* A number for a use, that no other one of the journal has. */
 extern uint64 sdes_audit_new_use(void);
 
+/* There are records of this database that its table does not have. */
+extern void sdes_audit_note_news(void);
+
 /*
  * Puts a record into this process's place of the queue; returns its ticket, 0 when there
  * is no room. Waits for nothing.
@@ -75,19 +78,6 @@ extern void sdes_audit_tick(void);
 /* Why a wait has failed, in words. */
 extern const char *sdes_audit_explain(int error);
 
-typedef struct SdesAuditJournal
-{
-	char folder[SDES_JOURNAL_PATH_MAX];
-	uint8 id[SDES_JOURNAL_ID_SIZE];
-	SdesJournalEnd end;
-} SdesAuditJournal;
-
-/*
- * The journal as it is on the disk; false when there is none yet, or after
- * sdes.audit_timeout in which others have been writing.
- */
-extern bool sdes_audit_peek(SdesAuditJournal *journal);
-
 /* ---- audit.c: what records have in common ---- */
 
 /* Fields of the client and its roles. */
@@ -98,6 +88,14 @@ extern void sdes_audit_write_bucket(SdesWriter *w, const uint8 *uuid);
 
 /* In UTF-8, in the current memory context; NULL for NULL and for an empty text. */
 extern const char *sdes_audit_utf8(const char *text);
+
+/* ---- columns.c ---- */
+
+/*
+ * The relations and columns of a bucket that the statement writes, or else reads, which is
+ * being executed, where that is known; hash is that of the bucket.
+ */
+extern void sdes_audit_write_columns(SdesWriter *w, int32 hash, bool written);
 
 /* ---- event.c ---- */
 

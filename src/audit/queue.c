@@ -44,6 +44,7 @@
 #define ROUND_MAX   256         /* records */
 #define NAP_MS      10
 #define SIGN_AFTER  10000 /* records; else once a second */
+#define NEWS        64    /* databases of which it is known that they have some */
 
 typedef struct Head
 {
@@ -75,6 +76,7 @@ typedef struct Queue
 
 	pg_atomic_uint32 error; /* errno of the last try to write, 0 if it was good */
 	pg_atomic_uint64 uses;
+	pg_atomic_uint32 news[NEWS]; /* OIDs by their remainder; of two with one, the last */
 	ConditionVariable written;
 	int nplaces;
 	Place places[FLEXIBLE_ARRAY_MEMBER];
@@ -119,6 +121,8 @@ make_queue(void *memory, LWLock *lock)
 	pg_atomic_init_u32(&made->error, 0);
 	/* Greater than all before, also after a crash that the postmaster survived. */
 	pg_atomic_init_u64(&made->uses, (uint64) GetCurrentTimestamp());
+	for (int i = 0; i < NEWS; i++)
+		pg_atomic_init_u32(&made->news[i], InvalidOid);
 	ConditionVariableInit(&made->written);
 	for (int i = 0; i < made->nplaces; i++)
 	{
@@ -163,6 +167,24 @@ uint64
 sdes_audit_new_use(void)
 {
 	return pg_atomic_fetch_add_u64(&queue->uses, 1);
+}
+
+void
+sdes_audit_note_news(void)
+{
+	pg_atomic_uint32 *news = &queue->news[MyDatabaseId % NEWS];
+
+	if (pg_atomic_read_u32(news) != MyDatabaseId)
+		pg_atomic_write_u32(news, MyDatabaseId);
+}
+
+bool
+sdes_audit_take_news(Oid database)
+{
+	uint32 expected = database;
+
+	return queue != NULL && pg_atomic_compare_exchange_u32(&queue->news[database % NEWS],
+	                                                       &expected, InvalidOid);
 }
 
 /* ---- places ---- */

@@ -14,6 +14,7 @@
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
 #include "audit/audit.h"
+#include "auditlog/auditlog.h"
 #include "keyring/copies.h"
 #include "keyring/destroy.h"
 #include "keyring/instance.h"
@@ -709,6 +710,28 @@ check_audit_signature(Health *health)
 	    "there is no process, max_worker_processes may leave no room for it.");
 }
 
+/* The table that people query; the journal is what proves. */
+static void
+check_audit_log(Health *health)
+{
+	SdesAuditLogState state = sdes_auditlog_state();
+	const char *detail;
+
+	if (RecoveryInProgress())
+		return; /* it is the primary's */
+	if (state.wrong != NULL)
+		detail = psprintf("a journal of which sdes.audit_log is made: %s", state.wrong);
+	else if (!state.complete)
+		detail = psprintf("sdes.audit_log lacks what happened after %s",
+		                  timestamptz_to_str(state.loaded_at));
+	else
+		detail = "sdes.audit_log has what the journals have";
+	add(health, "audit log", state.wrong == NULL && state.complete, detail,
+	    "sdes.audit_journal says which journal. Where a record is wrong, look at it with "
+	    "sdes_audit verify. Where the table is late, the server log says why; "
+	    "max_worker_processes may leave no room for the worker that fills it.");
+}
+
 /* How one token is reached, from the agent on. */
 static void
 check_token(Health *health)
@@ -745,6 +768,7 @@ sdes_health(PG_FUNCTION_ARGS)
 	check_grants(&health);
 	check_audit(&health);
 	check_audit_signature(&health);
+	check_audit_log(&health);
 	check_owner(&health);
 	check_keks(&health);
 	check_deks(&health);

@@ -11,76 +11,15 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "sdes_spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#define MAX_PARAMETERS 10
-#define MAX_STATEMENTS 16
-
 /* next_block of a relation that no pass is under way through. */
 #define BETWEEN_PASSES (-1)
-
-typedef struct Parameters
-{
-	int n;
-	Oid types[MAX_PARAMETERS];
-	Datum values[MAX_PARAMETERS];
-	char nulls[MAX_PARAMETERS];
-} Parameters;
-
-static void
-add(Parameters *parameters, Oid type, Datum value)
-{
-	parameters->types[parameters->n] = type;
-	parameters->nulls[parameters->n] = ' ';
-	parameters->values[parameters->n++] = value;
-}
-
-static void
-add_null(Parameters *parameters, Oid type)
-{
-	add(parameters, type, (Datum) 0);
-	parameters->nulls[parameters->n - 1] = 'n';
-}
-
-/* Statements of this file that were planned, by the address of their text. */
-static struct
-{
-	const char *statement;
-	SPIPlanPtr plan;
-} plans[MAX_STATEMENTS];
-
-/* Planned once in a worker's life: some of them are run for each batch. */
-static SPIPlanPtr
-plan_of(const char *statement, Parameters *parameters)
-{
-	SPIPlanPtr plan;
-	int i = 0;
-
-	while (i < MAX_STATEMENTS && plans[i].statement != NULL)
-	{
-		if (plans[i].statement == statement)
-			return plans[i].plan;
-		i++;
-	}
-	plan = SPI_prepare(statement, parameters->n, parameters->types);
-	if (plan == NULL || i == MAX_STATEMENTS || SPI_keepplan(plan) != 0)
-		elog(ERROR, "statement on sdes.rotation could not be planned");
-	plans[i].statement = statement;
-	plans[i].plan = plan;
-	return plan;
-}
-
-static void
-run(const char *statement, Parameters *parameters)
-{
-	if (SPI_execute_plan(plan_of(statement, parameters), parameters->values,
-	                     parameters->nulls, false, 0) < 0)
-		elog(ERROR, "statement on sdes.rotation failed");
-}
 
 static Datum
 oid_array(const List *oids)
@@ -97,12 +36,13 @@ oid_array(const List *oids)
 void
 sdes_progress_sync(const List *relations)
 {
-	Parameters parameters = {0};
+	SdesSpiParameters parameters = {0};
 
-	add(&parameters, OIDARRAYOID, oid_array(relations));
-	run("DELETE FROM sdes.rotation WHERE relation <> ALL ($1) AND relation <> 0",
-	    &parameters);
-	run("INSERT INTO sdes.rotation"
+	sdes_spi_add(&parameters, OIDARRAYOID, oid_array(relations));
+	sdes_spi_run("DELETE FROM sdes.rotation WHERE relation <> ALL ($1) AND relation <> 0",
+	             &parameters);
+	sdes_spi_run(
+	    "INSERT INTO sdes.rotation"
 	    " SELECT o, '{}', 'pending', 0, 'epoch', now(), -1, 0, 0, 0, 0, 0, 0, now(), NULL,"
 	    " now() FROM unnest($1) o ON CONFLICT DO NOTHING",
 	    &parameters);
@@ -111,11 +51,12 @@ sdes_progress_sync(const List *relations)
 void
 sdes_progress_set_buckets(Oid relation, Datum uuids)
 {
-	Parameters parameters = {0};
+	SdesSpiParameters parameters = {0};
 
-	add(&parameters, OIDOID, ObjectIdGetDatum(relation));
-	add(&parameters, get_array_type(UUIDOID), uuids);
-	run("UPDATE sdes.rotation SET buckets = $2 WHERE relation = $1 AND buckets <> $2",
+	sdes_spi_add(&parameters, OIDOID, ObjectIdGetDatum(relation));
+	sdes_spi_add(&parameters, get_array_type(UUIDOID), uuids);
+	sdes_spi_run(
+	    "UPDATE sdes.rotation SET buckets = $2 WHERE relation = $1 AND buckets <> $2",
 	    &parameters);
 }
 
@@ -145,11 +86,12 @@ read_task(SdesTask *task)
 SdesTaskFound
 sdes_progress_next(Datum uuids, TimestampTz since, SdesTask *task)
 {
-	Parameters parameters = {0};
+	SdesSpiParameters parameters = {0};
 
-	add(&parameters, get_array_type(UUIDOID), uuids);
-	add(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(since));
-	run("SELECT relation, pass, next_block, found, skipped, retry_at <= now()"
+	sdes_spi_add(&parameters, get_array_type(UUIDOID), uuids);
+	sdes_spi_add(&parameters, TIMESTAMPTZOID, TimestampTzGetDatum(since));
+	sdes_spi_run(
+	    "SELECT relation, pass, next_block, found, skipped, retry_at <= now()"
 	    " FROM sdes.rotation WHERE relation <> 0 AND buckets && $1"
 	    " AND NOT (phase = 'done' AND pass_started_at > $2)"
 	    " ORDER BY retry_at <= now() DESC, next_block >= 0 DESC, updated_at, relation"
@@ -165,10 +107,11 @@ sdes_progress_next(Datum uuids, TimestampTz since, SdesTask *task)
 static void
 note_begin(const SdesTask *task)
 {
-	Parameters parameters = {0};
+	SdesSpiParameters parameters = {0};
 
-	add(&parameters, OIDOID, ObjectIdGetDatum(task->relation));
-	run("UPDATE sdes.rotation SET"
+	sdes_spi_add(&parameters, OIDOID, ObjectIdGetDatum(task->relation));
+	sdes_spi_run(
+	    "UPDATE sdes.rotation SET"
 	    " pass = CASE WHEN phase IN ('pending', 'done') THEN 1 ELSE pass + 1 END,"
 	    " started_at = CASE WHEN phase IN ('pending', 'done') THEN now() ELSE started_at "
 	    "END,"
@@ -184,30 +127,31 @@ note_begin(const SdesTask *task)
 static void
 note_end(const SdesTask *task)
 {
-	Parameters parameters = {0};
+	SdesSpiParameters parameters = {0};
 
-	add(&parameters, OIDOID, ObjectIdGetDatum(task->relation));
-	run("UPDATE sdes.rotation SET next_block = -1,"
-	    " phase = CASE WHEN found = 0 THEN 'done' ELSE 'checking' END"
-	    " WHERE relation = $1",
-	    &parameters);
+	sdes_spi_add(&parameters, OIDOID, ObjectIdGetDatum(task->relation));
+	sdes_spi_run("UPDATE sdes.rotation SET next_block = -1,"
+	             " phase = CASE WHEN found = 0 THEN 'done' ELSE 'checking' END"
+	             " WHERE relation = $1",
+	             &parameters);
 }
 
 void
 sdes_progress_note(const SdesTask *task, const SdesBatch *batch)
 {
-	Parameters parameters = {0};
+	SdesSpiParameters parameters = {0};
 
 	if (task->begins)
 		note_begin(task);
-	add(&parameters, OIDOID, ObjectIdGetDatum(task->relation));
-	add(&parameters, INT8OID, Int64GetDatum((int64) batch->next));
-	add(&parameters, INT8OID, Int64GetDatum((int64) batch->blocks));
-	add(&parameters, INT8OID, Int64GetDatum(batch->found));
-	add(&parameters, INT8OID, Int64GetDatum(batch->skipped));
-	add(&parameters, INT8OID, Int64GetDatum(batch->rows));
-	add(&parameters, INT8OID, Int64GetDatum(batch->bytes));
-	run("UPDATE sdes.rotation SET next_block = $2, blocks = $3, found = found + $4,"
+	sdes_spi_add(&parameters, OIDOID, ObjectIdGetDatum(task->relation));
+	sdes_spi_add(&parameters, INT8OID, Int64GetDatum((int64) batch->next));
+	sdes_spi_add(&parameters, INT8OID, Int64GetDatum((int64) batch->blocks));
+	sdes_spi_add(&parameters, INT8OID, Int64GetDatum(batch->found));
+	sdes_spi_add(&parameters, INT8OID, Int64GetDatum(batch->skipped));
+	sdes_spi_add(&parameters, INT8OID, Int64GetDatum(batch->rows));
+	sdes_spi_add(&parameters, INT8OID, Int64GetDatum(batch->bytes));
+	sdes_spi_run(
+	    "UPDATE sdes.rotation SET next_block = $2, blocks = $3, found = found + $4,"
 	    " skipped = skipped + $5, rows_done = rows_done + $6, bytes_done = bytes_done + $7,"
 	    " retries = CASE WHEN $6 > 0 OR $4 = 0 THEN 0 ELSE retries END, error = NULL,"
 	    " updated_at = clock_timestamp() WHERE relation = $1",
@@ -222,14 +166,12 @@ sdes_progress_note(const SdesTask *task, const SdesBatch *batch)
 void
 sdes_progress_put_off(Oid relation, const char *error)
 {
-	Parameters parameters = {0};
+	SdesSpiParameters parameters = {0};
 
-	add(&parameters, OIDOID, ObjectIdGetDatum(relation));
-	if (error != NULL)
-		add(&parameters, TEXTOID, CStringGetTextDatum(error));
-	else
-		add_null(&parameters, TEXTOID);
-	run("UPDATE sdes.rotation SET retries = retries + 1, error = $2,"
+	sdes_spi_add(&parameters, OIDOID, ObjectIdGetDatum(relation));
+	sdes_spi_add_text(&parameters, error);
+	sdes_spi_run(
+	    "UPDATE sdes.rotation SET retries = retries + 1, error = $2,"
 	    " retry_at = clock_timestamp() + least(2 ^ least(retries, 6), 60) * interval '1 "
 	    "second',"
 	    " updated_at = clock_timestamp() WHERE relation = $1",
@@ -239,10 +181,11 @@ sdes_progress_put_off(Oid relation, const char *error)
 void
 sdes_progress_restart(Oid relation)
 {
-	Parameters parameters = {0};
+	SdesSpiParameters parameters = {0};
 
-	add(&parameters, OIDOID, ObjectIdGetDatum(relation));
-	run("UPDATE sdes.rotation SET phase = 'checking', next_block = -1, retry_at = now()"
+	sdes_spi_add(&parameters, OIDOID, ObjectIdGetDatum(relation));
+	sdes_spi_run(
+	    "UPDATE sdes.rotation SET phase = 'checking', next_block = -1, retry_at = now()"
 	    " WHERE relation = $1",
 	    &parameters);
 }
@@ -250,16 +193,17 @@ sdes_progress_restart(Oid relation)
 void
 sdes_progress_wait(Datum uuids, const char *what)
 {
-	Parameters parameters = {0};
+	SdesSpiParameters parameters = {0};
 
-	add(&parameters, get_array_type(UUIDOID), uuids);
+	sdes_spi_add(&parameters, get_array_type(UUIDOID), uuids);
 	if (what == NULL)
 	{
-		run("DELETE FROM sdes.rotation WHERE relation = 0", &parameters);
+		sdes_spi_run("DELETE FROM sdes.rotation WHERE relation = 0", &parameters);
 		return;
 	}
-	add(&parameters, TEXTOID, CStringGetTextDatum(what));
-	run("INSERT INTO sdes.rotation VALUES (0, $1, $2, 0, 'epoch', now(), 0, 0, 0, 0, 0, 0,"
+	sdes_spi_add(&parameters, TEXTOID, CStringGetTextDatum(what));
+	sdes_spi_run(
+	    "INSERT INTO sdes.rotation VALUES (0, $1, $2, 0, 'epoch', now(), 0, 0, 0, 0, 0, 0,"
 	    " 0, now(), NULL, now())"
 	    " ON CONFLICT (relation) DO UPDATE SET buckets = $1, phase = $2, updated_at = now()"
 	    " WHERE sdes.rotation.phase <> $2 OR sdes.rotation.buckets <> $1",

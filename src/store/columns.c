@@ -16,6 +16,7 @@
 #include "catalog/pg_attribute.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 /* What an array or a range is made of; InvalidOid for any other type. */
 static Oid
@@ -48,6 +49,23 @@ is_of(Form_pg_attribute column, Oid type, int32 hash)
 		base = part;
 	}
 	return base == type && typmod >= 0 && typmod >> SDES_HASH_SHIFT == hash;
+}
+
+bool
+sdes_store_column_is_of(Oid relation, AttrNumber column, int32 hash)
+{
+	HeapTuple tuple =
+	    SearchSysCache2(ATTNUM, ObjectIdGetDatum(relation), Int16GetDatum(column));
+	Oid oids[SDES_NTYPES];
+	bool found = false;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	sdes_type_oids(oids);
+	for (int type = 0; type < SDES_NTYPES && !found; type++)
+		found = is_of((Form_pg_attribute) GETSTRUCT(tuple), oids[type], hash);
+	ReleaseSysCache(tuple);
+	return found;
 }
 
 bool

@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "envelope/dek.h"
+#include "access/attnum.h"
 #include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
@@ -148,6 +149,9 @@ extern int32 sdes_bucket_hash(const char *name);
 
 /* The bits of a type modifier below the bucket's hash; value/value.h tells of them. */
 #define SDES_HASH_SHIFT 5
+
+/* Whether a column is of that bucket, by way of other types too. */
+extern bool sdes_store_column_is_of(Oid relation, AttrNumber column, int32 hash);
 
 /*
  * Whether a relation of this database has a column of that type and bucket, also by

@@ -169,7 +169,7 @@ sub emptied_ok
 sub rotation_workers
 {
     my ($node) = @_;
-    return split /\n/, $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'sdes rotation worker'});
+    return split /\n/, $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'sdes worker'});
 }
 
 1;

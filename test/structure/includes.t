@@ -10,7 +10,7 @@ use Structure;
 use Test::More;
 
 # The files at the top of src/ that every room above the waterline may include.
-my @TOP = qw(sdes.h sdes_guc.h sdes_errors.h sdes_compat.h sdes_shmem.h);
+my @TOP = qw(sdes.h sdes_guc.h sdes_errors.h sdes_compat.h sdes_shmem.h sdes_spi.h);
 
 # What of the agent's room the server's side may know.
 my @AGENT_SHARED = qw(agent/protocol agent/config agent/client agent/backoff agent/buffer);
@@ -30,6 +30,7 @@ my %MAY = (
     (map { $_ => [qw(crypto envelope)] } @AGENT_SHARED),
     'agentlink' => [ @AGENT_SHARED, qw(envelope crypto top) ],
     'audit' => [qw(store agentlink journal envelope crypto top)],
+    'auditlog' => [qw(audit journal crypto top)],
     'store' => [qw(envelope crypto top)],
     'keyring' => [qw(audit store agentlink envelope crypto top), @AGENT_SHARED],
     'policy' => [qw(audit store agentlink top)],
@@ -39,10 +40,10 @@ my %MAY = (
     'rotation' => [qw(types value audit policy keyring store agentlink envelope crypto top)],
     'redact' => [qw(top)],
     'reveal' => [qw(value types audit policy agentlink store top)],
-    'doctor' => [ qw(value audit policy keyring store agentlink envelope crypto top), @AGENT_SHARED ],
+    'doctor' => [ qw(value auditlog audit policy keyring store agentlink envelope crypto top), @AGENT_SHARED ],
     'admin' => [ qw(audit policy keyring store agentlink envelope crypto top) ],
     'exchange' => [ qw(audit policy keyring store agentlink parcel envelope crypto top) ],
-    'worker' => [ @AGENT_SHARED, qw(rotation audit agentlink crypto top) ],
+    'worker' => [ @AGENT_SHARED, qw(rotation auditlog audit agentlink crypto top) ],
 );
 
 # Within the agent's room, what the server's side shares knows no other file.

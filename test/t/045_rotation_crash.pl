@@ -80,7 +80,7 @@ for my $kill (1 .. $WORKER_KILLS)
     sleep(rand() * 0.5);
     my $how = (qw(pg_cancel_backend pg_terminate_backend))[ $kill % 2 ];
     $ended{$how} += $node->safe_psql('postgres',
-        "SELECT count($how(pid)) FROM pg_stat_activity WHERE backend_type = 'sdes rotation worker'");
+        "SELECT count($how(pid)) FROM pg_stat_activity WHERE backend_type = 'sdes worker'");
     emptied_ok($node, $version, "worker $kill: $how does not end the rotation");
 }
 is(stop_load($load), '', 'no client met an error');

@@ -153,7 +153,7 @@ $node->reload;
 is(rotate($node, 'second'), 2, 'two databases: the second rotates');
 begin_rotation('two databases');
 my $both = wait_for(sub {
-    $node->safe_psql('postgres', q{SELECT count(DISTINCT datname) FROM pg_stat_activity WHERE backend_type = 'sdes rotation worker'}) == 2 }, 5);
+    $node->safe_psql('postgres', q{SELECT count(DISTINCT datname) FROM pg_stat_activity WHERE backend_type = 'sdes worker'}) == 2 }, 5);
 ok($both, 'two databases: side by side');
 set_conf($node, 'sdes.rotation_share' => 50);
 $node->reload;
@@ -166,7 +166,7 @@ rotate($node, 'second');
 for my $statement ('CREATE DATABASE third TEMPLATE second', 'DROP DATABASE second', 'DROP DATABASE third')
 {
     ok(wait_for(sub {
-        $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE datname IN ('second', 'third') AND backend_type = 'sdes rotation worker'}) > 0 }, 20),
+        $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE datname IN ('second', 'third') AND backend_type = 'sdes worker'}) > 0 }, 20),
         "a worker is at work before $statement");
     $node->safe_psql('postgres', $statement);
 }

@@ -1,15 +1,16 @@
 /*
- * rotation_worker.c
- *		Works on rotation in one database, for half a minute.
+ * database_worker.c
+ *		Works in one database for half a minute: loads its audit and moves its rotation on.
  *
  * Then it ends, so that other databases have their turn; the launcher
- * (rotation_launcher.c) starts the next one. Each piece is a transaction of its own,
+ * (launcher.c) starts the next one. Each piece is a transaction of its own,
  * after which the worker rests in proportion to the time that took. It ends at once when
  * somebody drops, copies or renames the database, who would give up after five seconds.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "auditlog/auditlog.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
@@ -29,16 +30,17 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
-#include "worker/rotation_launcher.h"
+#include "worker/launcher.h"
 
 #define SLICE_MS        30000
 #define LONGEST_REST_MS 10000
 #define LONGEST_NAP_MS  250
 #define LOCK_TIMEOUT    "500ms"
 
-extern SDES_EXPORT void sdes_rotation_worker_main(Datum database);
+extern SDES_EXPORT void sdes_database_worker_main(Datum database);
 
 typedef SdesRotationNext (*Piece)(void);
+typedef SdesRotationNext (*Failed)(const char *message);
 
 static SdesRotationNext
 work(Piece piece)
@@ -58,7 +60,7 @@ work(Piece piece)
 }
 
 static SdesRotationNext
-note_failure(const char *message)
+note_failure(Failed failed, const char *message)
 {
 	SdesRotationNext next = SDES_ROTATION_FAILED;
 
@@ -66,15 +68,18 @@ note_failure(const char *message)
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(get_extension_oid("sdes", true)))
-		next = sdes_rotation_failed(message);
+		next = failed(message);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return next;
 }
 
-/* One piece; a failure is logged and noted, and it is the launcher's to come again. */
+/*
+ * One piece; a failure is logged, noted if there is somebody to note it, and it is the
+ * launcher's to come again.
+ */
 static SdesRotationNext
-try_to_work(Piece piece)
+try_to_work(Piece piece, Failed failed)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile SdesRotationNext next = SDES_ROTATION_FAILED;
@@ -95,8 +100,8 @@ try_to_work(Piece piece)
 		AbortCurrentTransaction();
 	}
 	PG_END_TRY();
-	if (error != NULL)
-		next = note_failure(error->message);
+	if (error != NULL && failed != NULL)
+		next = note_failure(failed, error->message);
 	return next;
 }
 
@@ -117,6 +122,31 @@ database_is_wanted(void)
 		LockRelease(&database, RowExclusiveLock, false);
 	CommitTransactionCommand();
 	return wanted;
+}
+
+static SdesRotationNext
+load_audit(void)
+{
+	return sdes_auditlog_load() ? SDES_ROTATION_MORE : SDES_ROTATION_IDLE;
+}
+
+static SdesRotationNext
+expire_audit(void)
+{
+	sdes_auditlog_expire();
+	return SDES_ROTATION_IDLE;
+}
+
+/* All that there is, unless somebody waits for something else. */
+static void
+load_all(void)
+{
+	TimestampTz began = GetCurrentTimestamp();
+
+	while (!sdes_rotation_is_wished(MyDatabaseId) && !database_is_wanted() &&
+	       try_to_work(load_audit, NULL) == SDES_ROTATION_MORE &&
+	       !TimestampDifferenceExceeds(began, GetCurrentTimestamp(), SLICE_MS))
+		CHECK_FOR_INTERRUPTS();
 }
 
 static void
@@ -182,7 +212,7 @@ set_up(Oid database)
 }
 
 void
-sdes_rotation_worker_main(Datum database)
+sdes_database_worker_main(Datum database)
 {
 	TimestampTz began = GetCurrentTimestamp();
 	TimestampTz since;
@@ -190,12 +220,16 @@ sdes_rotation_worker_main(Datum database)
 
 	set_up(DatumGetObjectId(database));
 	sdes_rotation_worker_begins();
-	if (strcmp(MyBgworkerEntry->bgw_extra, SDES_ROTATION_KEKS) == 0)
-		(void) try_to_work(sdes_rotation_destroy_keks);
+	if (strcmp(MyBgworkerEntry->bgw_extra, SDES_WORKER_ONCE) == 0)
+	{
+		(void) try_to_work(sdes_rotation_destroy_keks, sdes_rotation_failed);
+		(void) try_to_work(expire_audit, NULL);
+	}
 	do
 	{
+		load_all();
 		since = GetCurrentTimestamp();
-		next = try_to_work(sdes_rotation_work);
+		next = try_to_work(sdes_rotation_work, sdes_rotation_failed);
 	} while (next == SDES_ROTATION_MORE && rest(since) &&
 	         !TimestampDifferenceExceeds(began, GetCurrentTimestamp(), SLICE_MS));
 	sdes_rotation_report(DatumGetObjectId(database), next);

@@ -1,10 +1,11 @@
 /*
- * rotation_launcher.c
- *		Starts rotation workers: one in each database that has work, a few at a time.
+ * launcher.c
+ *		Starts workers: one in each database that has work, a few at a time.
  *
  * It is attached to no database itself. It looks into every database once in
- * sdes.rotation_naptime, and at once when a session calls; it comes back soon to those
- * that have more to do. On a standby it does not run; after a promotion it does.
+ * sdes.rotation_naptime, at once when a session calls, and soon after a session has used
+ * keys, whose records are then to be loaded; it comes back soon to those that have more to
+ * do. On a standby it does not run; after a promotion it does.
  */
 #include "postgres.h"
 
@@ -14,6 +15,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "audit/audit.h"
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -32,24 +34,25 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 #include "worker/register.h"
-#include "worker/rotation_launcher.h"
+#include "worker/launcher.h"
 
 #define SHORTEST_NAP_MS 50
-#define LONGEST_NAP_MS  60000
 #define BREATH_MS       250 /* between two workers in one database: DROP DATABASE gets in */
 #define MAX_DOUBLINGS   10
 #define REVISIT_MS      1000 /* where there is more to do that waits */
+#define NEWS_MS         5000 /* after a visit, when keys have been used meanwhile */
 
-extern SDES_EXPORT void sdes_rotation_launcher_main(Datum arg);
+extern SDES_EXPORT void sdes_launcher_main(Datum arg);
 
 typedef struct Database
 {
 	Oid oid;
 	TimestampTz due;
-	TimestampTz keks_at;            /* when a worker last looked after KEKs */
-	bool called;                    /* since the last worker was started */
-	int failures;                   /* of workers in a row */
-	bool seen;                      /* in the last list of databases */
+	TimestampTz visited_at; /* when a worker was started last */
+	TimestampTz once_at;    /* the same of one that does what is done once in a nap */
+	bool called;            /* since the last worker was started */
+	int failures;           /* of workers in a row */
+	bool seen;              /* in the last list of databases */
 	BackgroundWorkerHandle *worker; /* NULL: none is running */
 } Database;
 
@@ -139,20 +142,21 @@ start_worker(Database *database)
 	worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
 	worker.bgw_notify_pid = MyProcPid;
 	strlcpy(worker.bgw_library_name, "sdes", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "sdes_rotation_worker_main",
+	strlcpy(worker.bgw_function_name, "sdes_database_worker_main",
 	        sizeof(worker.bgw_function_name));
-	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "sdes rotation worker");
-	strlcpy(worker.bgw_type, "sdes rotation worker", sizeof(worker.bgw_type));
-	/* The HSM is asked for each of them: once in a nap, not with each batch. */
-	if (TimestampDifferenceExceeds(database->keks_at, GetCurrentTimestamp(),
+	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "sdes worker");
+	strlcpy(worker.bgw_type, "sdes worker", sizeof(worker.bgw_type));
+	/* For each KEK the HSM is asked: once in a nap, not with each batch. */
+	if (TimestampDifferenceExceeds(database->once_at, GetCurrentTimestamp(),
 	                               1000 * sdes_rotation_naptime))
-		strlcpy(worker.bgw_extra, SDES_ROTATION_KEKS, sizeof(worker.bgw_extra));
+		strlcpy(worker.bgw_extra, SDES_WORKER_ONCE, sizeof(worker.bgw_extra));
 	/* Without a free slot it is tried again. */
 	if (!RegisterDynamicBackgroundWorker(&worker, &database->worker))
 		database->worker = NULL;
 	else if (worker.bgw_extra[0] != '\0')
-		database->keks_at = GetCurrentTimestamp();
+		database->once_at = GetCurrentTimestamp();
 	database->due = after_ms(REVISIT_MS);
+	database->visited_at = GetCurrentTimestamp();
 	database->called = false;
 	MemoryContextSwitchTo(old);
 }
@@ -255,6 +259,24 @@ hear_calls(void)
 	calls_seen = calls;
 }
 
+/* Keys were used in a database since a worker was there. */
+static void
+hear_news(void)
+{
+	ListCell *cell;
+
+	foreach (cell, databases)
+	{
+		Database *database = lfirst(cell);
+
+		if (database->worker == NULL && database->failures == 0 &&
+		    TimestampDifferenceExceeds(database->visited_at, GetCurrentTimestamp(),
+		                               NEWS_MS) &&
+		    sdes_audit_take_news(database->oid))
+			database->due = Min(database->due, GetCurrentTimestamp());
+	}
+}
+
 /* What waits may wait no more: for the hour, or for the end of a longer nap. */
 static void
 take_settings(void)
@@ -271,7 +293,7 @@ static long
 nap_ms(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	long nap = Min(1000L * sdes_rotation_naptime, LONGEST_NAP_MS);
+	long nap = Min(1000L * sdes_rotation_naptime, NEWS_MS);
 	ListCell *cell;
 
 	foreach (cell, databases)
@@ -285,7 +307,7 @@ nap_ms(void)
 }
 
 void
-sdes_rotation_launcher_main(Datum arg)
+sdes_launcher_main(Datum arg)
 {
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -301,6 +323,7 @@ sdes_rotation_launcher_main(Datum arg)
 		                               1000 * sdes_rotation_naptime))
 			list_databases();
 		hear_calls();
+		hear_news();
 		look_after_databases();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, nap_ms(),
 		                 PG_WAIT_EXTENSION);
@@ -309,9 +332,9 @@ sdes_rotation_launcher_main(Datum arg)
 }
 
 void
-sdes_rotation_launcher_init(void)
+sdes_launcher_init(void)
 {
-	sdes_worker_register("sdes rotation launcher", "sdes_rotation_launcher_main",
+	sdes_worker_register("sdes launcher", "sdes_launcher_main",
 	                     BGWORKER_BACKEND_DATABASE_CONNECTION,
 	                     BgWorkerStart_RecoveryFinished);
 }

@@ -1,0 +1,46 @@
+/*
+ * internal.h
+ *		What the files of this room share. Private to it.
+ */
+#ifndef SDES_AUDITLOG_INTERNAL_H
+#define SDES_AUDITLOG_INTERNAL_H
+
+#include "postgres.h"
+
+#include "access/tupdesc.h"
+#include "utils/relcache.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+/*
+ * In statements: the table "loaded" is what a piece of the journal has brought, with the
+ * columns of sdes.audit_log; $1 is since when rows are kept.
+ */
+#define SDES_LOG_HOUR "date_bin('1 hour', \"time\", '2000-01-01 00:00:00+00')"
+#define SDES_LOG_KEPT "\"time\" >= $1"
+
+/* Since when rows are kept. */
+extern TimestampTz sdes_log_kept_since(void);
+
+/* A table of schema sdes, locked for reading; NULL when there is none. */
+extern Relation sdes_log_open(const char *table);
+
+/* The columns of sdes.audit_log; NULL when there is no such table. */
+extern TupleDesc sdes_log_columns(void);
+
+/* Rows under a name that statements can select from, until sdes_log_unregister(). */
+extern void sdes_log_register(const char *name, TupleDesc desc, Tuplestorestate *rows,
+                              int64 nrows);
+extern void sdes_log_unregister(const char *name);
+
+/* ---- partitions.c ---- */
+
+/* Makes the partitions that the rows of "loaded" go to. */
+extern void sdes_partitions_make(void);
+
+/* ---- alerts.c ---- */
+
+/* Raises alerts for what the rows of "loaded" show, once sums are up to date. */
+extern void sdes_alerts_raise(void);
+
+#endif

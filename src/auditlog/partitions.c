@@ -1,0 +1,173 @@
+/*
+ * partitions.c
+ *		A partition of sdes.audit_log for each month, and since when they are kept.
+ *
+ * Partitions belong to the extension: dumps leave them out, and DROP EXTENSION takes them
+ * along. They are made apart and attached, since CREATE TABLE PARTITION OF would have to
+ * wait for everybody who reads the table.
+ */
+#include "postgres.h"
+
+#include "auditlog/auditlog.h"
+#include "auditlog/internal.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "audit/audit.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "nodes/makefuncs.h"
+#include "sdes_compat.h"
+#include "sdes_guc.h"
+#include "sdes_spi.h"
+#include "utils/builtins.h"
+#include "utils/queryenvironment.h"
+#include "utils/rel.h"
+
+SDES_SQL_FUNCTION(sdes_refuse_change);
+
+/* Of a partition's name, in statements. */
+#define NAME "to_char(m, '\"audit_log_y\"YYYY\"m\"MM')"
+
+TimestampTz
+sdes_log_kept_since(void)
+{
+	return GetCurrentTimestamp() - sdes_audit_retention * (int64) USECS_PER_MINUTE;
+}
+
+Relation
+sdes_log_open(const char *table)
+{
+	RangeVar *name = makeRangeVar(pstrdup("sdes"), pstrdup(table), -1);
+
+	return table_openrv_extended(name, AccessShareLock, true);
+}
+
+TupleDesc
+sdes_log_columns(void)
+{
+	Relation rel = sdes_log_open("audit_log");
+	TupleDesc desc;
+
+	if (rel == NULL)
+		return NULL;
+	desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	table_close(rel, AccessShareLock);
+	return desc;
+}
+
+void
+sdes_log_register(const char *name, TupleDesc desc, Tuplestorestate *rows, int64 nrows)
+{
+	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
+
+	enr->md.name = pstrdup(name);
+	enr->md.reliddesc = InvalidOid;
+	enr->md.tupdesc = desc;
+	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
+	enr->md.enrtuples = (double) nrows;
+	enr->reldata = rows;
+	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "rows could not be registered as \"%s\"", name);
+}
+
+void
+sdes_log_unregister(const char *name)
+{
+	if (SPI_unregister_relation(name) != SPI_OK_REL_UNREGISTER)
+		elog(ERROR, "\"%s\" is not registered", name);
+}
+
+static void
+execute(const char *statement)
+{
+	SdesSpiParameters none = {0};
+
+	sdes_spi_run_once(statement, &none);
+}
+
+static void
+make(const char *name, const char *from, const char *to)
+{
+	execute(psprintf("CREATE TABLE sdes.%s (LIKE sdes.audit_log INCLUDING ALL)", name));
+	execute(
+	    psprintf("COMMENT ON TABLE sdes.%s IS 'sdes.audit_log from %s on'", name, from));
+	execute(psprintf("CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON sdes.%s"
+	                 " FOR EACH STATEMENT EXECUTE FUNCTION sdes.refuse_change()",
+	                 name));
+	execute(psprintf("ALTER TABLE sdes.%s ENABLE ALWAYS TRIGGER refuse_truncate", name));
+	execute(psprintf("ALTER TABLE sdes.audit_log ATTACH PARTITION sdes.%s"
+	                 " FOR VALUES FROM ('%s 00:00:00+00') TO ('%s 00:00:00+00')",
+	                 name, from, to));
+	execute(psprintf("ALTER EXTENSION sdes ADD TABLE sdes.%s", name));
+}
+
+/* The result's rows stay while others are run. */
+static char ***
+copy_result(int columns)
+{
+	char ***rows = palloc((SPI_processed + 1) * sizeof(char **));
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		rows[i] = palloc(columns * sizeof(char *));
+		for (int k = 0; k < columns; k++)
+			rows[i][k] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, k + 1);
+	}
+	rows[SPI_processed] = NULL;
+	return rows;
+}
+
+void
+sdes_partitions_make(void)
+{
+	SdesSpiParameters p = {0};
+
+	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(sdes_log_kept_since()));
+	sdes_spi_run_once(
+	    "SELECT " NAME ", m::date::text, (m + interval '1 month')::date::text"
+	    " FROM (SELECT DISTINCT date_trunc('month', \"time\" AT TIME ZONE 'UTC') AS m"
+	    " FROM loaded WHERE " SDES_LOG_KEPT ") AS months"
+	    " WHERE to_regclass('sdes.' || " NAME ") IS NULL ORDER BY m",
+	    &p);
+	for (char ***row = copy_result(3); *row != NULL; row++)
+		make((*row)[0], (*row)[1], (*row)[2]);
+}
+
+void
+sdes_auditlog_expire(void)
+{
+	SdesSpiParameters p = {0};
+
+	SPI_connect();
+	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(sdes_log_kept_since()));
+	sdes_spi_run_once("DELETE FROM sdes.audit_hour WHERE hour < $1 - interval '1 hour'",
+	                  &p);
+	sdes_spi_run_once("DELETE FROM sdes.alert WHERE raised_at < $1", &p);
+	sdes_spi_run_once(
+	    "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid"
+	    " WHERE inhparent = 'sdes.audit_log'::regclass"
+	    " AND to_date(relname, '\"audit_log_y\"YYYY\"m\"MM') + interval '1 month'"
+	    " <= $1 AT TIME ZONE 'UTC' ORDER BY relname",
+	    &p);
+	for (char ***row = copy_result(1); *row != NULL; row++)
+	{
+		execute(psprintf("ALTER EXTENSION sdes DROP TABLE sdes.%s", (*row)[0]));
+		execute(psprintf("DROP TABLE sdes.%s", (*row)[0]));
+		sdes_audit_event("drop audit log", NULL, "%s", (*row)[0]);
+		ereport(LOG, (errmsg("partition \"%s\" of sdes.audit_log was dropped", (*row)[0]),
+		              errdetail("It is older than sdes.audit_retention.")));
+	}
+	SPI_finish();
+}
+
+Datum
+sdes_refuse_change(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "sdes.refuse_change() is a trigger");
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+	                errmsg("rows of sdes.audit_log are never changed"),
+	                errhint("Old ones go by sdes.audit_retention.")));
+}

@@ -1,0 +1,306 @@
+/*
+ * reading.c
+ *		Journals in sdes.audit_directory, followed from where one has come.
+ *
+ * There is this server's own, which others are writing: it is read as far as they know it
+ * to be on the disk. Those that it has had before, and copies of a standby's, which a log
+ * shipper puts there, are read as far as they go.
+ */
+#include "postgres.h"
+
+#include "auditlog/reading.h"
+
+#include <errno.h>
+
+#include "access/xlog.h"
+#include "audit/audit.h"
+#include "journal/verify.h"
+#include "miscadmin.h"
+#include "sdes_errors.h"
+#include "storage/fd.h"
+
+/* ---- which journals there are ---- */
+
+static bool
+parse_name(const char *name, uint8 journal[SDES_JOURNAL_ID_SIZE])
+{
+	if (strlen(name) != 2 * SDES_JOURNAL_ID_SIZE)
+		return false;
+	for (int i = 0; i < SDES_JOURNAL_ID_SIZE; i++)
+	{
+		unsigned byte;
+
+		if (strspn(name, "0123456789abcdef") != 2 * SDES_JOURNAL_ID_SIZE ||
+		    sscanf(name + 2 * i, "%2x", &byte) != 1)
+			return false;
+		journal[i] = (uint8) byte;
+	}
+	return true;
+}
+
+static void
+report(const char *folder, int error)
+{
+	errno = error;
+	ereport(ERROR, (errcode_for_file_access(),
+	                errmsg("audit journal \"%s\" cannot be read: %m", folder)));
+}
+
+/* The segments in ascending order, in the current memory context. */
+static uint64 *
+list_segments(const char *folder, size_t *n)
+{
+	uint64_t *listed;
+	uint64 *segments;
+	int error = sdes_journal_list(folder, &listed, n);
+
+	if (error != 0)
+		report(folder, error);
+	segments = MemoryContextAllocHuge(CurrentMemoryContext, (*n + 1) * sizeof(uint64));
+	if (*n > 0)
+		memcpy(segments, listed, *n * sizeof(uint64));
+	free(listed);
+	return segments;
+}
+
+static void
+add_journal(List **readings, const char *directory, const char *name,
+            const SdesAuditJournal *own)
+{
+	SdesReading *reading = palloc0(sizeof(SdesReading));
+
+	if (!parse_name(name, reading->journal))
+		return;
+	snprintf(reading->folder, sizeof(reading->folder), "%s/%s", directory, name);
+	reading->own = own != NULL && memcmp(own->id, reading->journal, sizeof(own->id)) == 0;
+	if (reading->own)
+		reading->end = own->end;
+	*readings = lappend(*readings, reading);
+}
+
+List *
+sdes_reading_list(void)
+{
+	char directory[MAXPGPATH];
+	SdesAuditJournal own;
+	bool has_own = sdes_audit_peek(&own);
+	List *readings = NIL;
+	struct dirent *entry;
+	DIR *dir;
+
+	sdes_audit_directory_path(directory);
+	dir = AllocateDir(directory);
+	if (dir == NULL && errno == ENOENT)
+		return NIL;
+	while ((entry = ReadDir(dir, directory)) != NULL)
+		add_journal(&readings, directory, entry->d_name, has_own ? &own : NULL);
+	FreeDir(dir);
+	return readings;
+}
+
+/* ---- reading ---- */
+
+/* malloc'd bytes, which an error must not leave behind. */
+static SdesBytes
+copy_and_free(SdesBytes bytes)
+{
+	uint8 *copy = MemoryContextAllocExtended(CurrentMemoryContext, Max(bytes.size, 1),
+	                                         MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	size_t size = bytes.size;
+
+	if (copy != NULL && size > 0)
+		memcpy(copy, bytes.data, size);
+	sdes_journal_free(bytes);
+	if (copy == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return sdes_bytes(copy, size);
+}
+
+/* Of the reading's segment, from its offset on, what may be read. */
+static SdesBytes
+read_segment(const SdesReading *reading)
+{
+	SdesBytes bytes;
+	int error =
+	    sdes_journal_read(reading->folder, reading->segment, reading->offset, &bytes);
+
+	if (error != 0)
+		report(reading->folder, error);
+	bytes = copy_and_free(bytes);
+	if (!reading->own || reading->segment < reading->end.segment)
+		return bytes;
+	if (reading->segment > reading->end.segment || reading->offset >= reading->end.size)
+		return sdes_bytes(bytes.data, 0);
+	return sdes_bytes(bytes.data, Min(bytes.size, reading->end.size - reading->offset));
+}
+
+static bool
+is_wrong(SdesReading *reading, const SdesVerify *v)
+{
+	reading->wrong =
+	    psprintf("record " UINT64_FORMAT " is %s", v->next, sdes_wrong_name(v->wrong));
+	return false;
+}
+
+static SdesVerify
+verification(const SdesReading *reading)
+{
+	SdesVerify v;
+
+	sdes_verify_start(&v);
+	v.begun = reading->next != 0;
+	memcpy(v.journal, reading->journal, sizeof(v.journal));
+	v.first = v.next = reading->next;
+	memcpy(v.hash, reading->hash, sizeof(v.hash));
+	return v;
+}
+
+static void
+come_to(SdesReading *reading, const SdesVerify *v, size_t bytes)
+{
+	if (reading->first == 0)
+		reading->first = v->next;
+	reading->offset += bytes;
+	reading->next = v->next;
+	memcpy(reading->hash, v->hash, sizeof(reading->hash));
+}
+
+/* A segment's header, which has to go on where the one before has ended. */
+static bool
+read_header(SdesReading *reading, SdesBytes bytes)
+{
+	SdesVerify v = verification(reading);
+	SdesJournalHeader header;
+
+	if (bytes.size < SDES_JOURNAL_HEADER_SIZE)
+		return false;
+	bytes.size = SDES_JOURNAL_HEADER_SIZE;
+	if (sdes_journal_read_header(bytes, &header) == SDES_OK && !v.begun &&
+	    header.system_identifier != GetSystemIdentifier())
+	{
+		reading->wrong = pstrdup("it is of another database cluster");
+		return false;
+	}
+	if (!sdes_verify_segment(&v, bytes))
+	{
+		sdes_check(v.status);
+		return is_wrong(reading, &v);
+	}
+	if (memcmp(v.journal, reading->journal, sizeof(v.journal)) != 0)
+	{
+		reading->wrong = pstrdup("it is another journal, by the name of its folder");
+		return false;
+	}
+	come_to(reading, &v, SDES_JOURNAL_HEADER_SIZE);
+	return true;
+}
+
+/* Where a record ends that begins at "at". */
+static size_t
+size_of(const SdesReader *before, const SdesReader *after)
+{
+	return before->left - after->left;
+}
+
+/*
+ * Records of the segment, until it ends, or within a record (*cut), which may yet be
+ * written. False when something is wrong.
+ */
+static bool
+read_records(SdesReading *reading, SdesUses *uses, SdesBytes bytes, size_t most, bool *cut)
+{
+	SdesVerify v = verification(reading);
+	SdesReader r = sdes_reader(bytes);
+	size_t began = r.left;
+	SdesRecord record;
+
+	for (;;)
+	{
+		SdesReader before = r;
+		SdesRecordRead read = sdes_journal_read_record(&r, &record);
+
+		CHECK_FOR_INTERRUPTS();
+		*cut = read == SDES_RECORD_SHORT;
+		if (reading->until != 0 && reading->next >= reading->until)
+			return true;
+		if (read == SDES_RECORD_END || read == SDES_RECORD_SHORT ||
+		    began - before.left >= most)
+			return true;
+		if (!sdes_verify_more(&v, sdes_bytes(before.at, read == SDES_RECORD_READ
+		                                                    ? size_of(&before, &r)
+		                                                    : before.left)))
+		{
+			sdes_check(v.status);
+			return is_wrong(reading, &v);
+		}
+		come_to(reading, &v, size_of(&before, &r));
+		sdes_uses_see(uses, &record);
+	}
+}
+
+/* The segment after the one that was read; 0: there is none. */
+static uint64
+next_segment(const SdesReading *reading)
+{
+	size_t n;
+	uint64 *segments = list_segments(reading->folder, &n);
+	uint64 found = 0;
+
+	for (size_t i = n; i > 0 && segments[i - 1] > reading->segment; i--)
+		found = segments[i - 1];
+	pfree(segments);
+	return found;
+}
+
+/*
+ * Goes on to the next segment; false when there is none. Where segments were moved away
+ * before they were read, it goes on behind them.
+ */
+static bool
+turn_page(SdesReading *reading, bool cut)
+{
+	uint64 segment = next_segment(reading);
+
+	if (segment == 0)
+		return false;
+	if (cut)
+	{
+		reading->wrong = psprintf("record " UINT64_FORMAT " is %s", reading->next,
+		                          sdes_wrong_name(SDES_WRONG_TRUNCATED));
+		return false;
+	}
+	if (reading->segment != 0 && segment != reading->next)
+	{
+		reading->lacks =
+		    psprintf(UINT64_FORMAT " to " UINT64_FORMAT, reading->next, segment - 1);
+		reading->next = 0;
+		reading->first = 0;
+	}
+	reading->segment = segment;
+	reading->offset = 0;
+	return true;
+}
+
+bool
+sdes_reading_go_on(SdesReading *reading, SdesUses *uses, size_t most)
+{
+	bool cut = false;
+	uint64 from = reading->offset;
+	SdesBytes bytes;
+
+	if (reading->wrong != NULL ||
+	    (reading->until != 0 && reading->next >= reading->until) ||
+	    (reading->segment == 0 && !turn_page(reading, false)))
+		return false;
+	bytes = read_segment(reading);
+	if (bytes.size > 0 && reading->offset == 0)
+	{
+		if (!read_header(reading, bytes))
+			return false;
+		bytes.data += SDES_JOURNAL_HEADER_SIZE;
+		bytes.size -= SDES_JOURNAL_HEADER_SIZE;
+	}
+	if (!read_records(reading, uses, bytes, most, &cut))
+		return false;
+	return reading->offset > from || turn_page(reading, cut);
+}

@@ -1,0 +1,145 @@
+/*
+ * verify.c
+ *		sdes.verify_audit_log(): whether the table is what the journals say; and how far it
+ *		has come, for sdes.health().
+ *
+ * The rows are made anew from the journals, as far as they were loaded, and compared with
+ * those that are there. Of a journal, or segments, that were moved away nothing can be
+ * said.
+ */
+#include "postgres.h"
+
+#include "auditlog/auditlog.h"
+#include "auditlog/internal.h"
+#include "auditlog/reading.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "sdes_compat.h"
+#include "sdes_guc.h"
+#include "sdes_spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/uuid.h"
+
+#define PIECE_BYTES ((size_t) 16 * 1024 * 1024)
+
+SDES_SQL_FUNCTION(sdes_verify_audit_log);
+
+/* $1, $2: from when to when; $3, $4: journals, and the first record of each that is there. */
+static const char compare[] =
+    "SELECT journal, sequence, \"time\", CASE WHEN l.operation IS NULL THEN 'missing'"
+    " WHEN d.operation IS NULL THEN 'made up' ELSE 'edited' END"
+    " FROM (SELECT * FROM derived WHERE \"time\" >= $1 AND \"time\" < $2) AS d"
+    " FULL JOIN (SELECT t.* FROM sdes.audit_log t"
+    " LEFT JOIN unnest($3, $4) AS r (journal, first) USING (journal)"
+    " LEFT JOIN sdes.audit_journal j USING (journal)"
+    " WHERE t.\"time\" >= $1 AND t.\"time\" < $2"
+    " AND (t.sequence >= r.first OR j.journal IS NULL)) AS l"
+    " USING (journal, sequence, \"time\")"
+    " WHERE d IS DISTINCT FROM l ORDER BY 3, 1, 2";
+
+static Datum
+uuid_datum(const uint8 *bytes)
+{
+	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
+
+	memcpy(uuid->data, bytes, sizeof(uuid->data));
+	return UUIDPGetDatum(uuid);
+}
+
+/* As far as it was loaded; false when nothing of it was. */
+static bool
+derive(SdesReading *reading, TupleDesc desc, Tuplestorestate *rows)
+{
+	SdesUses *uses = sdes_uses_new(reading->journal, desc, rows);
+	SdesSpiParameters p = {0};
+	bool null;
+
+	sdes_spi_add(&p, UUIDOID, uuid_datum(reading->journal));
+	sdes_spi_run_once("SELECT next FROM sdes.audit_journal WHERE journal = $1", &p);
+	if (SPI_processed == 0)
+		return false;
+	reading->until = (uint64) DatumGetInt64(
+	    SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+	while (sdes_reading_go_on(reading, uses, PIECE_BYTES))
+		;
+	return reading->first != 0;
+}
+
+/* Of what is there: the journals, and the first record of each. */
+static Tuplestorestate *
+derive_all(TupleDesc desc, SdesSpiParameters *p)
+{
+	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
+	List *readings = sdes_reading_list();
+	Datum *journals = palloc((list_length(readings) + 1) * sizeof(Datum));
+	Datum *firsts = palloc((list_length(readings) + 1) * sizeof(Datum));
+	int n = 0;
+	ListCell *cell;
+
+	foreach (cell, readings)
+	{
+		SdesReading *reading = lfirst(cell);
+
+		if (!derive(reading, desc, rows))
+			continue;
+		journals[n] = uuid_datum(reading->journal);
+		firsts[n++] = Int64GetDatum((int64) reading->first);
+	}
+	sdes_spi_add(p, UUIDARRAYOID,
+	             PointerGetDatum(construct_array(journals, n, UUIDOID, UUID_LEN, false,
+	                                             TYPALIGN_CHAR)));
+	sdes_spi_add(p, INT8ARRAYOID,
+	             PointerGetDatum(construct_array(firsts, n, INT8OID, sizeof(int64),
+	                                             FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
+	return rows;
+}
+
+static void
+put_result(ReturnSetInfo *result)
+{
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		Datum values[4];
+		bool nulls[4];
+
+		heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, nulls);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+static TimestampTz
+time_argument(FunctionCallInfo fcinfo, int i, TimestampTz otherwise)
+{
+	return PG_ARGISNULL(i) ? otherwise : PG_GETARG_TIMESTAMPTZ(i);
+}
+
+/* Its search_path is set where it is declared. */
+Datum
+sdes_verify_audit_log(PG_FUNCTION_ARGS)
+{
+	TimestampTz from = time_argument(fcinfo, 0, DT_NOBEGIN);
+	TimestampTz to = time_argument(fcinfo, 1, DT_NOEND);
+	SdesSpiParameters p = {0};
+	Tuplestorestate *derived;
+	TupleDesc desc;
+
+	sdes_require_preload();
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	desc = sdes_log_columns();
+	if (desc == NULL)
+		elog(ERROR, "sdes.audit_log is not there");
+	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(Max(from, sdes_log_kept_since())));
+	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(to));
+	derived = derive_all(desc, &p);
+	sdes_log_register("derived", desc, derived, 1000);
+	sdes_spi_run_once(compare, &p);
+	put_result((ReturnSetInfo *) fcinfo->resultinfo);
+	sdes_log_unregister("derived");
+	tuplestore_end(derived);
+	SPI_finish();
+	return (Datum) 0;
+}

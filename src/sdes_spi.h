@@ -1,0 +1,37 @@
+/*
+ * sdes_spi.h
+ *		Statements on the sdes.* tables through SPI, with parameters.
+ *
+ * Whoever runs them sees to it that search_path is safe. Errors are PostgreSQL's own.
+ */
+#ifndef SDES_SPI_H
+#define SDES_SPI_H
+
+#include "postgres.h"
+
+#define SDES_SPI_PARAMETERS 10
+
+typedef struct SdesSpiParameters
+{
+	int n;
+	Oid types[SDES_SPI_PARAMETERS];
+	Datum values[SDES_SPI_PARAMETERS];
+	char nulls[SDES_SPI_PARAMETERS];
+} SdesSpiParameters;
+
+extern void sdes_spi_add(SdesSpiParameters *parameters, Oid type, Datum value);
+extern void sdes_spi_add_null(SdesSpiParameters *parameters, Oid type);
+
+/* NULL for NULL. */
+extern void sdes_spi_add_text(SdesSpiParameters *parameters, const char *text);
+
+/*
+ * Runs a statement between SPI_connect() and SPI_finish(). It is a constant, and planned
+ * once in the life of the process.
+ */
+extern void sdes_spi_run(const char *statement, SdesSpiParameters *parameters);
+
+/* Runs one that is planned each time: it names what is there for the moment only. */
+extern void sdes_spi_run_once(const char *statement, SdesSpiParameters *parameters);
+
+#endif
