@@ -26,6 +26,7 @@
 #include "types/typmod.h"
 #include "worker/audit_worker.h"
 #include "worker/launcher.h"
+#include "worker/mirror_worker.h"
 #include "worker/supervisor.h"
 
 PG_MODULE_MAGIC;
@@ -55,6 +56,7 @@ _PG_init(void)
 	{
 		sdes_supervisor_init();
 		sdes_audit_worker_init();
+		sdes_mirror_worker_init();
 		sdes_launcher_init();
 	}
 }

@@ -31,6 +31,7 @@ int sdes_rotation_share;
 int sdes_rotation_max_lag;
 int sdes_rotation_naptime;
 char *sdes_audit_directory;
+char *sdes_audit_mirror;
 int sdes_audit_timeout;
 int sdes_audit_retention;
 static char *rotation_window;
@@ -190,6 +191,11 @@ define_audit_settings(void)
 	    "sdes.audit_directory", "Folder of the audit journal.",
 	    "Outside the data directory. Empty: beside it, with \".audit\" after its name.",
 	    &sdes_audit_directory, "", PGC_POSTMASTER,
+	    GUC_SUPERUSER_ONLY | GUC_DISALLOW_IN_AUTO_FILE, check_directory, NULL, NULL);
+	DefineCustomStringVariable(
+	    "sdes.audit_mirror", "Folder in which the audit journal is once more.",
+	    "On another disk. Within about a second; statements do not wait for it.",
+	    &sdes_audit_mirror, "", PGC_POSTMASTER,
 	    GUC_SUPERUSER_ONLY | GUC_DISALLOW_IN_AUTO_FILE, check_directory, NULL, NULL);
 	DefineCustomIntVariable("sdes.audit_timeout",
 	                        "Longest that a statement waits for its audit record.",

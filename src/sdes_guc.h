@@ -22,6 +22,7 @@ extern int sdes_rotation_share;   /* percent of the time that a rotation worker 
 extern int sdes_rotation_max_lag; /* MB, -1: any */
 extern int sdes_rotation_naptime;
 extern char *sdes_audit_directory;
+extern char *sdes_audit_mirror;  /* empty: none */
 extern int sdes_audit_timeout;   /* ms */
 extern int sdes_audit_retention; /* min */
 

@@ -494,6 +494,7 @@ sdes_audit_init(void)
 {
 	sdes_audit_queue_init();
 	sdes_audit_signer_init();
+	sdes_audit_mirror_init();
 	sdes_audit_event_init();
 	RegisterXactCallback(end_of_transaction, NULL);
 }

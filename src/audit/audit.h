@@ -94,6 +94,19 @@ typedef struct SdesAuditSigning
 
 extern SdesAuditSigning sdes_audit_signing(void);
 
+/* ---- for the worker that mirrors ---- */
+
+/* Copies to sdes.audit_mirror what the journal has and that has not. */
+extern void sdes_audit_mirror_copy(void);
+
+typedef struct SdesAuditMirroring
+{
+	TimestampTz complete_at; /* when it had all; 0: not since the server started */
+	char trouble[200];       /* why it has not; empty: it has */
+} SdesAuditMirroring;
+
+extern SdesAuditMirroring sdes_audit_mirroring(void);
+
 /*
  * Something is done to keys or grants, of a bucket or NULL, by the current role. It is
  * recorded when the transaction commits, which fails without; never if it does not. The

@@ -105,6 +105,10 @@ extern void sdes_audit_event_init(void);
 
 extern void sdes_audit_signer_init(void);
 
+/* ---- mirror.c ---- */
+
+extern void sdes_audit_mirror_init(void);
+
 /* ---- place.c: where the journal is ---- */
 
 /*

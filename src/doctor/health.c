@@ -710,6 +710,28 @@ check_audit_signature(Health *health)
 	    "there is no process, max_worker_processes may leave no room for it.");
 }
 
+/* Where there is to be one. */
+static void
+check_audit_mirror(Health *health)
+{
+	SdesAuditMirroring mirroring = sdes_audit_mirroring();
+	bool late = TimestampDifferenceExceeds(mirroring.complete_at, GetCurrentTimestamp(),
+	                                       1000 * AUDIT_UNSIGNED_S);
+	bool good = mirroring.trouble[0] == '\0' && !late;
+
+	if (sdes_audit_mirror[0] == '\0')
+		return;
+	add(health, "audit mirror", good,
+	    good ? psprintf("the audit journal is in \"%s\" once more", sdes_audit_mirror)
+	         : psprintf("the audit journal in \"%s\" is not complete since %s: %s",
+	                    sdes_audit_mirror,
+	                    mirroring.complete_at ? timestamptz_to_str(mirroring.complete_at)
+	                                          : "the server started",
+	                    mirroring.trouble[0] ? mirroring.trouble : "nothing answers"),
+	    "Statements go on meanwhile. When the folder can be written again it gets what it "
+	    "has missed. A copy that has other records than this server wrote, move away.");
+}
+
 /* The table that people query; the journal is what proves. */
 static void
 check_audit_log(Health *health)
@@ -768,6 +790,7 @@ sdes_health(PG_FUNCTION_ARGS)
 	check_grants(&health);
 	check_audit(&health);
 	check_audit_signature(&health);
+	check_audit_mirror(&health);
 	check_audit_log(&health);
 	check_owner(&health);
 	check_keks(&health);

@@ -11,7 +11,7 @@ use Structure;
 use Test::More;
 
 # The main functions of background workers, which the postmaster finds by name.
-my @WORKERS = qw(sdes_supervisor_main sdes_audit_worker_main sdes_launcher_main sdes_database_worker_main);
+my @WORKERS = qw(sdes_supervisor_main sdes_audit_worker_main sdes_mirror_worker_main sdes_launcher_main sdes_database_worker_main);
 
 my $build = $ENV{SDES_BUILD} // "$ROOT/build";
 my $module = "$ROOT/sdes.so";
