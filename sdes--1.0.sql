@@ -212,7 +212,7 @@ COMMENT ON COLUMN sdes.access.granted_by IS 'the role that granted it';
 COMMENT ON COLUMN sdes.access.forced IS 'granted with force, although card numbers could be guessed with it';
 
 -- Its rows are changed in place, whatever becomes of the transaction; messages comes
--- first so that C finds it. No cache hangs on them, so they have no trigger.
+-- first so that C finds it.
 CREATE TABLE sdes.usage (
     messages bigint NOT NULL CONSTRAINT usage_messages_check
         CHECK (messages OPERATOR(pg_catalog.>=) 0),
@@ -350,33 +350,26 @@ SELECT pg_catalog.pg_extension_config_dump('sdes.exported', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.imported', '');
 SELECT pg_catalog.pg_extension_config_dump('sdes.instance', '');
 
--- Rows that a restore, a replica or a superuser changes must be noticed by
--- every backend's cache, as those are that the functions below change.
+-- Rows that a restore, a replica or a superuser changes must be noticed by every
+-- backend's cache, as those are that the functions below change; and by the auditor.
 CREATE FUNCTION sdes.invalidate() RETURNS trigger
     LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'sdes_invalidate';
-COMMENT ON FUNCTION sdes.invalidate() IS 'makes every backend read the rows of its table again';
+COMMENT ON FUNCTION sdes.invalidate() IS 'makes every backend read the rows of its table again, and records that somebody changed them by hand';
 REVOKE EXECUTE ON FUNCTION sdes.invalidate() FROM PUBLIC;
 
-CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.bucket
-    FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
-CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.kek
-    FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
-CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.dek
-    FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
-CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.dek_copy
-    FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
-CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.access
-    FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
-COMMENT ON TRIGGER invalidate ON sdes.bucket IS 'keeps caches right';
-COMMENT ON TRIGGER invalidate ON sdes.kek IS 'keeps caches right';
-COMMENT ON TRIGGER invalidate ON sdes.dek IS 'keeps caches right';
-COMMENT ON TRIGGER invalidate ON sdes.dek_copy IS 'keeps caches right';
-COMMENT ON TRIGGER invalidate ON sdes.access IS 'keeps caches right';
-ALTER TABLE sdes.bucket ENABLE ALWAYS TRIGGER invalidate;
-ALTER TABLE sdes.kek ENABLE ALWAYS TRIGGER invalidate;
-ALTER TABLE sdes.dek ENABLE ALWAYS TRIGGER invalidate;
-ALTER TABLE sdes.dek_copy ENABLE ALWAYS TRIGGER invalidate;
-ALTER TABLE sdes.access ENABLE ALWAYS TRIGGER invalidate;
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY '{bucket,kek,dek,dek_copy,access,usage,site,exported,imported,instance}'::text[] LOOP
+        EXECUTE pg_catalog.format(
+            'CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.%1$I
+                 FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
+             COMMENT ON TRIGGER invalidate ON sdes.%1$I IS %2$L;
+             ALTER TABLE sdes.%1$I ENABLE ALWAYS TRIGGER invalidate', name, 'keeps caches right, and records changes by hand');
+    END LOOP;
+END
+$$;
 
 -- ---------------------------------------------------------------------------
 -- The audit as a table: docs/audit.md. The journal's records of this database, filled in

@@ -311,6 +311,7 @@ static SdesStatus
 ask_round(Asking *asking, SdesLinkFailure *failure)
 {
 	SdesStatus status = SDES_OK;
+	bool only_missing = true; /* that a token lacks a key is no failure of it */
 
 	asking->restarting = false;
 	for (int i = 0; i < asking->n; i++)
@@ -318,8 +319,11 @@ ask_round(Asking *asking, SdesLinkFailure *failure)
 		SdesLinkFailure another;
 
 		status = ask_link(asking, asking->order[i], i == asking->n - 1, &another);
+		if (status == SDES_OK && asking->n > 1 && (i == 0 || !only_missing))
+			sdes_link_serves(asking->order[i]);
 		if (status == SDES_OK)
 			return status;
+		only_missing = only_missing && status == SDES_ERR_HSM_KEY_MISSING;
 		if (i == 0 || !is_local(status) ||
 		    (failure->status == SDES_ERR_HSM_KEY_MISSING && status != failure->status))
 			*failure = another;

@@ -141,6 +141,9 @@ extern SdesAgentPublic sdes_agentlink_public(int link);
  */
 extern bool sdes_agentlink_suspected(int link, uint8 *kek_id);
 
+/* Which one serves: the first of the order that can. */
+extern int sdes_agentlink_serving(void);
+
 /* The path of an agent's socket, in a buffer of SDES_SOCKET_SIZE. */
 #define SDES_SOCKET_SIZE 108
 extern void sdes_agentlink_socket(int link, char *path);

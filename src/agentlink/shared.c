@@ -32,6 +32,7 @@ make_shared(void *memory, LWLock *lock)
 
 	pg_atomic_init_u64(&shared->access_changes, 0);
 	pg_atomic_init_u64(&shared->last_fetch, 0);
+	pg_atomic_init_u32(&shared->serving, 0);
 	shared->lock = lock;
 }
 
@@ -57,6 +58,19 @@ sdes_agentlink_public(int link)
 	published = sdes_shared->links[link].published;
 	LWLockRelease(sdes_shared->lock);
 	return published;
+}
+
+void
+sdes_link_serves(int link)
+{
+	if (pg_atomic_read_u32(&sdes_shared->serving) != (uint32) link)
+		pg_atomic_write_u32(&sdes_shared->serving, (uint32) link);
+}
+
+int
+sdes_agentlink_serving(void)
+{
+	return (int) pg_atomic_read_u32(&sdes_shared->serving);
 }
 
 bool

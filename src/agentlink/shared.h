@@ -25,6 +25,7 @@ typedef struct SdesShared
 {
 	pg_atomic_uint64 access_changes;
 	pg_atomic_uint64 last_fetch; /* a TimestampTz; 0: never */
+	pg_atomic_uint32 serving;    /* the link that answered last, of those in order */
 
 	/* lock covers everything below it */
 	LWLock *lock;
@@ -45,5 +46,8 @@ extern void sdes_shared_init(void);
  * the others are asked first. kek_id is the key it was asked for, or zeros.
  */
 extern void sdes_link_suspect(int link, const uint8 *kek_id);
+
+/* It has answered what any of them could have. */
+extern void sdes_link_serves(int link);
 
 #endif

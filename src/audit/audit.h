@@ -78,6 +78,9 @@ extern void sdes_audit_sign(void);
 /* Records which settings are others than at the call before; the first one just looks. */
 extern void sdes_audit_compare_settings(void);
 
+/* Records that another token serves than at the call before. */
+extern void sdes_audit_compare_tokens(void);
+
 /* Writes that the server ends, and what was left. */
 extern void sdes_audit_stop(void);
 

@@ -67,6 +67,7 @@ sdes_audit_worker_main(Datum arg)
 		/* A disk that hangs may have kept us from saying so. */
 		if (!ShutdownRequestPending && !sdes_audit_is_watched())
 			sdes_audit_watch(MyLatch);
+		sdes_audit_compare_tokens();
 		if (!ShutdownRequestPending)
 			sdes_audit_sign();
 		MemoryContextReset(loop);

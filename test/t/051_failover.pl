@@ -108,6 +108,12 @@ is(query_as($node, 'oms', 'SELECT v FROM vault', 'shop'), 'kept inside', 'its va
 like(sync(), qr/$hsm->{label}\|meanwhile\|1/, 'what it lacks is made up for');
 health_ok($node, 'all is well');
 
+# Which token served is on record.
+my $program = `$ENV{PG_CONFIG} --bindir` =~ s/\n//r . '/sdes_audit';
+sub failovers { return map { /"HSM failover".*"object":"(.*?[^\\])"/ ? $1 =~ s/\\//gr : () } map { split /\n/, (run_command([ $program, 'export', $_ ]))[0] } glob $node->data_dir . '.audit/*'; }
+wait_for(sub { 2 <= failovers() }, 20);
+is(join('; ', failovers()), qq{from token "$hsm->{label}" to token "$second->{label}"; from token "$second->{label}" to token "$hsm->{label}"}, 'both are on record');
+
 # ---- it fails; its module dies; it is not there at start ----
 
 rule('C_Decrypt 0x30', 'C_DecryptInit 0x30', 'C_OpenSession 0x30');

@@ -100,6 +100,11 @@ is($node->safe_psql('postgres', "SELECT audit FROM sdes.buckets WHERE name = 'na
 like(error_as($node, 'officer', "SELECT sdes.set_audit('names', 'never')"), qr/22023.*strict and async/s, 'there are two modes');
 like(error_as($node, 'dba', "SELECT sdes.set_audit('names', 'strict')"), qr/42501/, 'for officers');
 
+# ---- by hand ----
+
+leaves('postgres', "UPDATE sdes.bucket SET audit_async = audit_async", ['postgres: change by hand - ok UPDATE sdes.bucket'], 'who changes rows by hand is recorded');
+leaves('postgres', "BEGIN; DELETE FROM sdes.exported WHERE false; COPY sdes.access FROM STDIN;\n\\.\nROLLBACK", [], 'but not what is rolled back');
+
 # ---- settings ----
 
 @before = records(1);
