@@ -5,7 +5,10 @@ Runs SQL forms against plain tables (schema "plain") and against their encrypted
 twins (schema "enc"), each on a session of its own, and compares everything a
 client can see of them. Before that it makes both twins of test/forms/schema.sql,
 which stands beside the first FILE. Prints one JSON object per form and pass:
-{"pass", "form", "file", "flags", "problems", "ms"}.
+{"pass", "form", "file", "flags", "problems", "ms", "received", "receipts"}: how many different
+values of encrypted columns the client got by it; and for each statement on the encrypted
+twin the application_name that it was run under, and how many values the client got exactly,
+where that is plain (else null).
 
 A file holds forms. A form begins with a line "--- NAME | FLAG | FLAG..." and
 goes on with statements, each ending in ";" at the end of a line (outside of
@@ -219,6 +222,62 @@ class Session:
         return nodes
 
 
+# What the client got ----------------------------------------------------------------
+
+# Columns of one table, no functions, no condition on an encrypted column. (Rows that OFFSET
+# skips are opened as well.)
+PLAIN_READING = re.compile(
+    r'SELECT (?!DISTINCT\b)[\w", .*]+ FROM "?(\w+)"?(?: (?:AS )?"?\w+"?)?'
+    r'(?: WHERE [\w".]*\bid"? (?:(?:<|<=|=|>|>=|<>) \d+|BETWEEN \d+ AND \d+|IN \([\d, ]+\)))?'
+    r'(?: ORDER BY (?:[\w".]+(?: ASC| DESC)?(?: NULLS (?:FIRST|LAST))?(?:, )?)+)?(?: LIMIT \d+)?$', re.I)
+
+
+class Receipt:
+    """Counts the values of encrypted columns that a client gets by statements of a form."""
+
+    secrets = {}     # plaintext => columns that have it, as the tables were made
+    columns = set()  # names of encrypted columns
+    plain = set()    # and of the other ones, of the same tables
+    tables = set()   # those tables
+
+    @classmethod
+    def learn(cls, session):
+        """Which plaintexts there are, from the plain twin of each encrypted column."""
+        where = """SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid
+            WHERE c.relnamespace = 'enc'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND t.typname LIKE 'enc\\_%'
+            AND NOT a.attisdropped AND a.attnum > 0"""
+        for table, column in session.must(where)["rows"]:
+            cls.columns.add(column)
+            cls.tables.add(table)
+            cls.plain |= {name for name, in session.must(
+                f"SELECT attname FROM pg_attribute WHERE attrelid = 'plain.{table}'::regclass AND attnum > 0")["rows"]}
+            for value, in session.must(f"SELECT DISTINCT {column}::text FROM plain.{table} WHERE length({column}::text) >= 6")["rows"]:
+                cls.secrets.setdefault(value, set()).add(column)
+
+    def __init__(self, application):
+        self.application, self.number, self.values, self.all = application, 0, set(), []
+        self.changed = False # a policy, say, that opens values to compare them
+
+    def name_next(self, session):
+        self.number += 1
+        session.run(f"SET application_name = '{self.application}.{self.number}'")
+
+    def see(self, sql, parameters, copy, seen):
+        given = sql + " ".join(v for _, v in parameters or ()) + (copy or "")
+        cells = [v for row in seen.get("rows") or () for v in row if v is not None]
+        cells += [v for line in seen.get("copy") or () for v in line.rstrip("\n").split("\t")]
+        # A plain column has some of them, too.
+        if "plain_email" not in sql:
+            self.values |= {v for v in cells if v in self.secrets and v not in given}
+        names = [name for name, _ in seen.get("columns") or ()]
+        exactly = None
+        plain = PLAIN_READING.match(sql)
+        self.changed |= sql.upper().startswith(("CREATE", "ALTER"))
+        if not parameters and plain and plain[1] in self.tables and not self.changed and not set(names) - self.columns - self.plain:
+            exactly = sum(1 for row in seen.get("rows") or () for name, v in zip(names, row) if name in self.columns and v is not None)
+        self.all.append([f"{self.application}.{self.number}", exactly])
+
+
 # Forms ----------------------------------------------------------------------------
 
 class Form:
@@ -340,7 +399,7 @@ def compare_plans(form, plans):
     return problems
 
 
-def run_form(form, sessions, look_at_plans):
+def run_form(form, sessions, look_at_plans, receipt):
     """Runs a form on both twins; returns problems and both indexes of its conditions."""
     lists = [form.statements(s.twin) for s in sessions]
     if len(lists[0]) != len(lists[1]):
@@ -358,8 +417,10 @@ def run_form(form, sessions, look_at_plans):
                 used[twin] += index_conditions(plans[twin] or ())
             if not slug:
                 found += compare_plans(form, plans)
+        receipt.name_next(sessions[1])
         seen = [s.bound(sql, parameters) if parameters else s.run(sql, copy)
                 for s, (sql, parameters, copy) in zip(sessions, statements)]
+        receipt.see(*statements[1], seen[1])
         different = compare(statements[0][0], *seen, "multiset" in form.flags)
         if slug and number == len(lists[0]) - 1:
             found += check_exception(expected, seen, different)
@@ -403,17 +464,19 @@ def main():
             for sql, *_ in form.statements(session.twin):
                 session.must(sql)
     types = Session(conninfo, TWINS[0])
+    Receipt.learn(types)
     for number, (name, settings) in enumerate(PASSES):
         sessions = [Session(conninfo, twin, settings, types) for twin in TWINS]
-        for form in forms:
+        for n, form in enumerate(forms):
             if only and only not in form.name:
                 continue
             began = time.monotonic()
-            problems, used = run_form(form, sessions, number == 0)
+            receipt = Receipt(f"form {number}.{n}")
+            problems, used = run_form(form, sessions, number == 0, receipt)
             if number == 0:
                 problems += check_index_flags(form, used)
             print(json.dumps({"pass": name, "form": form.name, "file": form.file,
-                              "flags": form.flags, "problems": problems,
+                              "flags": form.flags, "problems": problems, "received": len(receipt.values), "receipts": receipt.all,
                               "ms": round((time.monotonic() - began) * 1000)}, ensure_ascii=False), flush=True)
 
 
