@@ -251,7 +251,13 @@ my $bytes = slurp_file($segment);
 sub bring { my ($size) = @_; open my $file, '>:raw', "$to/0000000000000001.journal" or die $!; print $file substr $bytes, 0, $size; close $file; return; }
 bring(int(length($bytes) / 3));
 loaded($node);
+my $good = $bytes;
+substr($bytes, length($bytes) - 400, 1) ^= chr 1;
 bring(length $bytes);
+ok(wait_for(sub { $node->safe_psql('postgres', q{SELECT detail FROM sdes.health() WHERE "check" = 'audit log' AND NOT ok}) =~ /: record \d+ is edited/ }, 10), 'a record that was changed on the way: it is loaded no further, and health() says so');
+$bytes = $good;
+bring(length $bytes);
+$node->safe_psql('postgres', 'UPDATE sdes.audit_journal SET wrong = NULL');
 loaded($node);
 is(rows("application = 'reader' AND operation = 'decrypt'"), 'decrypt names public.people (name) 9 ok', 'what a standby read, once its journal is brought here');
 like($node->safe_psql('postgres', "SELECT node FROM sdes.audit_journal WHERE journal = '$name'"), qr/standby/, 'and which one it was');
@@ -266,8 +272,7 @@ is($standby->safe_psql('postgres', q{SELECT DISTINCT "values" FROM sdes.audit_lo
 is(wrong($standby), '', 'and knows the primary\'s records, whose journal is not there, to be that');
 $standby->stop;
 
-# One that is wrong is loaded no further.
-substr($bytes, length($bytes) - 400, 1) ^= chr 1;
+# One that is not what its folder says.
 my $bad = $to =~ s/(.)$/$1 eq 'a' ? 'b' : 'a'/er;
 mkdir $bad;
 { open my $file, '>:raw', "$bad/0000000000000001.journal" or die $!; print $file $bytes; close $file; }
