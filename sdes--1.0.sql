@@ -536,6 +536,27 @@ COMMENT ON COLUMN sdes.alert_rule.set_by IS 'the role that set it';
 SELECT pg_catalog.pg_extension_config_dump('sdes.alert_rule', '');
 GRANT SELECT ON sdes.alert_rule TO pg_database_owner;
 
+CREATE TABLE sdes.honey (
+    nonce bytea NOT NULL CONSTRAINT honey_pkey PRIMARY KEY
+        CONSTRAINT honey_nonce_check CHECK (pg_catalog.octet_length(nonce) OPERATOR(pg_catalog.=) 12),
+    bucket uuid NOT NULL,
+    label text NOT NULL,
+    added_at timestamptz NOT NULL,
+    added_by text NOT NULL
+);
+COMMENT ON TABLE sdes.honey IS 'values whose opening always raises an alert; see sdes.add_honey()';
+COMMENT ON COLUMN sdes.honey.nonce IS 'of the stored value; one more each time that it is re-encrypted';
+COMMENT ON COLUMN sdes.honey.bucket IS 'its bucket';
+COMMENT ON COLUMN sdes.honey.label IS 'what an officer calls it';
+COMMENT ON COLUMN sdes.honey.added_at IS 'when it was added';
+COMMENT ON COLUMN sdes.honey.added_by IS 'the role that added it';
+SELECT pg_catalog.pg_extension_config_dump('sdes.honey', '');
+GRANT SELECT ON sdes.honey TO pg_database_owner, sdes_officer, sdes_auditor;
+CREATE TRIGGER invalidate AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON sdes.honey
+    FOR EACH STATEMENT EXECUTE FUNCTION sdes.invalidate();
+COMMENT ON TRIGGER invalidate ON sdes.honey IS 'keeps caches right, and records changes by hand';
+ALTER TABLE sdes.honey ENABLE ALWAYS TRIGGER invalidate;
+
 CREATE TABLE sdes.alert (
     id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT alert_pkey PRIMARY KEY,
     raised_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -1387,6 +1408,18 @@ COMMENT ON FUNCTION sdes.set_alert(text, text, jsonb, text, text, boolean) IS
     'sets a rule that raises alerts: kind rate, hours, network or denied; of one bucket or role only, if given';
 REVOKE EXECUTE ON FUNCTION sdes.set_alert(text, text, jsonb, text, text, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.set_alert(text, text, jsonb, text, text, boolean) TO sdes_officer;
+
+CREATE FUNCTION sdes.add_honey(value sdes.enc_text, label text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_add_honey';
+CREATE FUNCTION sdes.add_honey(value sdes.enc_pan, label text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_add_honey';
+CREATE FUNCTION sdes.drop_honey(label text) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'sdes_drop_honey';
+COMMENT ON FUNCTION sdes.add_honey(sdes.enc_text, text) IS 'from now on it raises an alert when this stored value is opened; the value is not opened here';
+COMMENT ON FUNCTION sdes.add_honey(sdes.enc_pan, text) IS 'from now on it raises an alert when this stored value is opened; the value is not opened here';
+COMMENT ON FUNCTION sdes.drop_honey(text) IS 'ends that for the values of a label';
+REVOKE EXECUTE ON FUNCTION sdes.add_honey(sdes.enc_text, text), sdes.add_honey(sdes.enc_pan, text), sdes.drop_honey(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.add_honey(sdes.enc_text, text), sdes.add_honey(sdes.enc_pan, text), sdes.drop_honey(text) TO sdes_officer;
 
 CREATE FUNCTION sdes.drop_alert(name text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -28,6 +28,9 @@ extern void sdes_refuse_nulls(FunctionCallInfo fcinfo, const char *const *names)
 /* What to do about a status, for sdes.health(); NULL when there is no advice. */
 extern const char *sdes_status_hint(SdesStatus status);
 
+/* An alert's line in the log; class SD is of no standard, and nobody else's we know of. */
+#define SDES_ALERT_SQLSTATE MAKE_SQLSTATE('S', 'D', 'A', '0', '1')
+
 /*
  * Belongs into every ereport() that a value can cause: the statement and the
  * COPY line may hold the plaintext, and the server log must not.

@@ -128,6 +128,12 @@ extern void sdes_audit_act(const char *operation, const uint8 *bucket, const cha
 /* A data key has come into this process. */
 extern void sdes_audit_fetched(const uint8 *bucket, uint32 version);
 
+/*
+ * A value that is to raise an alarm is about to be opened, for the current role: that is
+ * on the disk, and in the server log, when this returns. Once for each statement and label.
+ */
+extern void sdes_audit_honey(const uint8 *bucket, const char *label);
+
 /* Somebody may not do something, as in "rotate encryption keys". */
 extern void sdes_audit_refused(const char *action);
 

@@ -14,8 +14,11 @@
 #include "access/xact.h"
 #include "audit/internal.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "sdes_errors.h"
 #include "sdes_guc.h"
+#include "store/store.h"
 #include "utils/memutils.h"
 
 /* Bytes of what an act was about, so that the record has room for it in any encoding. */
@@ -124,6 +127,43 @@ sdes_audit_fetched(const uint8 *bucket, uint32 version)
 	while (sdes_audit_put(SDES_JOURNAL_EVENT,
 	                      sdes_bytes(fields, (size_t) (w.at - fields))) == 0)
 		sdes_audit_wait_for_room();
+}
+
+/* The log's line is for nobody but the server's: who sets traps does not tell. */
+static void
+cry(const uint8 *bucket, const char *label)
+{
+	SdesBucketRow row;
+
+	ereport(LOG_SERVER_ONLY,
+	        (errcode(SDES_ALERT_SQLSTATE),
+	         errmsg("audit alert \"honey\": value \"%s\" of bucket \"%s\" is opened for "
+	                "role \"%s\"",
+	                label, sdes_store_bucket_by_uuid(bucket, &row) ? row.name : "",
+	                GetUserNameFromId(GetUserId(), true)),
+	         SDES_KEEP_OUT_OF_LOG));
+}
+
+void
+sdes_audit_honey(const uint8 *bucket, const char *label)
+{
+	static TimestampTz last_statement = 0;
+	static char last_label[SDES_NAME_MAX + 1];
+	TimestampTz statement = GetCurrentStatementStartTimestamp();
+	uint8 fields[SDES_AUDIT_FIELDS_MAX];
+	uint64 ticket;
+	SdesWriter w;
+
+	if (statement == last_statement && strcmp(label, last_label) == 0)
+		return;
+	w = describe(fields, "honey", "ok", bucket, label);
+	while ((ticket = sdes_audit_put(SDES_JOURNAL_EVENT,
+	                                sdes_bytes(fields, (size_t) (w.at - fields)))) == 0)
+		sdes_audit_wait_for_room();
+	cry(bucket, label);
+	sdes_audit_require(ticket);
+	last_statement = statement;
+	strlcpy(last_label, label, sizeof(last_label));
 }
 
 void

@@ -16,15 +16,13 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "sdes_compat.h"
+#include "sdes_errors.h"
 #include "sdes_spi.h"
 #include "utils/builtins.h"
 
 SDES_SQL_FUNCTION(sdes_note_alert_rule);
 
 #define CHANNEL "sdes_alert"
-
-/* An alert's line in the log; class SD is of no standard, and nobody else's we know of. */
-#define SDES_ALERT_SQLSTATE MAKE_SQLSTATE('S', 'D', 'A', '0', '1')
 
 #define INSERT_ALERTS                                                                      \
 	"INSERT INTO sdes.alert (rule, kind, role, bucket, hour, address, application,"        \
@@ -43,6 +41,13 @@ SDES_SQL_FUNCTION(sdes_note_alert_rule);
 #define FIRST_FIRST " ORDER BY l.\"time\""
 
 static const char *const statements[] = {
+    /* Who has opened what nobody has a reason to. */
+    INSERT_ALERTS
+    "SELECT 'honey ' || l.object, 'honey', coalesce(l.role, ''), coalesce(l.bucket, "
+    "''), " SDES_LOG_HOUR ", l.address, l.application, l.journal, l.sequence,"
+    " format('honey value %s was opened', l.object) FROM loaded l"
+    " WHERE l.operation = 'honey' AND " SDES_LOG_KEPT FIRST_FIRST RETURN_ALERTS,
+
     /* Who sees values when nobody works. */
     INSERT_ALERTS
     "SELECT" OF_ROW "format('%s of %s values at %s', l.operation, l.\"values\","

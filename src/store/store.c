@@ -26,6 +26,7 @@ static const char *const table_names[SDES_NTABLES] = {
     [SDES_TABLE_COPY] = "dek_copy",     [SDES_TABLE_USAGE] = "usage",
     [SDES_TABLE_SITE] = "site",         [SDES_TABLE_EXPORTED] = "exported",
     [SDES_TABLE_IMPORTED] = "imported", [SDES_TABLE_INSTANCE] = "instance",
+    [SDES_TABLE_HONEY] = "honey",
 };
 
 static const char *const type_names[SDES_NTYPES] = {

@@ -36,10 +36,11 @@ typedef enum SdesTable
 	SDES_TABLE_SITE,
 	SDES_TABLE_EXPORTED,
 	SDES_TABLE_IMPORTED,
-	SDES_TABLE_INSTANCE
+	SDES_TABLE_INSTANCE,
+	SDES_TABLE_HONEY
 } SdesTable;
 
-#define SDES_NTABLES (SDES_TABLE_INSTANCE + 1)
+#define SDES_NTABLES (SDES_TABLE_HONEY + 1)
 
 /* The encrypted types; what else is to know of them is in types/types.h. */
 typedef enum SdesEncType

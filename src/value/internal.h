@@ -11,6 +11,7 @@
 #include "keyring/keyring.h"
 #include "value/cipher.h"
 #include "value/encoding.h"
+#include "value/honey.h"
 #include "value/value.h"
 
 /* A dump is being restored, or changes are replicated. */

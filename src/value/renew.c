@@ -83,7 +83,11 @@ seal_run(Renewal *renewal, int first, int count, const SdesKeyOwner *owner)
 		memcpy(renewal->sealings[i].spec.key_id, key->key_id, SDES_KEY_ID_SIZE);
 	sdes_cipher_seal(key, renewal->sealings, n);
 	for (int i = 0; i < n; i++)
+	{
 		renewal->items[renewal->places[i]]->renewed = renewal->sealings[i].value;
+		sdes_honey_renewed(&renewal->envelopes[renewal->places[i]],
+		                   renewal->sealings[i].value);
+	}
 }
 
 /* Items in a row that are under one key. */

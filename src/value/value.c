@@ -186,7 +186,10 @@ sdes_value_open_for(const SdesEnvelope *envelope, const SdesKeyOwner *owner,
 	text *plain;
 
 	if (owner->purpose != SDES_PURPOSE_LITERAL)
+	{
 		sdes_audit_use(owner->bucket, operation, 1);
+		sdes_honey_opened(envelope, owner);
+	}
 	plain = sdes_value_open_under(sdes_keyring_by_id(envelope->key_id), envelope, type);
 	if (owner->purpose != SDES_PURPOSE_LITERAL)
 		sdes_audit_bytes(VARSIZE(plain) - VARHDRSZ);
@@ -323,6 +326,7 @@ sdes_value_reseal(struct varlena *value, const SdesType *type, int32 typmod)
 		sdes_value_forbid_maintenance();
 		sdes_value_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
 		sdes_audit_use(owner.bucket, SDES_AUDIT_DECRYPT, 1);
+		sdes_honey_opened(&envelope, &owner);
 	}
 	plain = sdes_value_open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
 	PG_TRY();

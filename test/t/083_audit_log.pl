@@ -194,13 +194,13 @@ for my $kill (1 .. $KILLS)
     $node->poll_query_until('postgres', 'SELECT true');
     $received += () = $out =~ /^name/mg;
 }
-my $cut = start_query($node, 'oms', "SET application_name = 'cut'; SELECT name, pg_sleep(30) FROM people WHERE id <= 3");
+my $cut = start_query($node, 'oms', "SET application_name = 'cut'; SELECT name, pg_sleep(CASE WHEN id = 150 THEN 30 ELSE 0 END) FROM people WHERE id <= 150 ORDER BY id");
 my $pid = wait_for(sub { $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE application_name = 'cut' AND wait_event = 'PgSleep'}) }, 10);
 kill 'KILL', $pid;
 finish_query($cut);
 $node->poll_query_until('postgres', 'SELECT true');
 loaded($node);
-is(rows("application = 'cut'"), 'decrypt names public.people (name) 100 unknown', 'what a crash has cut short: the most that it can have been');
+is(rows("application = 'cut'"), 'decrypt names public.people (name) 1000 unknown', 'what a crash has cut short: the most that it can have been');
 is(wrong(), '', "$KILLS kills: the table is what the journals say");
 cmp_ok($node->safe_psql('postgres', q{SELECT sum("values") FROM sdes.audit_log WHERE application = 'loop'}), '>=', $received, "$KILLS kills: all that clients got is there");
 cmp_ok($received, '>', 0, "$KILLS kills: they got some");
@@ -286,6 +286,8 @@ system_or_bail('rm', '-rf', $bad);
 
 # ---- alerts ----
 
+# All of it within one hour of the clock.
+sleep 3600 - time % 3600 if time % 3600 > 3550;
 my $log = log_size($node);
 query_as($node, 'officer', q{SELECT sdes.set_alert('night', 'hours', '{"from": "00:00", "to": "00:01", "days": [1], "time_zone": "UTC"}', role => 'support');
     SELECT sdes.set_alert('office', 'network', '{"networks": ["10.0.0.0/8"]}', bucket => 'cards');
@@ -294,7 +296,7 @@ query_as($node, 'officer', q{SELECT sdes.set_alert('night', 'hours', '{"from": "
 $node->safe_psql('postgres', q{INSERT INTO sdes.audit_hour SELECT date_bin('1 hour', now() - i * interval '5 hours', '2000-01-01Z'), 'support', 'names', '', '', 'mask', 'ok', 1, 10, 0, now(), now() FROM generate_series(1, 12) i});
 query_as($node, 'support', 'SELECT name FROM people WHERE id <= 15');
 query_as($node, 'oms', 'SELECT card FROM people WHERE id = 1');
-$node->psql('postgres', 'SELECT name::text FROM people', extra_params => [ '-U', 'stranger' ]) for 1 .. 2;
+$node->psql('postgres', 'SELECT name::text FROM people', extra_params => [ '-U', 'stranger' ]) for 1 .. 3;
 loaded($node);
 is(query_as($node, 'officer', q{SELECT string_agg(concat_ws(' ', rule, role, bucket), ', ' ORDER BY rule) FROM sdes.alerts}), 'many refusals stranger, night support names, office oms cards', 'alerts');
 query_as($node, 'support', 'SELECT name FROM people');
@@ -306,6 +308,34 @@ like(log_since($node, $log), qr/ SDA01 LOG:  audit alert "office": role "oms", b
 is(query_as($node, 'officer', q{SELECT a.application FROM sdes.alerts a JOIN sdes.alert_rules r ON r.name = a.rule WHERE a.rule = 'office'}), '083_audit_log.pl', 'an officer sees where from');
 is(query_as($node, 'auditor', q{SELECT l.operation, l.bucket FROM sdes.alerts a JOIN sdes.audit_log l USING (journal, sequence) WHERE a.rule = 'office'}), 'decrypt|cards', 'an auditor finds the row');
 is(rows("operation = 'set alert' AND object LIKE 'office%'", 'role || object'), 'officeroffice, network, {"networks": ["10.0.0.0/8"]}', 'who sets a rule is recorded');
+
+# Honey: a value that nobody has a reason to open.
+like(error_as($node, 'oms', "SELECT sdes.add_honey(card, 'x') FROM people WHERE id = 200"), qr/42501/, 'honey is added by officers');
+$node->safe_psql('postgres', 'GRANT SELECT ON people TO officer');
+query_as($node, 'officer', "SELECT sdes.add_honey(card, 'planted') FROM people WHERE id = 200");
+like(error_as($node, 'officer', "SELECT sdes.add_honey('4111'::sdes.enc_text, 'x')"), qr/22023.*constant/, 'not of a constant');
+is(rows("operation = 'honey'"), '', 'which does not open it');
+query_as($node, 'oms', 'SELECT card FROM people WHERE id = 199');
+query_as($node, 'oms', 'SELECT id FROM people WHERE id = 200');
+loaded($node);
+is(rows("operation = 'honey'"), '', 'nor does who reads around it');
+my $honey_log = log_size($node);
+my $client = $node->safe_psql('postgres', "SET client_min_messages = log; SELECT card FROM people WHERE id BETWEEN 195 AND 205", extra_params => [ '-U', 'oms' ]);
+like(log_since($node, $honey_log), qr/ SDA01 LOG:  audit alert "honey": value "planted" of bucket "cards" is opened for role "oms"/, 'who opens it: the log says so at once');
+loaded($node);
+is(rows("operation = 'honey'", q{concat_ws(' ', role, bucket, object)}), 'oms cards planted', 'it is on record');
+is(query_as($node, 'officer', q{SELECT role || ' ' || bucket || ': ' || detail FROM sdes.alerts WHERE kind = 'honey'}), 'oms cards: honey value planted was opened', 'and raises an alert');
+my $as_it_was = query_as($node, 'officer', 'SELECT card FROM people WHERE id = 200');
+$node->safe_psql('postgres', q{SELECT sdes.rotate_bucket('cards')});
+ok(wait_for(sub { query_as($node, 'officer', 'SELECT card FROM people WHERE id = 200') ne $as_it_was }, 30), 'it is re-encrypted');
+query_as($node, 'support', 'SELECT card FROM people WHERE id = 200');
+loaded($node);
+is(query_as($node, 'officer', q{SELECT string_agg(role, ' ' ORDER BY role) FROM sdes.alerts WHERE kind = 'honey'}), 'oms support', 'and stays honey, also behind a mask');
+query_as($node, 'officer', q{SELECT sdes.drop_honey('planted')});
+is($node->safe_psql('postgres', 'SELECT count(*) FROM sdes.honey'), '0', 'dropped, it is honey no more');
+like(error_as($node, 'officer', q{SELECT sdes.drop_honey('planted')}), qr/42704/, 'once');
+loaded($node);
+is(rows("operation IN ('add honey', 'drop honey')", q{concat_ws(' ', operation, role, object)}), "add honey officer planted\ndrop honey officer planted", 'all of which is recorded');
 
 # Who listens is told, when it is committed.
 my ($notified, $in) = ('', '');
