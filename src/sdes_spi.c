@@ -8,7 +8,9 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "sdes_compat.h"
 #include "utils/builtins.h"
+#include "utils/uuid.h"
 
 #define MAX_STATEMENTS 32
 
@@ -42,6 +44,31 @@ sdes_spi_add_text(SdesSpiParameters *parameters, const char *text)
 		sdes_spi_add_null(parameters, TEXTOID);
 	else
 		sdes_spi_add(parameters, TEXTOID, CStringGetTextDatum(text));
+}
+
+Datum
+sdes_uuid_datum(const uint8 *bytes)
+{
+	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
+
+	memcpy(uuid->data, bytes, sizeof(uuid->data));
+	return UUIDPGetDatum(uuid);
+}
+
+void
+sdes_spi_add_uuid(SdesSpiParameters *parameters, const uint8 *uuid)
+{
+	sdes_spi_add(parameters, UUIDOID, sdes_uuid_datum(uuid));
+}
+
+void
+sdes_spi_add_bytes(SdesSpiParameters *parameters, const void *data, size_t size)
+{
+	bytea *made = palloc(VARHDRSZ + size);
+
+	SET_VARSIZE(made, VARHDRSZ + size);
+	memcpy(VARDATA(made), data, size);
+	sdes_spi_add(parameters, BYTEAOID, PointerGetDatum(made));
 }
 
 static SPIPlanPtr

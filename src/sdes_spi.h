@@ -9,6 +9,9 @@
 
 #include "postgres.h"
 
+/* 16 bytes as a uuid, palloc'd. */
+extern Datum sdes_uuid_datum(const uint8 *bytes);
+
 #define SDES_SPI_PARAMETERS 10
 
 typedef struct SdesSpiParameters
@@ -21,6 +24,10 @@ typedef struct SdesSpiParameters
 
 extern void sdes_spi_add(SdesSpiParameters *parameters, Oid type, Datum value);
 extern void sdes_spi_add_null(SdesSpiParameters *parameters, Oid type);
+
+extern void sdes_spi_add_uuid(SdesSpiParameters *parameters, const uint8 *uuid);
+extern void sdes_spi_add_bytes(SdesSpiParameters *parameters, const void *data,
+                               size_t size);
 
 /* NULL for NULL. */
 extern void sdes_spi_add_text(SdesSpiParameters *parameters, const char *text);

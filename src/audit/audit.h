@@ -157,6 +157,13 @@ typedef struct SdesAuditJournal
 extern bool sdes_audit_peek(SdesAuditJournal *journal);
 
 /*
+ * The segments of a journal in ascending order, by their first records; and the bytes of one
+ * from an offset on. In the current memory context; an error when they cannot be had.
+ */
+extern uint64 *sdes_audit_segments(const char *folder, size_t *n);
+extern SdesBytes sdes_audit_segment(const char *folder, uint64 segment, uint64 from);
+
+/*
  * Whether there may be new records of that database since this was asked last. Now and
  * then that gets lost; so it has to be looked at in any case sometimes.
  */

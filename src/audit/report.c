@@ -36,39 +36,55 @@ typedef struct Asked
 	uint64 to;
 } Asked;
 
+uint64 *
+sdes_audit_segments(const char *folder, size_t *n)
+{
+	uint64_t *listed;
+	uint64 *segments;
+	int error = sdes_journal_list(folder, &listed, n);
+
+	if (error != 0)
+		report(error, folder);
+	segments = MemoryContextAllocHuge(CurrentMemoryContext, (*n + 1) * sizeof(uint64));
+	if (*n > 0)
+		memcpy(segments, listed, *n * sizeof(uint64));
+	free(listed);
+	return segments;
+}
+
+SdesBytes
+sdes_audit_segment(const char *folder, uint64 segment, uint64 from)
+{
+	SdesBytes bytes;
+	size_t size;
+	uint8 *copy;
+	int error = sdes_journal_read(folder, segment, from, &bytes);
+
+	if (error != 0)
+		report(error, folder);
+	/* malloc'd, which an error must not leave behind. */
+	size = bytes.size;
+	copy = MemoryContextAllocExtended(CurrentMemoryContext, Max(size, 1),
+	                                  MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	if (copy != NULL && size > 0)
+		memcpy(copy, bytes.data, size);
+	sdes_journal_free(bytes);
+	if (copy == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return sdes_bytes(copy, size);
+}
+
 /* One segment; of the last one as much as was on the disk when we began. */
 static bool
 verify_segment(const char *folder, uint64 sequence, const SdesJournalEnd *end,
                SdesVerify *v)
 {
-	SdesBytes bytes;
-	bool good;
-	int error = sdes_journal_read(folder, sequence, 0, &bytes);
+	SdesBytes bytes = sdes_audit_segment(folder, sequence, 0);
+	size_t size = sequence == end->segment ? Min(bytes.size, end->size) : bytes.size;
+	bool good = sdes_verify_segment(v, sdes_bytes(bytes.data, size));
 
-	if (error != 0)
-		report(error, folder);
-	good = sdes_verify_segment(v, sequence == end->segment
-	                                  ? sdes_bytes(bytes.data, Min(bytes.size, end->size))
-	                                  : bytes);
-	sdes_journal_free(bytes);
+	pfree((void *) (uintptr_t) bytes.data);
 	return good;
-}
-
-/* The segments in ascending order, in the current memory context. */
-static uint64 *
-list_segments(const char *folder, size_t *n)
-{
-	uint64_t *listed;
-	uint64 *sequences;
-	int error = sdes_journal_list(folder, &listed, n);
-
-	if (error != 0)
-		report(error, folder);
-	sequences = MemoryContextAllocHuge(CurrentMemoryContext, (*n + 1) * sizeof(uint64));
-	if (*n > 0)
-		memcpy(sequences, listed, *n * sizeof(uint64));
-	free(listed);
-	return sequences;
 }
 
 /* Segments that hold what is asked for. */
@@ -76,7 +92,7 @@ static void
 verify(const char *folder, const SdesJournalEnd *end, const Asked *asked, SdesVerify *v)
 {
 	size_t n;
-	uint64 *sequences = list_segments(folder, &n);
+	uint64 *sequences = sdes_audit_segments(folder, &n);
 
 	sequences[n] = UINT64_MAX;
 	for (size_t i = 0; i < n && sequences[i] <= Min(end->segment, asked->to); i++)

@@ -19,30 +19,10 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/uuid.h"
 
 #define PIECE_BYTES ((size_t) 4 * 1024 * 1024) /* of the journal, in one transaction */
 
 /* ---- what is known of a journal ---- */
-
-static Datum
-journal_datum(const uint8 *journal)
-{
-	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
-
-	memcpy(uuid->data, journal, sizeof(uuid->data));
-	return UUIDPGetDatum(uuid);
-}
-
-static Datum
-bytea_datum(const void *data, size_t size)
-{
-	bytea *made = palloc(VARHDRSZ + size);
-
-	SET_VARSIZE(made, VARHDRSZ + size);
-	memcpy(VARDATA(made), data, size);
-	return PointerGetDatum(made);
-}
 
 static Datum
 column(uint64 row, int number, bool *null)
@@ -57,7 +37,7 @@ read_position(SdesReading *reading)
 	bool null;
 	bytea *hash;
 
-	sdes_spi_add(&p, UUIDOID, journal_datum(reading->journal));
+	sdes_spi_add_uuid(&p, reading->journal);
 	sdes_spi_run("SELECT segment, \"offset\", next, hash, wrong, lacks"
 	             " FROM sdes.audit_journal WHERE journal = $1",
 	             &p);
@@ -78,11 +58,11 @@ note_position(const SdesReading *reading, const SdesUses *uses)
 {
 	SdesSpiParameters p = {0};
 
-	sdes_spi_add(&p, UUIDOID, journal_datum(reading->journal));
+	sdes_spi_add_uuid(&p, reading->journal);
 	sdes_spi_add(&p, INT8OID, Int64GetDatum((int64) reading->segment));
 	sdes_spi_add(&p, INT8OID, Int64GetDatum((int64) reading->offset));
 	sdes_spi_add(&p, INT8OID, Int64GetDatum((int64) reading->next));
-	sdes_spi_add(&p, BYTEAOID, bytea_datum(reading->hash, sizeof(reading->hash)));
+	sdes_spi_add_bytes(&p, reading->hash, sizeof(reading->hash));
 	sdes_spi_add_text(&p, uses->node);
 	sdes_spi_add_text(&p, reading->wrong);
 	sdes_spi_add_text(&p, reading->lacks);
@@ -104,7 +84,7 @@ read_open(SdesUses *uses)
 	SdesSpiParameters p = {0};
 	bool null;
 
-	sdes_spi_add(&p, UUIDOID, journal_datum(uses->journal));
+	sdes_spi_add_uuid(&p, uses->journal);
 	sdes_spi_run("SELECT use, sequence, (extract(epoch FROM \"time\") * 1000000)::bigint,"
 	             " \"values\", fields FROM sdes.audit_open WHERE journal = $1"
 	             " ORDER BY sequence",
@@ -131,7 +111,7 @@ store_open(const SdesUses *uses, const SdesOpenUse *use)
 {
 	SdesSpiParameters p = {0};
 
-	sdes_spi_add(&p, UUIDOID, journal_datum(uses->journal));
+	sdes_spi_add_uuid(&p, uses->journal);
 	sdes_spi_add(&p, INT8OID, Int64GetDatum((int64) use->sequence));
 	if (use->values >= 0)
 		sdes_spi_add(&p, INT8OID, Int64GetDatum(use->values));
@@ -146,7 +126,7 @@ store_open(const SdesUses *uses, const SdesOpenUse *use)
 	}
 	sdes_spi_add(&p, INT8OID, Int64GetDatum((int64) use->use));
 	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(sdes_uses_time(use->time)));
-	sdes_spi_add(&p, BYTEAOID, bytea_datum(use->fields.data, use->fields.size));
+	sdes_spi_add_bytes(&p, use->fields.data, use->fields.size);
 	sdes_spi_run(
 	    "INSERT INTO sdes.audit_open (journal, sequence, \"values\", use, \"time\","
 	    " fields) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -165,7 +145,7 @@ remove_ended(const SdesUses *uses)
 		return;
 	foreach (cell, uses->ended)
 		sequences[n++] = Int64GetDatum((int64) * (uint64 *) lfirst(cell));
-	sdes_spi_add(&p, UUIDOID, journal_datum(uses->journal));
+	sdes_spi_add_uuid(&p, uses->journal);
 	sdes_spi_add(&p, INT8ARRAYOID,
 	             PointerGetDatum(construct_array(sequences, n, INT8OID, sizeof(int64),
 	                                             FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));

@@ -39,31 +39,6 @@ parse_name(const char *name, uint8 journal[SDES_JOURNAL_ID_SIZE])
 }
 
 static void
-report(const char *folder, int error)
-{
-	errno = error;
-	ereport(ERROR, (errcode_for_file_access(),
-	                errmsg("audit journal \"%s\" cannot be read: %m", folder)));
-}
-
-/* The segments in ascending order, in the current memory context. */
-static uint64 *
-list_segments(const char *folder, size_t *n)
-{
-	uint64_t *listed;
-	uint64 *segments;
-	int error = sdes_journal_list(folder, &listed, n);
-
-	if (error != 0)
-		report(folder, error);
-	segments = MemoryContextAllocHuge(CurrentMemoryContext, (*n + 1) * sizeof(uint64));
-	if (*n > 0)
-		memcpy(segments, listed, *n * sizeof(uint64));
-	free(listed);
-	return segments;
-}
-
-static void
 add_journal(List **readings, const char *directory, const char *name,
             const SdesAuditJournal *own)
 {
@@ -100,33 +75,13 @@ sdes_reading_list(void)
 
 /* ---- reading ---- */
 
-/* malloc'd bytes, which an error must not leave behind. */
-static SdesBytes
-copy_and_free(SdesBytes bytes)
-{
-	uint8 *copy = MemoryContextAllocExtended(CurrentMemoryContext, Max(bytes.size, 1),
-	                                         MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
-	size_t size = bytes.size;
-
-	if (copy != NULL && size > 0)
-		memcpy(copy, bytes.data, size);
-	sdes_journal_free(bytes);
-	if (copy == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	return sdes_bytes(copy, size);
-}
-
 /* Of the reading's segment, from its offset on, what may be read. */
 static SdesBytes
 read_segment(const SdesReading *reading)
 {
-	SdesBytes bytes;
-	int error =
-	    sdes_journal_read(reading->folder, reading->segment, reading->offset, &bytes);
+	SdesBytes bytes =
+	    sdes_audit_segment(reading->folder, reading->segment, reading->offset);
 
-	if (error != 0)
-		report(reading->folder, error);
-	bytes = copy_and_free(bytes);
 	if (!reading->own || reading->segment < reading->end.segment)
 		return bytes;
 	if (reading->segment > reading->end.segment || reading->offset >= reading->end.size)
@@ -243,7 +198,7 @@ static uint64
 next_segment(const SdesReading *reading)
 {
 	size_t n;
-	uint64 *segments = list_segments(reading->folder, &n);
+	uint64 *segments = sdes_audit_segments(reading->folder, &n);
 	uint64 found = 0;
 
 	for (size_t i = n; i > 0 && segments[i - 1] > reading->segment; i--)
@@ -281,26 +236,38 @@ turn_page(SdesReading *reading, bool cut)
 	return true;
 }
 
+/* What the segment has from the offset on; *cut as above. False when something is wrong. */
+static bool
+read_on(SdesReading *reading, SdesUses *uses, size_t most, bool *cut)
+{
+	SdesBytes read = read_segment(reading);
+	SdesBytes bytes = read;
+	bool good = true;
+
+	if (bytes.size > 0 && reading->offset == 0)
+	{
+		good = read_header(reading, bytes);
+		if (good)
+			bytes = sdes_bytes(bytes.data + SDES_JOURNAL_HEADER_SIZE,
+			                   bytes.size - SDES_JOURNAL_HEADER_SIZE);
+	}
+	good = good && read_records(reading, uses, bytes, most, cut);
+	pfree((void *) (uintptr_t) read.data);
+	return good;
+}
+
 bool
 sdes_reading_go_on(SdesReading *reading, SdesUses *uses, size_t most)
 {
 	bool cut = false;
-	uint64 from = reading->offset;
-	SdesBytes bytes;
+	uint64 from;
 
 	if (reading->wrong != NULL ||
 	    (reading->until != 0 && reading->next >= reading->until) ||
 	    (reading->segment == 0 && !turn_page(reading, false)))
 		return false;
-	bytes = read_segment(reading);
-	if (bytes.size > 0 && reading->offset == 0)
-	{
-		if (!read_header(reading, bytes))
-			return false;
-		bytes.data += SDES_JOURNAL_HEADER_SIZE;
-		bytes.size -= SDES_JOURNAL_HEADER_SIZE;
-	}
-	if (!read_records(reading, uses, bytes, most, &cut))
+	from = reading->offset;
+	if (!read_on(reading, uses, most, &cut))
 		return false;
 	return reading->offset > from || turn_page(reading, cut);
 }

@@ -10,6 +10,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
+#include "sdes_spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -110,15 +111,6 @@ in_server_encoding(SdesBytes utf8)
 	return (char *) out;
 }
 
-static Datum
-uuid_datum(const uint8 *bytes)
-{
-	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
-
-	memcpy(uuid->data, bytes, sizeof(uuid->data));
-	return UUIDPGetDatum(uuid);
-}
-
 /* False when the field is not what its column takes. */
 static bool
 value_of(const SdesField *field, SdesAuditColumn column, Datum *value)
@@ -128,7 +120,7 @@ value_of(const SdesField *field, SdesAuditColumn column, Datum *value)
 		case SDES_AUDIT_BUCKET_UUID:
 			if (field->value.size != UUID_LEN)
 				return false;
-			*value = uuid_datum(field->value.data);
+			*value = sdes_uuid_datum(field->value.data);
 			return true;
 		case SDES_AUDIT_PORT:
 		case SDES_AUDIT_BACKEND:
@@ -175,7 +167,7 @@ static void
 start_row(Row *row, const SdesUses *uses, uint64 sequence, int64 time, SdesBytes fields)
 {
 	memset(row->nulls, true, sizeof(row->nulls));
-	set(row, SDES_AUDIT_JOURNAL, uuid_datum(uses->journal));
+	set(row, SDES_AUDIT_JOURNAL, sdes_uuid_datum(uses->journal));
 	set(row, SDES_AUDIT_SEQUENCE, Int64GetDatum((int64) sequence));
 	set(row, SDES_AUDIT_TIME, TimestampTzGetDatum(sdes_uses_time(time)));
 	set_fields(row, fields);

@@ -40,15 +40,6 @@ static const char compare[] =
     " USING (journal, sequence, \"time\")"
     " WHERE d IS DISTINCT FROM l ORDER BY 3, 1, 2";
 
-static Datum
-uuid_datum(const uint8 *bytes)
-{
-	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
-
-	memcpy(uuid->data, bytes, sizeof(uuid->data));
-	return UUIDPGetDatum(uuid);
-}
-
 /* As far as it was loaded; false when nothing of it was. */
 static bool
 derive(SdesReading *reading, TupleDesc desc, Tuplestorestate *rows)
@@ -57,7 +48,7 @@ derive(SdesReading *reading, TupleDesc desc, Tuplestorestate *rows)
 	SdesSpiParameters p = {0};
 	bool null;
 
-	sdes_spi_add(&p, UUIDOID, uuid_datum(reading->journal));
+	sdes_spi_add_uuid(&p, reading->journal);
 	sdes_spi_run_once("SELECT next FROM sdes.audit_journal WHERE journal = $1", &p);
 	if (SPI_processed == 0)
 		return false;
@@ -85,7 +76,7 @@ derive_all(TupleDesc desc, SdesSpiParameters *p)
 
 		if (!derive(reading, desc, rows))
 			continue;
-		journals[n] = uuid_datum(reading->journal);
+		journals[n] = sdes_uuid_datum(reading->journal);
 		firsts[n++] = Int64GetDatum((int64) reading->first);
 	}
 	sdes_spi_add(p, UUIDARRAYOID,

@@ -12,7 +12,6 @@
 
 #include "audit/audit.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "sdes_compat.h"
@@ -22,7 +21,6 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/wait_event.h"
 #include "worker/audit_worker.h"
 #include "worker/register.h"
 
@@ -55,15 +53,8 @@ sdes_audit_worker_main(Datum arg)
 
 	while (!ShutdownRequestPending)
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, TICK_MS,
-		                 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
+		if (sdes_worker_nap(TICK_MS))
 			sdes_audit_compare_settings();
-		}
 		/* A disk that hangs may have kept us from saying so. */
 		if (!ShutdownRequestPending && !sdes_audit_is_watched())
 			sdes_audit_watch(MyLatch);

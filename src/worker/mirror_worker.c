@@ -12,7 +12,6 @@
 
 #include "audit/audit.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "sdes_compat.h"
@@ -20,7 +19,6 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
-#include "utils/wait_event.h"
 #include "worker/register.h"
 
 #define TICK_MS 1000
@@ -36,14 +34,7 @@ sdes_mirror_worker_main(Datum arg)
 
 	while (!ShutdownRequestPending)
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, TICK_MS,
-		                 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		(void) sdes_worker_nap(TICK_MS);
 		if (!ShutdownRequestPending)
 			sdes_audit_mirror_copy();
 	}

@@ -6,6 +6,13 @@
 
 #include "worker/register.h"
 
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/wait_event.h"
+
 void
 sdes_worker_register(const char *name, const char *function, int flags,
                      BgWorkerStartTime start)
@@ -20,4 +27,21 @@ sdes_worker_register(const char *name, const char *function, int flags,
 	strlcpy(worker.bgw_name, name, sizeof(worker.bgw_name));
 	strlcpy(worker.bgw_type, name, sizeof(worker.bgw_type));
 	RegisterBackgroundWorker(&worker);
+}
+
+bool
+sdes_worker_nap(long ms)
+{
+	bool reload;
+
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+	                 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	reload = ConfigReloadPending;
+	if (reload)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	return reload;
 }

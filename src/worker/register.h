@@ -16,4 +16,10 @@
 extern void sdes_worker_register(const char *name, const char *function, int flags,
                                  BgWorkerStartTime start);
 
+/*
+ * Sleeps until the latch is set, or that long, and takes new settings; whether there were
+ * some.
+ */
+extern bool sdes_worker_nap(long ms);
+
 #endif
