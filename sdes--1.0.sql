@@ -1221,6 +1221,11 @@ COMMENT ON FUNCTION sdes.verify_audit(bigint, bigint, text[]) IS
 REVOKE EXECUTE ON FUNCTION sdes.verify_audit(bigint, bigint, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.verify_audit(bigint, bigint, text[]) TO sdes_auditor;
 
+CREATE FUNCTION sdes.audit_signing_key(OUT fingerprint text, OUT algorithm text, OUT bits integer)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1 AS 'MODULE_PATHNAME', 'sdes_audit_signing_key';
+COMMENT ON FUNCTION sdes.audit_signing_key() IS 'the key in the HSM that signs this server''s audit journal, once it has since the server started';
+
 CREATE FUNCTION sdes.health(OUT "check" text, OUT ok boolean, OUT detail text, OUT hint text)
     RETURNS SETOF record
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 15 AS 'MODULE_PATHNAME', 'sdes_health';
@@ -1581,6 +1586,11 @@ CREATE VIEW sdes.crypto_inventory AS
          LATERAL (VALUES ('site signing key', s.signing_key, 'RSASSA-PKCS1-v1_5 with SHA-256'),
                          ('site encryption key', s.encryption_key, 'RSAES-OAEP with SHA-256')) AS k (what, id, mechanism)
     WHERE s.own
+    UNION ALL
+    SELECT 'audit signing key', NULL, k.fingerprint, k.algorithm, k.bits,
+           CASE k.algorithm WHEN 'ECDSA' THEN 'ECDSA on P-256 with SHA-256' ELSE 'RSASSA-PKCS1-v1_5 with SHA-256' END,
+           NULL, NULL, 'active', NULL, false, 'HSM token'
+    FROM sdes.audit_signing_key() AS k
     UNION ALL
     SELECT 'channel to the key agent', NULL, NULL, 'none', 256,
            'Unix socket, unencrypted; peer known by its user and, of the server''s own agent, a secret drawn at each start',

@@ -75,7 +75,7 @@ extern bool sdes_audit_is_watched(void);
  */
 extern void sdes_audit_sign(void);
 
-/* Records which settings are others than at the call before; the first one just looks. */
+/* Records which settings are others than at the call before, or before a restart. */
 extern void sdes_audit_compare_settings(void);
 
 /* Records that another token serves than at the call before. */
@@ -90,6 +90,7 @@ typedef struct SdesAuditSigning
 	uint64 sequence;  /* of the last checkpoint that is signed; 0: none since the start */
 	TimestampTz time; /* when that was */
 	uint8 fingerprint[SDES_DIGEST_SIZE]; /* of the key */
+	bool is_p256;                        /* the key, else RSA-4096 */
 	TimestampTz failing_since;           /* 0: all is well */
 	bool tampered;                       /* since somebody has changed the journal */
 	char trouble[200];                   /* why it fails */

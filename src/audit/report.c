@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 SDES_SQL_FUNCTION(sdes_verify_audit);
+SDES_SQL_FUNCTION(sdes_audit_signing_key);
 
 static void
 report(int error, const char *folder)
@@ -190,6 +191,27 @@ make_row(TupleDesc desc, const SdesVerify *v, const char *folder)
 	values[5] = CStringGetTextDatum(fingerprint);
 	values[6] = CStringGetTextDatum(folder);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/* No row before the first signature of this server's life. */
+Datum
+sdes_audit_signing_key(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	SdesAuditSigning signing = sdes_audit_signing();
+	char fingerprint[2 * SDES_DIGEST_SIZE + 1];
+	bool nulls[3] = {false};
+	Datum values[3];
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (signing.sequence == 0)
+		return (Datum) 0;
+	sdes_hex(SDES_BYTES_OF(signing.fingerprint), fingerprint);
+	values[0] = CStringGetTextDatum(fingerprint);
+	values[1] = CStringGetTextDatum(signing.is_p256 ? "ECDSA" : "RSA");
+	values[2] = Int32GetDatum(signing.is_p256 ? 256 : 4096);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	return (Datum) 0;
 }
 
 /* OpenSSL's key in s lies outside of any memory context. */

@@ -1,25 +1,32 @@
 /*
  * settings.c
- *		Changed settings of sdes, as a reload of the configuration brings them; and which
- *		token serves.
+ *		Changed settings of sdes, as a reload or a restart brings them; and which token
+ *		serves.
  *
  * Who has edited a file nobody knows; that something is another now is recorded. Numbers
- * are shown, texts are not: somebody may have put a PIN into one.
+ * are shown, texts are not: somebody may have put a PIN into one. A file of the data
+ * directory says what they were, texts by their hashes.
  */
 #include "postgres.h"
 
 #include "agentlink/agentlink.h"
 #include "audit/audit.h"
 #include "audit/internal.h"
+#include "storage/fd.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+
+#define SETTINGS_FILE     SDES_STATE_DIRECTORY "/settings"
+#define NEW_SETTINGS_FILE SDES_STATE_DIRECTORY "/settings.new"
+
+#define VALUE_MAX 128
 
 /* What the configuration has them be; those of a session are its own affair. */
 typedef struct Setting
 {
 	const char *name;
 	bool is_text;
-	char *value; /* in TopMemoryContext; NULL: not seen yet */
+	char *value; /* or its hash, in TopMemoryContext; NULL: not seen yet */
 } Setting;
 
 static Setting settings[] = {
@@ -30,6 +37,7 @@ static Setting settings[] = {
     {"sdes.rotation_share", false, NULL},    {"sdes.rotation_window", false, NULL},
     {"sdes.rotation_max_lag", false, NULL},  {"sdes.rotation_naptime", false, NULL},
     {"sdes.audit_timeout", false, NULL},     {"sdes.audit_retention", false, NULL},
+    {"sdes.audit_directory", true, NULL},    {"sdes.audit_mirror", true, NULL},
 };
 
 static void
@@ -57,23 +65,97 @@ record_setting(const Setting *setting, const char *now)
 	record("change setting", object);
 }
 
+/* What is noted of a setting as it is now. */
+static void
+value_now(const Setting *setting, char value[VALUE_MAX])
+{
+	const char *now = GetConfigOption(setting->name, true, false);
+	SdesBytes bytes;
+	uint8 hash[SDES_DIGEST_SIZE];
+
+	strlcpy(value, now != NULL ? now : "", VALUE_MAX);
+	if (!setting->is_text)
+		return;
+	bytes = sdes_bytes((const uint8 *) (now != NULL ? now : ""), now ? strlen(now) : 0);
+	if (sdes_sha256(&bytes, 1, hash) == SDES_OK)
+		sdes_hex(SDES_BYTES_OF(hash), value);
+}
+
+static void
+keep(Setting *setting, const char *value)
+{
+	if (setting->value != NULL)
+		pfree(setting->value);
+	setting->value = MemoryContextStrdup(TopMemoryContext, value);
+}
+
+/* A line "NAME=VALUE", of what it was when somebody looked last. */
+static void
+read_line(char *line)
+{
+	char *value = strchr(line, '=');
+
+	if (value == NULL)
+		return;
+	*value++ = '\0';
+	value[strcspn(value, "\n")] = '\0';
+	for (size_t i = 0; i < lengthof(settings); i++)
+		if (strcmp(settings[i].name, line) == 0)
+			keep(&settings[i], value);
+}
+
+static void
+read_settings(void)
+{
+	FILE *file = AllocateFile(SETTINGS_FILE, "r");
+	char line[NAMEDATALEN + VALUE_MAX];
+
+	if (file == NULL)
+		return;
+	while (fgets(line, sizeof(line), file) != NULL)
+		read_line(line);
+	FreeFile(file);
+}
+
+/* What could not be noted is recorded once more after the next start. */
+static void
+note_settings(void)
+{
+	FILE *file = AllocateFile(NEW_SETTINGS_FILE, "w");
+	bool good = file != NULL;
+
+	if (!good)
+		return;
+	for (size_t i = 0; i < lengthof(settings); i++)
+		good = good && fprintf(file, "%s=%s\n", settings[i].name, settings[i].value) > 0;
+	if (FreeFile(file) == 0 && good)
+		(void) durable_rename(NEW_SETTINGS_FILE, SETTINGS_FILE, LOG);
+}
+
 void
 sdes_audit_compare_settings(void)
 {
+	static bool looked = false;
+	bool changed = false;
+
+	if (!looked)
+		read_settings();
+	looked = true;
 	for (size_t i = 0; i < lengthof(settings); i++)
 	{
 		Setting *setting = &settings[i];
-		const char *now = GetConfigOption(setting->name, true, false);
+		char now[VALUE_MAX];
 
-		if (now == NULL || (setting->value != NULL && strcmp(setting->value, now) == 0))
+		value_now(setting, now);
+		if (setting->value != NULL && strcmp(setting->value, now) == 0)
 			continue;
 		if (setting->value != NULL)
-		{
 			record_setting(setting, now);
-			pfree(setting->value);
-		}
-		setting->value = MemoryContextStrdup(TopMemoryContext, now);
+		keep(setting, now);
+		changed = true;
 	}
+	if (changed)
+		note_settings();
 }
 
 void

@@ -121,6 +121,7 @@ publish_success(const SdesCheckpoint *checkpoint)
 	published->signing.trouble[0] = '\0';
 	published->signing.failing_since = 0;
 	published->signing.tampered = false;
+	published->signing.is_p256 = signer.key.info_size < 128; /* bytes; of RSA-4096, 550 */
 	(void) sdes_sha256(&info, 1, published->signing.fingerprint);
 	LWLockRelease(published->lock);
 }

@@ -142,6 +142,7 @@ is(join(' ', @{$begin}{qw(authenticated session_role role outcome)}), 'postgres 
 unlike(join('', map { JSON::PP::encode_json($_) } records(1)), qr/name\d|secret\d/, 'never a value or a literal');
 
 leaves('oms', 'SELECT name, secret FROM people WHERE id <= 20', [ 'decrypt names 20 ok', 'decrypt vault 20 ok' ], 'two buckets');
+is((grep { $_->{kind} eq 'end' } records(1))[-1]{bytes}, 9 * length('secret1') + 11 * length('secret10'), 'with their bytes, also where the HSM opens them');
 leaves('support', 'SELECT name FROM people WHERE id <= 5', ['mask names 5 ok'], 'masks');
 leaves('stranger', 'SELECT name FROM people', [], 'who sees ciphertext uses nothing');
 leaves('stranger', 'SELECT name::text FROM people', ['decrypt names denied'], 'who is refused is recorded');

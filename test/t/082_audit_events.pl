@@ -116,6 +116,20 @@ is(join(', ', map { $_->{object} } grep { ($_->{operation} // '') eq 'change set
 $node->append_conf('postgresql.conf', "sdes.pin_source = 'file:$node->{hsm}{pin_file}'\n");
 $node->reload;
 
+# Also while the server is down.
+$node->stop;
+$node->append_conf('postgresql.conf', "sdes.rotation_share = 8\nsdes.audit_mirror = '$PostgreSQL::Test::Utils::tmp_check/second'\n");
+@before = records(1);
+$node->start;
+ok(wait_for(sub { 2 <= grep { ($_->{operation} // '') eq 'change setting' } records($before[-1]{sequence} + 1) }, 10), 'so are those that a restart brings');
+is(join(', ', map { $_->{object} } grep { ($_->{operation} // '') eq 'change setting' } records($before[-1]{sequence} + 1)), 'sdes.rotation_share: 7 to 8, sdes.audit_mirror',
+    'by name and value');
+$node->append_conf('postgresql.conf', "sdes.audit_mirror = ''\n");
+$node->restart;
+@before = records(1);
+$node->restart;
+is(scalar(grep { ($_->{operation} // '') eq 'change setting' } records($before[-1]{sequence} + 1)), 0, 'once');
+
 # What a rollback does not undo.
 my $tmp = $PostgreSQL::Test::Utils::tmp_check;
 system_or_bail('openssl', 'req', '-x509', '-newkey', 'rsa:3072', '-nodes', '-subj', '/CN=Anna', '-days', '30', '-keyout', "$tmp/anna.key", '-out', "$tmp/anna.pem");
