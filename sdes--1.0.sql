@@ -441,7 +441,10 @@ CREATE TABLE sdes.audit_journal (
     hash bytea NOT NULL,
     loaded_at timestamptz NOT NULL,
     wrong text,
-    lacks text
+    lacks text,
+    trouble text,
+    database oid,
+    system_id bigint
 );
 COMMENT ON TABLE sdes.audit_journal IS 'the journals that sdes.audit_log is made of, and how far each is loaded';
 COMMENT ON COLUMN sdes.audit_journal.journal IS 'name of its folder';
@@ -453,6 +456,9 @@ COMMENT ON COLUMN sdes.audit_journal.hash IS 'of the record before it';
 COMMENT ON COLUMN sdes.audit_journal.loaded_at IS 'when records were loaded last';
 COMMENT ON COLUMN sdes.audit_journal.wrong IS 'what is wrong with the journal, of which no more is loaded';
 COMMENT ON COLUMN sdes.audit_journal.lacks IS 'records that were moved away before they were loaded';
+COMMENT ON COLUMN sdes.audit_journal.trouble IS 'why it could not be loaded last; tried again';
+COMMENT ON COLUMN sdes.audit_journal.database IS 'OID of the database that loaded it: a copy begins anew';
+COMMENT ON COLUMN sdes.audit_journal.system_id IS 'system identifier of its cluster';
 
 CREATE TABLE sdes.audit_open (
     journal uuid NOT NULL,
@@ -473,12 +479,12 @@ COMMENT ON COLUMN sdes.audit_open.fields IS 'the fields of the record';
 
 CREATE TABLE sdes.audit_hour (
     hour timestamptz NOT NULL,
-    role text COLLATE "C" NOT NULL,
-    bucket text COLLATE "C" NOT NULL,
-    relation text COLLATE "C" NOT NULL,
-    "column" text COLLATE "C" NOT NULL,
-    operation text COLLATE "C" NOT NULL,
-    outcome text COLLATE "C" NOT NULL,
+    role text NOT NULL,
+    bucket text NOT NULL,
+    relation text NOT NULL,
+    "column" text NOT NULL,
+    operation text NOT NULL,
+    outcome text NOT NULL,
     uses bigint NOT NULL,
     "values" bigint NOT NULL,
     bytes bigint NOT NULL,
@@ -540,7 +546,8 @@ CREATE TABLE sdes.honey (
     nonce bytea NOT NULL CONSTRAINT honey_pkey PRIMARY KEY
         CONSTRAINT honey_nonce_check CHECK (pg_catalog.octet_length(nonce) OPERATOR(pg_catalog.=) 12),
     bucket uuid NOT NULL,
-    label text NOT NULL,
+    label text NOT NULL CONSTRAINT honey_label_check
+        CHECK (pg_catalog.octet_length(label) OPERATOR(pg_catalog.>) 0 AND pg_catalog.octet_length(label) OPERATOR(pg_catalog.<=) 63),
     added_at timestamptz NOT NULL,
     added_by text NOT NULL
 );
@@ -1352,6 +1359,9 @@ BEGIN
     IF name IS NULL OR kind IS NULL OR settings IS NULL OR enabled IS NULL THEN
         RAISE EXCEPTION 'an alert has a name, a kind and settings' USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    IF name = '' OR octet_length(name) > 63 THEN
+        RAISE EXCEPTION 'the name of an alert has 1 to 63 bytes' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     IF NOT defaults ? kind THEN
         RAISE EXCEPTION 'unrecognized kind of alert "%"', kind USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Kinds are rate, hours, network and denied.';
@@ -1372,7 +1382,7 @@ BEGIN
     BEGIN
         CASE kind
             WHEN 'rate' THEN
-                IF (made->>'factor')::numeric <= 0 OR (made->>'at_least')::bigint < 1
+                IF NOT (made->>'factor')::numeric BETWEEN 0.001 AND 1000000 OR (made->>'at_least')::bigint < 1
                    OR (made->>'days')::integer NOT BETWEEN 1 AND 3650 THEN
                     RAISE invalid_parameter_value;
                 END IF;
@@ -1382,6 +1392,11 @@ BEGIN
                 END IF;
             WHEN 'hours' THEN
                 PERFORM sdes.is_within(now(), made);
+                -- Abbreviations are others in other sessions.
+                PERFORM FROM pg_timezone_names AS z WHERE z.name = made->>'time_zone';
+                IF NOT FOUND THEN
+                    RAISE invalid_parameter_value;
+                END IF;
                 IF jsonb_typeof(made->'days') <> 'array' OR NOT '[1, 2, 3, 4, 5, 6, 7]'::jsonb @> (made->'days')
                    OR (made->>'from')::time IS NULL OR (made->>'to')::time IS NULL OR (made->>'time_zone') IS NULL
                    OR (made->>'from')::time >= (made->>'to')::time THEN

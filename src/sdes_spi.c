@@ -6,6 +6,7 @@
 
 #include "sdes_spi.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "sdes_compat.h"
@@ -105,4 +106,47 @@ sdes_spi_run_once(const char *statement, SdesSpiParameters *parameters)
 	if (SPI_execute_with_args(statement, parameters->n, parameters->types,
 	                          parameters->values, parameters->nulls, false, 0) < 0)
 		elog(ERROR, "statement on a table of sdes failed");
+}
+
+void
+sdes_spi_read(const char *statement, SdesSpiParameters *parameters)
+{
+	if (SPI_execute_with_args(statement, parameters->n, parameters->types,
+	                          parameters->values, parameters->nulls, true, 0) < 0)
+		elog(ERROR, "statement on a table of sdes failed");
+}
+
+SdesSpiTry
+sdes_spi_begin_try(void)
+{
+	SdesSpiTry try = {.context = CurrentMemoryContext, .owner = CurrentResourceOwner};
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(try.context);
+	return try;
+}
+
+void
+sdes_spi_end_try(const SdesSpiTry *try)
+{
+	ReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(try->context);
+	CurrentResourceOwner = try->owner;
+}
+
+char *
+sdes_spi_catch(const SdesSpiTry *try)
+{
+	ErrorData *error;
+
+	MemoryContextSwitchTo(try->context);
+	error = CopyErrorData();
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+	    error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+		PG_RE_THROW();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(try->context);
+	CurrentResourceOwner = try->owner;
+	return error->message;
 }

@@ -9,6 +9,8 @@
 
 #include "postgres.h"
 
+#include "utils/resowner.h"
+
 /* 16 bytes as a uuid, palloc'd. */
 extern Datum sdes_uuid_datum(const uint8 *bytes);
 
@@ -40,5 +42,24 @@ extern void sdes_spi_run(const char *statement, SdesSpiParameters *parameters);
 
 /* Runs one that is planned each time: it names what is there for the moment only. */
 extern void sdes_spi_run_once(const char *statement, SdesSpiParameters *parameters);
+
+/* The same of one that only reads, on the snapshot of the caller's statement. */
+extern void sdes_spi_read(const char *statement, SdesSpiParameters *parameters);
+
+/*
+ * What may fail without taking the transaction along: a subtransaction between
+ * sdes_spi_begin_try() and sdes_spi_end_try(), or sdes_spi_catch() in PG_CATCH(), which
+ * returns the error's message, palloc'd. A cancel, or the end of the process, is no such
+ * failure: it is raised again.
+ */
+typedef struct SdesSpiTry
+{
+	MemoryContext context;
+	ResourceOwner owner;
+} SdesSpiTry;
+
+extern SdesSpiTry sdes_spi_begin_try(void);
+extern void sdes_spi_end_try(const SdesSpiTry *try);
+extern char *sdes_spi_catch(const SdesSpiTry *try);
 
 #endif

@@ -2,7 +2,7 @@
  * audit.c
  *		What a process is using keys for, and the records of it.
  *
- * A use is of one statement, bucket, operation and role. It ends with the statement, when
+ * A use is of one statement, bucket, operation and role, and of the same columns. It ends with the statement, when
  * the next one uses something, or with the transaction. Its end is put into the queue and
  * waited for by nobody, so that an abort can neither fail nor wait here; a begin is there
  * before anything is opened.
@@ -36,7 +36,8 @@ typedef struct Use
 	uint8 bucket[SDES_UUID_SIZE];
 	SdesAuditOperation operation;
 	Oid role;
-	bool async; /* of the bucket: records are not waited for */
+	uint32 columns; /* what stands for those that are read or written */
+	bool async;     /* of the bucket: records are not waited for */
 	uint64 number;
 	uint64 ticket; /* of its begin or last lease, while it is not on the disk; else 0 */
 	int64 leased;  /* values that are on record, or will be with that ticket */
@@ -272,6 +273,7 @@ put_end(const Use *use, const char *outcome)
 	sdes_write_number(&w, SDES_FIELD_USE, use->number);
 	sdes_write_number(&w, SDES_FIELD_VALUES, (uint64) use->values);
 	sdes_write_number(&w, SDES_FIELD_BYTES, (uint64) use->bytes);
+	sdes_audit_note_news();
 	(void) sdes_audit_put(SDES_JOURNAL_END, sdes_bytes(fields, (size_t) (w.at - fields)));
 }
 
@@ -294,13 +296,22 @@ end_older(TimestampTz statement)
 		end_uses("ok");
 }
 
-static Use *
-find(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement)
+static bool
+is_use(const Use *use, const uint8 *bucket, SdesAuditOperation operation,
+       TimestampTz statement)
 {
-	for (int i = 0; i < nuses; i++)
-		if (uses[i].operation == operation && uses[i].role == GetUserId() &&
-		    memcmp(uses[i].bucket, bucket, SDES_UUID_SIZE) == 0 &&
-		    uses[i].statement == statement)
+	return use->operation == operation && use->role == GetUserId() &&
+	       memcmp(use->bucket, bucket, SDES_UUID_SIZE) == 0 && use->statement == statement;
+}
+
+/* Of those columns, or NULL: of whichever. The latest one. */
+static Use *
+find(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
+     const uint32 *columns)
+{
+	for (int i = nuses - 1; i >= 0; i--)
+		if (is_use(&uses[i], bucket, operation, statement) &&
+		    (columns == NULL || uses[i].columns == *columns))
 			return &uses[i];
 	return NULL;
 }
@@ -339,11 +350,12 @@ make_room(void)
 
 static Use *
 begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
-      int64 values)
+      uint32 columns, int64 values)
 {
 	Use use = {.statement = statement,
 	           .operation = operation,
 	           .role = GetUserId(),
+	           .columns = columns,
 	           .number = sdes_audit_new_use(),
 	           .leased = Max(values, FIRST_LEASE)};
 	SdesBucketRow row;
@@ -384,13 +396,12 @@ use_values(const uint8 *bucket, SdesAuditOperation operation, int64 values, int6
 {
 	TimestampTz statement = GetCurrentStatementStartTimestamp();
 	bool at_once = sdes_must_not_wait();
+	uint32 columns;
 	Use *use;
 
-	if (!at_once)
-		end_older(statement);
-	use = find(bucket, operation, statement);
 	if (at_once)
 	{
+		use = find(bucket, operation, statement, NULL);
 		/* To compare tokens that are there opens nothing. */
 		if (values > 0 &&
 		    (use == NULL || use->ticket != 0 || use->values + values > use->leased))
@@ -398,8 +409,11 @@ use_values(const uint8 *bucket, SdesAuditOperation operation, int64 values, int6
 	}
 	else
 	{
+		end_older(statement);
+		columns = sdes_audit_columns_key(bucket, operation == SDES_AUDIT_ENCRYPT);
+		use = find(bucket, operation, statement, &columns);
 		if (use == NULL)
-			use = begin(bucket, operation, statement, values + expected);
+			use = begin(bucket, operation, statement, columns, values + expected);
 		if (use->values + values + expected > use->leased)
 			lease(use, use->values + values + expected);
 		settle(use);

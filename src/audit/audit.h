@@ -158,6 +158,12 @@ typedef struct SdesAuditJournal
 extern bool sdes_audit_peek(SdesAuditJournal *journal);
 
 /*
+ * The folder of the journal and its end, when what waits has been written, and a journal
+ * begun if there was none. An error when that fails.
+ */
+extern void sdes_audit_where(char folder[SDES_JOURNAL_PATH_MAX], SdesJournalEnd *end);
+
+/*
  * The segments of a journal in ascending order, by their first records; and the bytes of one
  * from an offset on. In the current memory context; an error when they cannot be had.
  */

@@ -12,10 +12,12 @@
 
 #include "access/htup_details.h"
 #include "access/sysattr.h"
+#include "access/xact.h"
 #include "audit/audit.h"
 #include "audit/internal.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -35,6 +37,10 @@ static ExecutorFinish_hook_type previous_finish = NULL;
 /* The statement that is being executed, the innermost one. */
 static const QueryDesc *current = NULL;
 
+/* Of its execution, another one each time; 0: none. */
+static uint64 execution = 0;
+static uint64 executions = 0;
+
 /* Columns of one relation. */
 typedef struct Columns
 {
@@ -46,8 +52,10 @@ static void
 run(SDES_RUN_PARAMETERS)
 {
 	const QueryDesc *outer = current;
+	uint64 outer_execution = execution;
 
 	current = query;
+	execution = ++executions;
 	PG_TRY();
 	{
 		if (previous_run)
@@ -58,6 +66,7 @@ run(SDES_RUN_PARAMETERS)
 	PG_FINALLY();
 	{
 		current = outer;
+		execution = outer_execution;
 	}
 	PG_END_TRY();
 }
@@ -67,8 +76,10 @@ static void
 finish(QueryDesc *query)
 {
 	const QueryDesc *outer = current;
+	uint64 outer_execution = execution;
 
 	current = query;
+	execution = ++executions;
 	PG_TRY();
 	{
 		if (previous_finish)
@@ -79,6 +90,7 @@ finish(QueryDesc *query)
 	PG_FINALLY();
 	{
 		current = outer;
+		execution = outer_execution;
 	}
 	PG_END_TRY();
 }
@@ -210,6 +222,61 @@ find_columns(int32 hash, bool written)
 	return all;
 }
 
+static void
+free_columns(List *all)
+{
+	ListCell *cell;
+
+	foreach (cell, all)
+		bms_free(((Columns *) lfirst(cell))->numbers);
+	list_free_deep(all);
+}
+
+static uint32
+hash_columns(const List *all)
+{
+	uint32 hash = 0;
+	ListCell *cell;
+
+	foreach (cell, all)
+	{
+		const Columns *one = lfirst(cell);
+
+		hash = hash_combine(hash, hash_bytes_uint32(one->relation));
+		hash = hash_combine(hash, bms_hash_value(one->numbers));
+	}
+	return hash;
+}
+
+/* Looked up once for each execution: values ask, one by one. */
+uint32
+sdes_audit_columns_key(const uint8 *bucket, bool written)
+{
+	static struct
+	{
+		uint64 execution;
+		TimestampTz statement;
+		uint8 bucket[SDES_UUID_SIZE];
+		bool written;
+		uint32 key;
+	} last;
+	TimestampTz statement = GetCurrentStatementStartTimestamp();
+	SdesBucketRow row;
+	List *all;
+
+	if (last.execution == execution && last.statement == statement &&
+	    last.written == written && memcmp(last.bucket, bucket, SDES_UUID_SIZE) == 0)
+		return last.key;
+	all = sdes_store_bucket_by_uuid(bucket, &row) ? find_columns(row.hash, written) : NIL;
+	last.key = hash_columns(all);
+	free_columns(all);
+	last.execution = execution;
+	last.statement = statement;
+	last.written = written;
+	memcpy(last.bucket, bucket, SDES_UUID_SIZE);
+	return last.key;
+}
+
 /* ---- their names ---- */
 
 static void
@@ -238,16 +305,21 @@ append_columns(StringInfo out, const Columns *columns, bool several)
 	}
 }
 
+/* Clipped as UTF-8, between characters: a record has room for so many bytes. */
 static void
 write_names(SdesWriter *w, SdesFieldTag tag, StringInfo names)
 {
-	if (names->len > NAMES_MAX)
+	const char *utf8 = sdes_audit_utf8(names->data);
+	size_t size = utf8 == NULL ? 0 : strlen(utf8);
+
+	if (size > NAMES_MAX)
 	{
-		names->data[pg_mbcliplen(names->data, names->len, NAMES_MAX - 3)] = '\0';
-		names->len = (int) strlen(names->data);
-		appendStringInfoString(names, "...");
+		size = NAMES_MAX - 3;
+		while (((unsigned char) utf8[size] & 0xc0) == 0x80)
+			size--;
+		utf8 = psprintf("%.*s...", (int) size, utf8);
 	}
-	sdes_write_text(w, tag, sdes_audit_utf8(names->data));
+	sdes_write_text(w, tag, utf8);
 }
 
 void

@@ -211,6 +211,8 @@ put_end(const char *outcome)
 	sdes_write_text(&w, SDES_FIELD_OUTCOME, outcome);
 	sdes_write_number(&w, SDES_FIELD_USE, number);
 	if (put)
+		sdes_audit_note_news();
+	if (put)
 		(void) sdes_audit_put(SDES_JOURNAL_END,
 		                      sdes_bytes(fields, (size_t) (w.at - fields)));
 	events = NIL;

@@ -66,12 +66,6 @@ extern void sdes_audit_require(uint64 ticket);
 /* Waits until there is room again for this process's records; an error when it fails. */
 extern void sdes_audit_wait_for_room(void);
 
-/*
- * The folder of the journal and its end, when what waits has been written, and a journal
- * begun if there was none. An error when that fails.
- */
-extern void sdes_audit_where(char folder[SDES_JOURNAL_PATH_MAX], SdesJournalEnd *end);
-
 /* Writes what waits, if nobody else is at it. */
 extern void sdes_audit_tick(void);
 
@@ -96,6 +90,9 @@ extern const char *sdes_audit_utf8(const char *text);
  * being executed, where that is known; hash is that of the bucket.
  */
 extern void sdes_audit_write_columns(SdesWriter *w, int32 hash, bool written);
+
+/* A number that stands for the same, of the bucket of that uuid. */
+extern uint32 sdes_audit_columns_key(const uint8 *bucket, bool written);
 
 /* ---- event.c ---- */
 

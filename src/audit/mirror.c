@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "audit/internal.h"
+#include "postmaster/interrupt.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
 #include "sdes_shmem.h"
@@ -32,10 +33,17 @@ typedef struct Published
 
 static Published *published = NULL;
 
-/* Of the process that copies: the last segment that is whole there, so that it is not
- * looked at again; of which journal. */
-static uint8 known_journal[SDES_JOURNAL_ID_SIZE];
-static uint64 known_segment = 0;
+/*
+ * Of the process that copies: the last segment that is whole there, so that it is not looked
+ * at again; of which journal, and in which folder.
+ */
+static struct
+{
+	uint8 journal[SDES_JOURNAL_ID_SIZE];
+	dev_t device;
+	ino_t inode;
+	uint64 segment;
+} known;
 
 static void
 make_published(void *memory, LWLock *lock)
@@ -171,37 +179,57 @@ copy_segments(const SdesAuditJournal *own, const char *mirror)
 
 	if (error != 0)
 		return error;
-	for (size_t i = 0; i < n && error == 0 && segments[i] <= own->end.segment; i++)
+	for (size_t i = 0;
+	     i < n && error == 0 && segments[i] <= own->end.segment && !ShutdownRequestPending;
+	     i++)
 	{
 		bool last = segments[i] == own->end.segment;
 
-		if (segments[i] <= known_segment)
+		if (segments[i] <= known.segment)
 			continue;
 		error = copy_segment(own->folder, mirror, segments[i],
 		                     last ? own->end.size : UINT64_MAX);
 		if (error == 0 && !last)
-			known_segment = segments[i];
+			known.segment = segments[i];
 	}
 	free(segments);
 	return error;
 }
 
+/* Another folder, of whatever disk is there now, is looked at from the beginning. */
+static int
+know_folder(const SdesAuditJournal *own, const char *mirror)
+{
+	struct stat status;
+
+	if (stat(mirror, &status) != 0)
+		return errno;
+	if (memcmp(known.journal, own->id, sizeof(known.journal)) == 0 &&
+	    known.device == status.st_dev && known.inode == status.st_ino)
+		return 0;
+	memcpy(known.journal, own->id, sizeof(known.journal));
+	known.device = status.st_dev;
+	known.inode = status.st_ino;
+	known.segment = 0;
+	return 0;
+}
+
+/* The folder of the setting has to be there: without its disk it is not. */
 static int
 copy_journal(const SdesAuditJournal *own)
 {
 	char mirror[SDES_JOURNAL_PATH_MAX];
-	const char *name = strrchr(own->folder, '/');
-	int error = make_folder(sdes_audit_mirror);
+	int error;
 
-	snprintf(mirror, sizeof(mirror), "%s%s", sdes_audit_mirror, name);
+	snprintf(mirror, sizeof(mirror), "%s%s", sdes_audit_mirror, strrchr(own->folder, '/'));
+	error = make_folder(mirror);
 	if (error == 0)
-		error = make_folder(mirror);
-	if (memcmp(known_journal, own->id, sizeof(known_journal)) != 0)
-	{
-		memcpy(known_journal, own->id, sizeof(known_journal));
-		known_segment = 0;
-	}
-	return error == 0 ? copy_segments(own, mirror) : error;
+		error = know_folder(own, mirror);
+	if (error == 0)
+		error = copy_segments(own, mirror);
+	if (error != 0)
+		known.segment = 0;
+	return error;
 }
 
 void

@@ -590,7 +590,9 @@ sdes_audit_peek(SdesAuditJournal *journal)
 		strlcpy(journal->folder, queue->folder, sizeof(journal->folder));
 		memcpy(journal->id, queue->header.journal, sizeof(journal->id));
 		journal->end = queue->end;
-		queue->signed_next = queue->end.next;
+		/* Who signs has seen them. */
+		if (queue->watcher == MyLatch)
+			queue->signed_next = queue->end.next;
 	}
 	LWLockRelease(queue->lock);
 	return open;

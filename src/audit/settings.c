@@ -4,29 +4,33 @@
  *		serves.
  *
  * Who has edited a file nobody knows; that something is another now is recorded. Numbers
- * are shown, texts are not: somebody may have put a PIN into one. A file of the data
- * directory says what they were, texts by their hashes.
+ * are shown, texts are not: somebody may have put a PIN into one. What numbers were, a file
+ * of the data directory says; of texts there is none, not even a hash that could be guessed.
  */
 #include "postgres.h"
 
 #include "agentlink/agentlink.h"
 #include "audit/audit.h"
 #include "audit/internal.h"
+#include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #define SETTINGS_FILE     SDES_STATE_DIRECTORY "/settings"
 #define NEW_SETTINGS_FILE SDES_STATE_DIRECTORY "/settings.new"
 
 #define VALUE_MAX 128
 
+#define STARTING_MS 1000 /* after which a worker is not started with its server */
+
 /* What the configuration has them be; those of a session are its own affair. */
 typedef struct Setting
 {
 	const char *name;
 	bool is_text;
-	char *value; /* or its hash, in TopMemoryContext; NULL: not seen yet */
+	char *value; /* in TopMemoryContext; NULL: not seen yet */
 } Setting;
 
 static Setting settings[] = {
@@ -37,7 +41,6 @@ static Setting settings[] = {
     {"sdes.rotation_share", false, NULL},    {"sdes.rotation_window", false, NULL},
     {"sdes.rotation_max_lag", false, NULL},  {"sdes.rotation_naptime", false, NULL},
     {"sdes.audit_timeout", false, NULL},     {"sdes.audit_retention", false, NULL},
-    {"sdes.audit_directory", true, NULL},    {"sdes.audit_mirror", true, NULL},
 };
 
 static void
@@ -63,22 +66,6 @@ record_setting(const Setting *setting, const char *now)
 		snprintf(object, sizeof(object), "%s: %.60s to %.60s", setting->name,
 		         setting->value, now);
 	record("change setting", object);
-}
-
-/* What is noted of a setting as it is now. */
-static void
-value_now(const Setting *setting, char value[VALUE_MAX])
-{
-	const char *now = GetConfigOption(setting->name, true, false);
-	SdesBytes bytes;
-	uint8 hash[SDES_DIGEST_SIZE];
-
-	strlcpy(value, now != NULL ? now : "", VALUE_MAX);
-	if (!setting->is_text)
-		return;
-	bytes = sdes_bytes((const uint8 *) (now != NULL ? now : ""), now ? strlen(now) : 0);
-	if (sdes_sha256(&bytes, 1, hash) == SDES_OK)
-		sdes_hex(SDES_BYTES_OF(hash), value);
 }
 
 static void
@@ -127,7 +114,9 @@ note_settings(void)
 	if (!good)
 		return;
 	for (size_t i = 0; i < lengthof(settings); i++)
-		good = good && fprintf(file, "%s=%s\n", settings[i].name, settings[i].value) > 0;
+		if (!settings[i].is_text)
+			good =
+			    good && fprintf(file, "%s=%s\n", settings[i].name, settings[i].value) > 0;
 	if (FreeFile(file) == 0 && good)
 		(void) durable_rename(NEW_SETTINGS_FILE, SETTINGS_FILE, LOG);
 }
@@ -144,9 +133,10 @@ sdes_audit_compare_settings(void)
 	for (size_t i = 0; i < lengthof(settings); i++)
 	{
 		Setting *setting = &settings[i];
-		char now[VALUE_MAX];
+		const char *now = GetConfigOption(setting->name, true, false);
 
-		value_now(setting, now);
+		if (now == NULL)
+			now = "";
 		if (setting->value != NULL && strcmp(setting->value, now) == 0)
 			continue;
 		if (setting->value != NULL)
@@ -161,9 +151,14 @@ sdes_audit_compare_settings(void)
 void
 sdes_audit_compare_tokens(void)
 {
-	static int serving = 0; /* the first one, to begin with */
+	static int serving = -1;
 	int now = sdes_agentlink_serving();
 
+	/* As a server starts it is the first one; who is started later has to ask. */
+	if (serving < 0)
+		serving = TimestampDifferenceExceeds(PgStartTime, MyStartTimestamp, STARTING_MS)
+		              ? now
+		              : 0;
 	if (now != serving)
 		record("HSM failover", psprintf("from token \"%s\" to token \"%s\"",
 		                                sdes_agentlink_public(serving).token_label,

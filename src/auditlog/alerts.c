@@ -2,7 +2,7 @@
  * alerts.c
  *		What rules (sdes.alert_rules) find in the rows that were just loaded.
  *
- * An alert is a row of sdes.alert, a NOTIFY and a line in the server log. There is one for
+ * In statements $1 is since when there is an alert. One is a row of sdes.alert, a NOTIFY and a line in the server log. There is one for
  * each rule, role, bucket and hour, so that whoever does a thing a thousand times does not
  * hide another one by it.
  */
@@ -23,6 +23,8 @@
 SDES_SQL_FUNCTION(sdes_note_alert_rule);
 
 #define CHANNEL "sdes_alert"
+
+#define ALERTED_DAYS 1 /* what was loaded later is no news */
 
 #define INSERT_ALERTS                                                                      \
 	"INSERT INTO sdes.alert (rule, kind, role, bucket, hour, address, application,"        \
@@ -122,18 +124,46 @@ tell(uint64 row)
 	              errhint("It is in sdes.alerts with the number %s.", field(row, 1))));
 }
 
+static void
+raise_kind(const char *statement)
+{
+	TimestampTz since = GetCurrentTimestamp() - ALERTED_DAYS * USECS_PER_DAY;
+	SdesSpiParameters p = {0};
+
+	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(since));
+	sdes_spi_run_once(statement, &p);
+	for (uint64 k = 0; k < SPI_processed; k++)
+		tell(k);
+}
+
+/* A rule that cannot be applied keeps neither others nor rows from coming. */
+static void
+try_to_raise(const char *statement)
+{
+	SdesSpiTry try = sdes_spi_begin_try();
+	char *volatile trouble = NULL;
+
+	PG_TRY();
+	{
+		raise_kind(statement);
+		sdes_spi_end_try(&try);
+	}
+	PG_CATCH();
+	{
+		trouble = sdes_spi_catch(&try);
+	}
+	PG_END_TRY();
+	if (trouble != NULL)
+		ereport(WARNING, (errmsg("audit alerts of a kind could not be raised: %s", trouble),
+		                  errhint("See sdes.alert_rules for a rule that was changed by "
+		                          "hand.")));
+}
+
 void
 sdes_alerts_raise(void)
 {
 	for (size_t i = 0; i < lengthof(statements); i++)
-	{
-		SdesSpiParameters p = {0};
-
-		sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(sdes_log_kept_since()));
-		sdes_spi_run_once(statements[i], &p);
-		for (uint64 k = 0; k < SPI_processed; k++)
-			tell(k);
-	}
+		try_to_raise(statements[i]);
 }
 
 /* The functions that set rules run as their owner; the record is of who called them. */

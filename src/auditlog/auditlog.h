@@ -29,10 +29,9 @@ extern void sdes_auditlog_expire(void);
 /* How the table is doing, for sdes.health(). */
 typedef struct SdesAuditLogState
 {
-	bool complete; /* it has what the journal has, or had a while ago */
-	TimestampTz
-	    loaded_at; /* when records of this server's journal were loaded last; 0: never */
-	const char *wrong; /* of a journal; NULL: nothing, palloc'd */
+	TimestampTz waiting_since; /* of the first record that it lacks; 0: it has all */
+	bool late;                 /* for longer than it should */
+	const char *wrong;         /* of a journal; NULL: nothing, palloc'd */
 } SdesAuditLogState;
 
 extern SdesAuditLogState sdes_auditlog_state(void);

@@ -33,10 +33,16 @@ extern void sdes_log_register(const char *name, TupleDesc desc, Tuplestorestate 
                               int64 nrows);
 extern void sdes_log_unregister(const char *name);
 
+/* The same after an error, when it may not be registered. */
+extern void sdes_log_forget(const char *name);
+
 /* ---- partitions.c ---- */
 
 /* Makes the partitions that the rows of "loaded" go to. */
 extern void sdes_partitions_make(void);
+
+/* Drops them all, and what is known of journals. */
+extern void sdes_partitions_empty(void);
 
 /* ---- alerts.c ---- */
 

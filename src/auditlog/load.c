@@ -10,6 +10,7 @@
 
 #include "auditlog/auditlog.h"
 
+#include "access/xlog.h"
 #include "auditlog/internal.h"
 #include "auditlog/reading.h"
 #include "catalog/pg_type.h"
@@ -66,13 +67,16 @@ note_position(const SdesReading *reading, const SdesUses *uses)
 	sdes_spi_add_text(&p, uses->node);
 	sdes_spi_add_text(&p, reading->wrong);
 	sdes_spi_add_text(&p, reading->lacks);
+	sdes_spi_add(&p, OIDOID, ObjectIdGetDatum(MyDatabaseId));
+	sdes_spi_add(&p, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
 	sdes_spi_run(
 	    "INSERT INTO sdes.audit_journal AS j"
-	    " (journal, segment, \"offset\", next, hash, node, wrong, lacks, loaded_at)"
-	    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp())"
+	    " (journal, segment, \"offset\", next, hash, node, wrong, lacks, database,"
+	    " system_id, loaded_at)"
+	    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())"
 	    " ON CONFLICT (journal) DO UPDATE SET segment = $2, \"offset\" = $3, next = $4,"
-	    " hash = $5, node = coalesce($6, j.node), wrong = $7, lacks = $8,"
-	    " loaded_at = clock_timestamp()",
+	    " hash = $5, node = coalesce($6, j.node), wrong = $7, lacks = $8, trouble = NULL,"
+	    " database = $9, system_id = $10, loaded_at = clock_timestamp()",
 	    &p);
 }
 
@@ -198,14 +202,6 @@ insert_rows(SdesUses *uses)
 	sdes_log_unregister("loaded");
 }
 
-static void
-note(SdesReading *reading, SdesUses *uses)
-{
-	insert_rows(uses);
-	note_open(uses);
-	note_position(reading, uses);
-}
-
 /* Whether there is more. */
 static bool
 load_journal(SdesReading *reading, TupleDesc desc)
@@ -220,7 +216,11 @@ load_journal(SdesReading *reading, TupleDesc desc)
 	read_open(uses);
 	more = sdes_reading_go_on(reading, uses, PIECE_BYTES);
 	if (more || (reading->wrong != NULL && !was_wrong))
-		note(reading, uses);
+	{
+		insert_rows(uses);
+		note_open(uses);
+		note_position(reading, uses);
+	}
 	if (reading->wrong != NULL && !was_wrong)
 		ereport(WARNING,
 		        (errcode(ERRCODE_DATA_CORRUPTED),
@@ -230,9 +230,70 @@ load_journal(SdesReading *reading, TupleDesc desc)
 	return more;
 }
 
+/* Logged when it is news; the row is made if need be. */
+static void
+note_trouble(const SdesReading *reading, const char *trouble)
+{
+	SdesSpiParameters p = {0};
+
+	sdes_spi_add_uuid(&p, reading->journal);
+	sdes_spi_add_text(&p, trouble);
+	sdes_spi_run(
+	    "INSERT INTO sdes.audit_journal AS j (journal, segment, \"offset\", next,"
+	    " hash, loaded_at, trouble) VALUES ($1, 0, 0, 0, '', clock_timestamp(), $2)"
+	    " ON CONFLICT (journal) DO UPDATE SET trouble = $2"
+	    " WHERE j.trouble IS DISTINCT FROM $2",
+	    &p);
+	if (SPI_processed > 0)
+		ereport(WARNING, (errmsg("audit journal \"%s\" cannot be loaded: %s",
+		                         reading->folder, trouble)));
+}
+
+/* One that cannot be loaded keeps no other one from it. */
+static bool
+try_to_load(SdesReading *reading, TupleDesc desc)
+{
+	SdesSpiTry try = sdes_spi_begin_try();
+	volatile bool more = false;
+	char *volatile trouble = NULL;
+
+	PG_TRY();
+	{
+		more = load_journal(reading, desc);
+		sdes_spi_end_try(&try);
+	}
+	PG_CATCH();
+	{
+		trouble = sdes_spi_catch(&try);
+		sdes_log_forget("loaded");
+	}
+	PG_END_TRY();
+	if (trouble != NULL)
+		note_trouble(reading, trouble);
+	return more;
+}
+
+/*
+ * A copy of the database within its cluster has brought along the rows of its original,
+ * which are none of its own: it begins anew.
+ */
+static void
+begin_anew_in_copy(void)
+{
+	SdesSpiParameters p = {0};
+
+	sdes_spi_add(&p, OIDOID, ObjectIdGetDatum(MyDatabaseId));
+	sdes_spi_add(&p, INT8OID, Int64GetDatum((int64) GetSystemIdentifier()));
+	sdes_spi_run("SELECT FROM sdes.audit_journal WHERE database <> $1 AND system_id = $2",
+	             &p);
+	if (SPI_processed > 0)
+		sdes_partitions_empty();
+}
+
 bool
 sdes_auditlog_load(void)
 {
+	SdesSpiParameters none = {0};
 	TupleDesc desc;
 	bool more = false;
 	ListCell *cell;
@@ -240,8 +301,13 @@ sdes_auditlog_load(void)
 	SPI_connect();
 	desc = sdes_log_columns();
 	if (desc != NULL)
+	{
+		/* Against another worker, whose launcher has died. */
+		sdes_spi_run("LOCK TABLE sdes.audit_journal IN SHARE UPDATE EXCLUSIVE MODE", &none);
+		begin_anew_in_copy();
 		foreach (cell, sdes_reading_list())
-			more = load_journal(lfirst(cell), desc) || more;
+			more = try_to_load(lfirst(cell), desc) || more;
+	}
 	SPI_finish();
 	return more;
 }

@@ -79,6 +79,12 @@ sdes_log_unregister(const char *name)
 		elog(ERROR, "\"%s\" is not registered", name);
 }
 
+void
+sdes_log_forget(const char *name)
+{
+	(void) SPI_unregister_relation(name);
+}
+
 static void
 execute(const char *statement)
 {
@@ -126,13 +132,34 @@ sdes_partitions_make(void)
 
 	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(sdes_log_kept_since()));
 	sdes_spi_run_once(
-	    "SELECT " NAME ", m::date::text, (m + interval '1 month')::date::text"
+	    "SELECT " NAME ", to_char(m, 'YYYY-MM-DD'),"
+	    " to_char(m + interval '1 month', 'YYYY-MM-DD')"
 	    " FROM (SELECT DISTINCT date_trunc('month', \"time\" AT TIME ZONE 'UTC') AS m"
 	    " FROM loaded WHERE " SDES_LOG_KEPT ") AS months"
 	    " WHERE to_regclass('sdes.' || " NAME ") IS NULL ORDER BY m",
 	    &p);
 	for (char ***row = copy_result(3); *row != NULL; row++)
 		make((*row)[0], (*row)[1], (*row)[2]);
+}
+
+static void
+drop(const char *name)
+{
+	execute(psprintf("ALTER EXTENSION sdes DROP TABLE sdes.%s", name));
+	execute(psprintf("DROP TABLE sdes.%s", name));
+}
+
+void
+sdes_partitions_empty(void)
+{
+	execute("SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid"
+	        " WHERE inhparent = 'sdes.audit_log'::regclass");
+	for (char ***row = copy_result(1); *row != NULL; row++)
+		drop((*row)[0]);
+	execute("DELETE FROM sdes.audit_journal");
+	execute("DELETE FROM sdes.audit_open");
+	execute("DELETE FROM sdes.audit_hour");
+	execute("DELETE FROM sdes.alert");
 }
 
 void
@@ -153,8 +180,7 @@ sdes_auditlog_expire(void)
 	    &p);
 	for (char ***row = copy_result(1); *row != NULL; row++)
 	{
-		execute(psprintf("ALTER EXTENSION sdes DROP TABLE sdes.%s", (*row)[0]));
-		execute(psprintf("DROP TABLE sdes.%s", (*row)[0]));
+		drop((*row)[0]);
 		sdes_audit_event("drop audit log", NULL, "%s", (*row)[0]);
 		ereport(LOG, (errmsg("partition \"%s\" of sdes.audit_log was dropped", (*row)[0]),
 		              errdetail("It is older than sdes.audit_retention.")));

@@ -47,28 +47,31 @@ add_journal(List **readings, const char *directory, const char *name,
 	if (!parse_name(name, reading->journal))
 		return;
 	snprintf(reading->folder, sizeof(reading->folder), "%s/%s", directory, name);
-	reading->own = own != NULL && memcmp(own->id, reading->journal, sizeof(own->id)) == 0;
+	reading->own = memcmp(own->id, reading->journal, sizeof(own->id)) == 0;
 	if (reading->own)
 		reading->end = own->end;
 	*readings = lappend(*readings, reading);
 }
 
+/*
+ * None as long as it is not known where this server's own one ends: what is in its file
+ * behind that may be taken back.
+ */
 List *
 sdes_reading_list(void)
 {
 	char directory[MAXPGPATH];
 	SdesAuditJournal own;
-	bool has_own = sdes_audit_peek(&own);
 	List *readings = NIL;
 	struct dirent *entry;
 	DIR *dir;
 
+	if (!sdes_audit_peek(&own))
+		return NIL;
 	sdes_audit_directory_path(directory);
 	dir = AllocateDir(directory);
-	if (dir == NULL && errno == ENOENT)
-		return NIL;
 	while ((entry = ReadDir(dir, directory)) != NULL)
-		add_journal(&readings, directory, entry->d_name, has_own ? &own : NULL);
+		add_journal(&readings, directory, entry->d_name, &own);
 	FreeDir(dir);
 	return readings;
 }
@@ -133,7 +136,7 @@ read_header(SdesReading *reading, SdesBytes bytes)
 	if (sdes_journal_read_header(bytes, &header) == SDES_OK && !v.begun &&
 	    header.system_identifier != GetSystemIdentifier())
 	{
-		reading->wrong = pstrdup("it is of another database cluster");
+		reading->elsewhere = true;
 		return false;
 	}
 	if (!sdes_verify_segment(&v, bytes))
@@ -193,18 +196,45 @@ read_records(SdesReading *reading, SdesUses *uses, SdesBytes bytes, size_t most,
 	}
 }
 
-/* The segment after the one that was read; 0: there is none. */
-static uint64
-next_segment(const SdesReading *reading)
+/* What segments there are, in ascending order. */
+typedef struct Segments
 {
+	uint64 *numbers;
 	size_t n;
-	uint64 *segments = sdes_audit_segments(reading->folder, &n);
-	uint64 found = 0;
+} Segments;
 
-	for (size_t i = n; i > 0 && segments[i - 1] > reading->segment; i--)
-		found = segments[i - 1];
-	pfree(segments);
-	return found;
+/*
+ * To be called before bytes are read: of a segment that another one follows, nothing is
+ * still to be written. Of one's own those that are known to be on the disk.
+ */
+static Segments
+list_segments(const SdesReading *reading)
+{
+	Segments all;
+
+	all.numbers = sdes_audit_segments(reading->folder, &all.n);
+	while (reading->own && all.n > 0 && all.numbers[all.n - 1] > reading->end.segment)
+		all.n--;
+	return all;
+}
+
+static bool
+is_there(const Segments *all, uint64 segment)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (all->numbers[i] == segment)
+			return true;
+	return false;
+}
+
+/* The one after the one that was read; 0: there is none. */
+static uint64
+next_segment(const SdesReading *reading, const Segments *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (all->numbers[i] > reading->segment)
+			return all->numbers[i];
+	return 0;
 }
 
 /*
@@ -212,9 +242,9 @@ next_segment(const SdesReading *reading)
  * before they were read, it goes on behind them.
  */
 static bool
-turn_page(SdesReading *reading, bool cut)
+turn_page(SdesReading *reading, const Segments *all, bool cut)
 {
-	uint64 segment = next_segment(reading);
+	uint64 segment = next_segment(reading, all);
 
 	if (segment == 0)
 		return false;
@@ -256,18 +286,31 @@ read_on(SdesReading *reading, SdesUses *uses, size_t most, bool *cut)
 	return good;
 }
 
-bool
-sdes_reading_go_on(SdesReading *reading, SdesUses *uses, size_t most)
+static bool
+go_on(SdesReading *reading, const Segments *all, SdesUses *uses, size_t most)
 {
 	bool cut = false;
 	uint64 from;
 
-	if (reading->wrong != NULL ||
-	    (reading->until != 0 && reading->next >= reading->until) ||
-	    (reading->segment == 0 && !turn_page(reading, false)))
+	if (!is_there(all, reading->segment) && !turn_page(reading, all, false))
 		return false;
 	from = reading->offset;
 	if (!read_on(reading, uses, most, &cut))
 		return false;
-	return reading->offset > from || turn_page(reading, cut);
+	return reading->offset > from || turn_page(reading, all, cut);
+}
+
+bool
+sdes_reading_go_on(SdesReading *reading, SdesUses *uses, size_t most)
+{
+	Segments all;
+	bool more;
+
+	if (reading->wrong != NULL || reading->elsewhere ||
+	    (reading->until != 0 && reading->next >= reading->until))
+		return false;
+	all = list_segments(reading);
+	more = go_on(reading, &all, uses, most);
+	pfree(all.numbers);
+	return more;
 }

@@ -24,6 +24,7 @@ typedef struct SdesReading
 	uint64 until;                 /* reads no record of that number, or after it; 0: all */
 	uint8 hash[SDES_DIGEST_SIZE]; /* of the record before */
 	bool own;                     /* this server writes it */
+	bool elsewhere;               /* it is of another database cluster: nobody reads it */
 	SdesJournalEnd end;           /* of one's own: what is known to be on the disk */
 	char *wrong; /* what is wrong with what comes next; NULL: nothing, palloc'd */
 	char *lacks; /* records that were not there to be read; NULL: none, palloc'd */

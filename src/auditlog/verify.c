@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "audit/audit.h"
 #include "auditlog/auditlog.h"
 #include "auditlog/internal.h"
 #include "auditlog/reading.h"
@@ -31,7 +32,9 @@ SDES_SQL_FUNCTION(sdes_verify_audit_log);
 static const char compare[] =
     "SELECT journal, sequence, \"time\", CASE WHEN l.operation IS NULL THEN 'missing'"
     " WHEN d.operation IS NULL THEN 'made up' ELSE 'edited' END"
-    " FROM (SELECT * FROM derived WHERE \"time\" >= $1 AND \"time\" < $2) AS d"
+    " FROM (SELECT derived.* FROM derived JOIN unnest($3, $4) AS r (journal, first) USING "
+    "(journal)"
+    " WHERE \"time\" >= $1 AND \"time\" < $2 AND sequence >= r.first) AS d"
     " FULL JOIN (SELECT t.* FROM sdes.audit_log t"
     " LEFT JOIN unnest($3, $4) AS r (journal, first) USING (journal)"
     " LEFT JOIN sdes.audit_journal j USING (journal)"
@@ -39,6 +42,19 @@ static const char compare[] =
     " AND (t.sequence >= r.first OR j.journal IS NULL)) AS l"
     " USING (journal, sequence, \"time\")"
     " WHERE d IS DISTINCT FROM l ORDER BY 3, 1, 2";
+
+/* Journals of which there is something to say. */
+static void
+put_journal(ReturnSetInfo *result, const uint8 *journal, uint64 next, const char *wrong)
+{
+	Datum values[4];
+	bool nulls[4] = {false, next == 0, true, false};
+
+	values[0] = sdes_uuid_datum(journal);
+	values[1] = Int64GetDatum((int64) next);
+	values[3] = CStringGetTextDatum(wrong);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
 
 /* As far as it was loaded; false when nothing of it was. */
 static bool
@@ -49,7 +65,7 @@ derive(SdesReading *reading, TupleDesc desc, Tuplestorestate *rows)
 	bool null;
 
 	sdes_spi_add_uuid(&p, reading->journal);
-	sdes_spi_run_once("SELECT next FROM sdes.audit_journal WHERE journal = $1", &p);
+	sdes_spi_read("SELECT next FROM sdes.audit_journal WHERE journal = $1", &p);
 	if (SPI_processed == 0)
 		return false;
 	reading->until = (uint64) DatumGetInt64(
@@ -61,7 +77,7 @@ derive(SdesReading *reading, TupleDesc desc, Tuplestorestate *rows)
 
 /* Of what is there: the journals, and the first record of each. */
 static Tuplestorestate *
-derive_all(TupleDesc desc, SdesSpiParameters *p)
+derive_all(ReturnSetInfo *result, TupleDesc desc, SdesSpiParameters *p)
 {
 	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
 	List *readings = sdes_reading_list();
@@ -74,7 +90,11 @@ derive_all(TupleDesc desc, SdesSpiParameters *p)
 	{
 		SdesReading *reading = lfirst(cell);
 
-		if (!derive(reading, desc, rows))
+		bool some = derive(reading, desc, rows);
+
+		if (reading->wrong != NULL)
+			put_journal(result, reading->journal, reading->next, reading->wrong);
+		if (!some)
 			continue;
 		journals[n] = sdes_uuid_datum(reading->journal);
 		firsts[n++] = Int64GetDatum((int64) reading->first);
@@ -88,6 +108,26 @@ derive_all(TupleDesc desc, SdesSpiParameters *p)
 	return rows;
 }
 
+/* Sums by hour that are not those of the rows, of whole hours that are kept. */
+static const char compare_sums[] =
+    "SELECT NULL::uuid, NULL::bigint, hour, 'sums by hour of role \"' || role || '\"'"
+    " FROM (SELECT " SDES_LOG_HOUR " AS hour, coalesce(role, '') AS role,"
+    " coalesce(bucket, '') AS bucket, operation, outcome, coalesce(relation, '') AS "
+    "relation,"
+    " coalesce(\"column\", '') AS \"column\", count(*) AS uses,"
+    " coalesce(sum(\"values\"), 0) AS \"values\", coalesce(sum(bytes), 0) AS bytes,"
+    " min(\"time\") AS first, max(\"time\") AS last FROM sdes.audit_log"
+    " WHERE \"time\" >= $1 AND \"time\" < $2 GROUP BY 1, 2, 3, 4, 5, 6, 7) AS s"
+    " FULL JOIN (SELECT * FROM sdes.audit_hour WHERE hour >= $1 AND hour < $2) AS h"
+    " USING (hour, role, bucket, operation, outcome, relation, \"column\", uses, "
+    "\"values\","
+    " bytes, first, last) WHERE s.hour IS NULL OR h.hour IS NULL ORDER BY hour, role";
+
+/* Those that rows are of, and that are not there. */
+static const char absent[] =
+    "SELECT journal, NULL::bigint, NULL::timestamptz, 'its journal is not there'"
+    " FROM sdes.audit_journal WHERE segment > 0 AND journal <> ALL ($1) ORDER BY 1";
+
 static void
 put_result(ReturnSetInfo *result)
 {
@@ -99,6 +139,27 @@ put_result(ReturnSetInfo *result)
 		heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, nulls);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+}
+
+/* Which journals were looked at is an array of uuids. */
+static void
+compare_the_rest(ReturnSetInfo *result, TimestampTz from, TimestampTz to, Datum journals)
+{
+	SdesSpiParameters hours = {0};
+	SdesSpiParameters there = {0};
+
+	from = Max(from, sdes_log_kept_since());
+	if (from > DT_NOBEGIN)
+		from = (from / USECS_PER_HOUR + 1) * USECS_PER_HOUR;
+	if (to < DT_NOEND)
+		to = to / USECS_PER_HOUR * USECS_PER_HOUR;
+	sdes_spi_add(&hours, TIMESTAMPTZOID, TimestampTzGetDatum(from));
+	sdes_spi_add(&hours, TIMESTAMPTZOID, TimestampTzGetDatum(to));
+	sdes_spi_read(compare_sums, &hours);
+	put_result(result);
+	sdes_spi_add(&there, UUIDARRAYOID, journals);
+	sdes_spi_read(absent, &there);
+	put_result(result);
 }
 
 static TimestampTz
@@ -115,22 +176,28 @@ sdes_verify_audit_log(PG_FUNCTION_ARGS)
 	TimestampTz to = time_argument(fcinfo, 1, DT_NOEND);
 	SdesSpiParameters p = {0};
 	Tuplestorestate *derived;
+	ReturnSetInfo *result;
+	SdesJournalEnd end;
+	char folder[SDES_JOURNAL_PATH_MAX];
 	TupleDesc desc;
 
 	sdes_require_preload();
 	InitMaterializedSRF(fcinfo, 0);
+	result = (ReturnSetInfo *) fcinfo->resultinfo;
+	sdes_audit_where(folder, &end);
 	SPI_connect();
 	desc = sdes_log_columns();
 	if (desc == NULL)
 		elog(ERROR, "sdes.audit_log is not there");
 	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(Max(from, sdes_log_kept_since())));
 	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(to));
-	derived = derive_all(desc, &p);
+	derived = derive_all(result, desc, &p);
 	sdes_log_register("derived", desc, derived, 1000);
-	sdes_spi_run_once(compare, &p);
-	put_result((ReturnSetInfo *) fcinfo->resultinfo);
+	sdes_spi_read(compare, &p);
+	put_result(result);
 	sdes_log_unregister("derived");
 	tuplestore_end(derived);
+	compare_the_rest(result, from, to, p.values[2]);
 	SPI_finish();
 	return (Datum) 0;
 }

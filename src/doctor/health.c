@@ -742,16 +742,18 @@ check_audit_log(Health *health)
 	if (RecoveryInProgress())
 		return; /* it is the primary's */
 	if (state.wrong != NULL)
-		detail = psprintf("a journal of which sdes.audit_log is made: %s", state.wrong);
-	else if (!state.complete)
-		detail = psprintf("sdes.audit_log lacks what happened after %s",
-		                  timestamptz_to_str(state.loaded_at));
+		detail =
+		    psprintf("of the journals that sdes.audit_log is made of, %s", state.wrong);
+	else if (state.late)
+		detail = psprintf("sdes.audit_log lacks what happened since %s",
+		                  timestamptz_to_str(state.waiting_since));
 	else
 		detail = "sdes.audit_log has what the journals have";
-	add(health, "audit log", state.wrong == NULL && state.complete, detail,
-	    "sdes.audit_journal says which journal. Where a record is wrong, look at it with "
-	    "sdes_audit verify. Where the table is late, the server log says why; "
-	    "max_worker_processes may leave no room for the worker that fills it.");
+	add(health, "audit log", state.wrong == NULL && !state.late, detail,
+	    "See sdes.audit_journal. Where a record is wrong, look at it with sdes_audit "
+	    "verify; once that is dealt with, set wrong, or lacks, to NULL there. Where the "
+	    "table is late, the server log says why; max_worker_processes may leave no room "
+	    "for the worker that fills it.");
 }
 
 /* How one token is reached, from the agent on. */

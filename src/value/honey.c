@@ -30,47 +30,56 @@ SDES_SQL_FUNCTION(sdes_drop_honey);
 /* All of the database, by nonce; NULL: there are none. */
 static HTAB *honey = NULL;
 static bool loaded = false;
+static uint64 changes = 0; /* so often it was to be read again */
 static Oid honey_table = InvalidOid;
 
 static void
 forget(Datum arg, Oid relation)
 {
 	if (relation == InvalidOid || relation == honey_table)
+	{
 		loaded = false;
+		changes++;
+	}
 }
 
+/* The old one is there until the new one is. */
 static void
 keep(const SdesHoneyRow *rows, int n)
 {
 	HASHCTL control = {.keysize = SDES_NONCE_SIZE,
 	                   .entrysize = sizeof(SdesHoneyRow),
 	                   .hcxt = CacheMemoryContext};
+	HTAB *old = honey;
+	HTAB *made = n == 0 ? NULL
+	                    : hash_create("sdes honey", n, &control,
+	                                  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
-	if (honey != NULL)
-		hash_destroy(honey);
-	honey = n == 0 ? NULL
-	               : hash_create("sdes honey", n, &control,
-	                             HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	for (int i = 0; i < n; i++)
-		*(SdesHoneyRow *) hash_search(honey, rows[i].nonce, HASH_ENTER, NULL) = rows[i];
+		*(SdesHoneyRow *) hash_search(made, rows[i].nonce, HASH_ENTER, NULL) = rows[i];
+	honey = made;
+	if (old != NULL)
+		hash_destroy(old);
 }
 
+/* After an error, or what changes while the table is read, it is read again. */
 static void
 load(void)
 {
 	static bool registered = false;
 	SdesHoneyRow *rows;
+	uint64 before;
 	int n;
 
 	if (!registered)
 		CacheRegisterRelcacheCallback(forget, (Datum) 0);
 	registered = true;
 	honey_table = sdes_table_oid(SDES_TABLE_HONEY);
-	/* What changes while the table is read makes it be read again. */
-	loaded = true;
+	before = changes;
 	n = sdes_store_read_honey(&rows);
 	keep(rows, n);
 	pfree(rows);
+	loaded = changes == before;
 }
 
 /* NULL for what is none. */

@@ -33,6 +33,7 @@
 #include "worker/launcher.h"
 
 #define SLICE_MS        30000
+#define LOAD_MS         5000 /* of the audit, before rotation has its turn */
 #define LONGEST_REST_MS 10000
 #define LONGEST_NAP_MS  250
 #define LOCK_TIMEOUT    "500ms"
@@ -145,7 +146,7 @@ load_all(void)
 
 	while (!sdes_rotation_is_wished(MyDatabaseId) && !database_is_wanted() &&
 	       try_to_work(load_audit, NULL) == SDES_ROTATION_MORE &&
-	       !TimestampDifferenceExceeds(began, GetCurrentTimestamp(), SLICE_MS))
+	       !TimestampDifferenceExceeds(began, GetCurrentTimestamp(), LOAD_MS))
 		CHECK_FOR_INTERRUPTS();
 }
 
@@ -202,6 +203,13 @@ set_up(Oid database)
 	                PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	/* Partitions of the audit's table are made in one way everywhere. */
+	SetConfigOption("datestyle", "ISO", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_table_access_method", "heap", PGC_SUSET, PGC_S_OVERRIDE);
+#if PG_VERSION_NUM >= 170000
+	SetConfigOption("event_triggers", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+#endif
 	/*
 	 * A batch that a crash takes back is done again, so none is waited for until it is on
 	 * the disk: that takes longer than the batch, and clients wait for the rows meanwhile.

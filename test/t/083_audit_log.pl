@@ -77,6 +77,8 @@ leaves('oms', 'INSERT INTO copies SELECT id, card::text FROM people WHERE id <= 
 leaves('oms', 'SELECT c.name, p.name FROM copies c JOIN people p USING (id)',
     ['decrypt names public.copies, public.people (copies.name, people.name) 8 ok'], 'two tables');
 leaves('oms', q{DO $$ BEGIN PERFORM name::text FROM people WHERE id <= 3; END $$}, ['decrypt names public.people (name) 3 ok'], 'within a function');
+leaves('oms', q{DO $$ BEGIN PERFORM name::text FROM people WHERE id <= 3; PERFORM name::text FROM copies; PERFORM name::text FROM people WHERE id <= 2; END $$},
+    [ 'decrypt names public.people (name) 5 ok', 'decrypt names public.copies (name) 4 ok' ], 'two tables within a function, one after the other');
 leaves('oms', "COPY copies FROM STDIN;\n1\tone\n\\.\n", ['encrypt names public.copies (name) 1 ok'], 'COPY');
 leaves('support', 'SELECT name FROM people WHERE id <= 6', ['mask names public.people (name) 6 ok'], 'masks');
 leaves('stranger', 'SELECT name::text FROM people', ['decrypt names public.people (name) denied'], 'a refusal');
@@ -269,7 +271,8 @@ $standby->promote;
 $standby->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()');
 loaded($standby);
 is($standby->safe_psql('postgres', q{SELECT DISTINCT "values" FROM sdes.audit_log WHERE application = 'reader' AND operation = 'decrypt'}), '9', 'promoted it has what it read before');
-is(wrong($standby), '', 'and knows the primary\'s records, whose journal is not there, to be that');
+my $old = (split m{/}, (grep { !/$name/ } glob $node->data_dir . '.audit/*')[0])[-1];
+is(query_as($standby, 'auditor', 'SELECT journal, wrong FROM sdes.verify_audit_log()'), join('-', unpack 'A8A4A4A4A12', $old) . '|its journal is not there', 'and says of the primary\'s records that their journal is not there');
 $standby->stop;
 
 # One that is not what its folder says.
@@ -283,6 +286,27 @@ loaded($node);
 pass('while this one is');
 $node->safe_psql('postgres', q{DELETE FROM sdes.audit_journal WHERE wrong IS NOT NULL});
 system_or_bail('rm', '-rf', $bad);
+
+# What cannot be read keeps nothing else from being loaded.
+mkdir $bad;
+chmod 0, $bad;
+SKIP: {
+    skip 'root reads everything', 1 if $> == 0;
+    ok(wait_for(sub { $node->safe_psql('postgres', q{SELECT detail FROM sdes.health() WHERE "check" = 'audit log' AND NOT ok}) =~ /could not be read|cannot be read/ }, 10), 'a folder that cannot be read: health() says so');
+}
+loaded($node);
+chmod 0700, $bad;
+rmdir $bad;
+$node->safe_psql('postgres', 'DELETE FROM sdes.audit_journal WHERE segment = 0');
+
+# A copy of the database begins anew.
+$node->safe_psql('postgres', 'CREATE TABLE public.of_original AS SELECT count(*) FROM sdes.audit_log');
+ok(wait_for(sub { $node->psql('other', "SELECT 1") == 0 && $node->psql('template1', 'CREATE DATABASE copy TEMPLATE other') == 0 }, 20), 'a database is copied');
+$node->safe_psql('copy', 'SELECT sdes.adopt_keys()');
+query_as($node, 'oms', "SET application_name = 'in the copy'; SELECT name FROM people WHERE id = 1", 'copy');
+loaded($node, 'copy');
+is($node->safe_psql('copy', q{SELECT count(*) FROM sdes.audit_log WHERE application = 'elsewhere'}), 0, 'the copy has none of its original\'s records');
+is(query_as($node, 'auditor', 'SELECT count(*) FROM sdes.verify_audit_log()', 'copy'), '0', 'but its own');
 
 # ---- alerts ----
 
@@ -336,6 +360,26 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM sdes.honey'), '0', 'droppe
 like(error_as($node, 'officer', q{SELECT sdes.drop_honey('planted')}), qr/42704/, 'once');
 loaded($node);
 is(rows("operation IN ('add honey', 'drop honey')", q{concat_ws(' ', operation, role, object)}), "add honey officer planted\ndrop honey officer planted", 'all of which is recorded');
+
+# A rule that cannot be applied, made by hand, keeps neither rows nor other alerts from coming.
+$node->safe_psql('postgres', q{INSERT INTO sdes.alert_rule VALUES ('broken', 'network', '{"networks": ["nonsense"]}', NULL, NULL, true, now(), 'x')});
+my $broken_log = log_size($node);
+query_as($node, 'oms', "SET application_name = 'broken'; SELECT name FROM people WHERE id = 1");
+loaded($node);
+is(rows("application = 'broken'", 'operation'), 'decrypt', 'a broken rule: rows come all the same');
+$node->safe_psql('postgres', q{DELETE FROM sdes.alert_rule WHERE name = 'broken'});
+for my $settings ('"kind", \'{}\'', q{'rate', '{"factor": 1e131071}'}, q{'rate', '{"factor": null}'}, q{'hours', '{"time_zone": "SAT"}'}, q{'hours', '{"from": "25:00"}'}, q{'hours', '{"days": [8]}'},
+    q{'network', '{"networks": ["x"]}'}, q{'network', '{"networks": "10.0.0.0/8"}'}, q{'denied', '{"count": 0}'}, q{'denied', '{"more": 1}'}, q{'denied', '[]'}, q{'other', '{}'}, q{'denied', '{}', 'nowhere'})
+{
+    like(error_as($node, 'officer', "SELECT sdes.set_alert('x', $settings)"), qr/ERROR:  (?:22023|42704|42703)/, "no rule: $settings");
+}
+like(error_as($node, 'officer', "SELECT sdes.set_alert(repeat('x', 64), 'denied')"), qr/22023/, 'nor one of a long name');
+
+# Sums that somebody has changed.
+$node->safe_psql('postgres', q{UPDATE sdes.audit_hour SET "values" = 0 WHERE role = 'oms' AND operation = 'decrypt'});
+like(wrong(), qr/sums by hour of role "oms"/, 'sums that were changed are found');
+$node->safe_psql('postgres', q{DELETE FROM sdes.audit_hour; INSERT INTO sdes.audit_hour SELECT date_bin('1 hour', time, '2000-01-01Z'), coalesce(role, ''), coalesce(bucket, ''), coalesce(relation, ''), coalesce("column", ''), operation, outcome,
+    count(*), coalesce(sum("values"), 0), coalesce(sum(bytes), 0), min(time), max(time) FROM sdes.audit_log GROUP BY 1, 2, 3, 4, 5, 6, 7});
 
 # Who listens is told, when it is committed.
 my ($notified, $in) = ('', '');

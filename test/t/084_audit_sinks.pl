@@ -15,6 +15,7 @@ use Time::HiRes qw(sleep);
 
 my $tmp = $PostgreSQL::Test::Utils::tmp_check;
 my $mirror = "$tmp/mirror";
+mkdir $mirror or die $!;
 my $node = new_cluster('sinks', conf => <<"CONF");
 log_statement = none
 sdes.rotation_naptime = 1
@@ -55,6 +56,9 @@ like(health('audit mirror', 'detail'), qr/not complete since 20.*: Not a directo
 unlink $mirror;
 rename "$mirror.away", $mirror or die $!;
 ok(same(), 'it is back, and gets what it has missed');
+rename $mirror, "$mirror.full" or die $!;
+mkdir $mirror or die $!;
+ok(same(), 'another one gets all of it');
 ok(wait_for(sub { health('audit mirror', 'ok') eq 't' }, 10), 'and all is well');
 
 # ---- several segments ----
@@ -85,7 +89,7 @@ is((run_program('verify', "$mirror/$name"))[0], 0, 'not in the second folder');
 rename $first, "$tmp/moved.journal" or die $!;
 is(query_as($node, 'auditor', 'SELECT count(*) FROM sdes.verify_audit_log()'), 0, 'a segment is moved away: nothing wrong');
 $node->safe_psql('postgres', q{ALTER TABLE sdes.audit_log DISABLE TRIGGER ALL; SET session_replication_role = replica; UPDATE sdes.audit_log SET role = 'nobody' WHERE sequence = (SELECT max(sequence) FROM sdes.audit_log)});
-is(query_as($node, 'auditor', 'SELECT string_agg(wrong, $$,$$) FROM sdes.verify_audit_log()'), 'edited', 'but what is there is compared');
+is(query_as($node, 'auditor', 'SELECT string_agg(wrong, $$,$$) FROM sdes.verify_audit_log() WHERE sequence IS NOT NULL'), 'edited', 'but what is there is compared');
 
 # ---- lines, and their schema ----
 
