@@ -38,7 +38,7 @@ sdes_value_begin_revealing(struct varlena *value, const SdesType *type, SdesReve
 	sdes_audit_use(
 	    owner.bucket,
 	    privileges & SDES_PRIVILEGE_DECRYPT ? SDES_AUDIT_DECRYPT : SDES_AUDIT_MASK, 1);
-	sdes_audit_bytes((int64) envelope.sealed.ciphertext.size);
+	sdes_audit_bytes((int64) envelope.sealed.ciphertext.size - SDES_ENVELOPE_CHECK_SIZE);
 	sdes_honey_opened(&envelope, &owner);
 	*out = (SdesRevealing){.value = value,
 	                       .type = type,
