@@ -412,7 +412,7 @@ COMMENT ON COLUMN sdes.audit_log.sequence IS 'number of its first record there';
 COMMENT ON COLUMN sdes.audit_log.ended IS 'when it ended; empty for what happens at once, and where a crash came first';
 COMMENT ON COLUMN sdes.audit_log.operation IS 'encrypt, decrypt, mask, search, sort, or what was done to a key or grant';
 COMMENT ON COLUMN sdes.audit_log.outcome IS 'ok, aborted, prepared, denied or begun; unknown: a crash came first, and "values" is the most that it can have been';
-COMMENT ON COLUMN sdes.audit_log.reason IS 'why, where that is known';
+COMMENT ON COLUMN sdes.audit_log.reason IS 'the SQLSTATE of the error that aborted it, where there was one';
 COMMENT ON COLUMN sdes.audit_log.bucket IS 'name of the bucket at that time';
 COMMENT ON COLUMN sdes.audit_log.bucket_uuid IS 'the bucket';
 COMMENT ON COLUMN sdes.audit_log.relation IS 'the tables with columns of the bucket that the statement names';

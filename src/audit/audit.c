@@ -50,6 +50,10 @@ static int nuses = 0;
 static Use *last = NULL; /* of which bytes are counted */
 static uint64 owed = 0;  /* ticket of what has to be on the disk before a commit */
 
+static emit_log_hook_type previous_log = NULL;
+static int last_error = 0; /* SQLSTATE, 0: none; of the statement that began at: */
+static TimestampTz last_error_at = 0;
+
 static const char *const operation_names[] = {
     [SDES_AUDIT_ENCRYPT] = "encrypt", [SDES_AUDIT_DECRYPT] = "decrypt",
     [SDES_AUDIT_MASK] = "mask",       [SDES_AUDIT_SEARCH] = "search",
@@ -264,12 +268,13 @@ put_lease(Use *use, int64 values)
 
 /* Neither waits nor fails; there is room, since a begin was there before. */
 static void
-put_end(const Use *use, const char *outcome)
+put_end(const Use *use, const char *outcome, const char *reason)
 {
-	uint8 fields[128];
+	uint8 fields[SDES_AUDIT_END];
 	SdesWriter w = sdes_writer(fields, sizeof(fields));
 
 	sdes_write_text(&w, SDES_FIELD_OUTCOME, outcome);
+	sdes_write_text(&w, SDES_FIELD_REASON, reason);
 	sdes_write_number(&w, SDES_FIELD_USE, use->number);
 	sdes_write_number(&w, SDES_FIELD_VALUES, (uint64) use->values);
 	sdes_write_number(&w, SDES_FIELD_BYTES, (uint64) use->bytes);
@@ -280,10 +285,10 @@ put_end(const Use *use, const char *outcome)
 /* ---- uses ---- */
 
 static void
-end_uses(const char *outcome)
+end_uses(const char *outcome, const char *reason)
 {
 	for (int i = 0; i < nuses; i++)
-		put_end(&uses[i], outcome);
+		put_end(&uses[i], outcome, reason);
 	nuses = 0;
 	last = NULL;
 }
@@ -293,7 +298,7 @@ static void
 end_older(TimestampTz statement)
 {
 	if (nuses > 0 && uses[0].statement != statement)
-		end_uses("ok");
+		end_uses("ok", NULL);
 }
 
 static bool
@@ -343,7 +348,7 @@ make_room(void)
 {
 	if (nuses < SDES_AUDIT_USES)
 		return;
-	put_end(&uses[0], "ok");
+	put_end(&uses[0], "ok", NULL);
 	memmove(&uses[0], &uses[1], --nuses * sizeof(Use));
 	last = NULL;
 }
@@ -478,6 +483,28 @@ pay(void)
 		sdes_audit_require(ticket);
 }
 
+/* The SQLSTATE of the statement's error; NULL when it had none that was logged. */
+static const char *
+reason_of_abort(void)
+{
+	return last_error != 0 && last_error_at == GetCurrentStatementStartTimestamp()
+	           ? unpack_sql_state(last_error)
+	           : NULL;
+}
+
+/* An error is told before the transaction ends that it aborts. */
+static void
+note_error(ErrorData *error)
+{
+	if (previous_log)
+		previous_log(error);
+	if (error->elevel >= ERROR)
+	{
+		last_error = error->sqlerrcode;
+		last_error_at = GetCurrentStatementStartTimestamp();
+	}
+}
+
 static void
 end_of_transaction(XactEvent event, void *arg)
 {
@@ -490,14 +517,14 @@ end_of_transaction(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
-			end_uses("ok");
+			end_uses("ok", NULL);
 			break;
 		case XACT_EVENT_PREPARE:
-			end_uses("prepared");
+			end_uses("prepared", NULL);
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
-			end_uses("aborted");
+			end_uses("aborted", reason_of_abort());
 			owed = 0;
 			break;
 	}
@@ -511,4 +538,6 @@ sdes_audit_init(void)
 	sdes_audit_mirror_init();
 	sdes_audit_event_init();
 	RegisterXactCallback(end_of_transaction, NULL);
+	previous_log = emit_log_hook;
+	emit_log_hook = note_error;
 }

@@ -10,8 +10,9 @@
 #include "journal/append.h"
 #include "storage/lwlock.h"
 
-/* Uses that a process has at a time; each has an end of less than 64 bytes. */
+/* Uses that a process has at a time, and bytes of the end of one in the queue, at most. */
 #define SDES_AUDIT_USES 64
+#define SDES_AUDIT_END  80
 
 /* Of a record without its head. */
 #define SDES_AUDIT_FIELDS_MAX 1536

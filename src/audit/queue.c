@@ -39,7 +39,7 @@
 #include "utils/wait_event.h"
 
 #define PLACE_SIZE  10240
-#define FOR_ENDS    ((SDES_AUDIT_USES + 1) * 64) /* of it: an end takes less than 64 */
+#define FOR_ENDS    ((SDES_AUDIT_USES + 1) * SDES_AUDIT_END) /* of it */
 #define ROUND_BYTES (32 * 1024) /* of fields that are written at once, about */
 #define ROUND_MAX   256         /* records */
 #define NAP_MS      10

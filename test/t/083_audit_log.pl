@@ -83,6 +83,9 @@ leaves('oms', "COPY copies FROM STDIN;\n1\tone\n\\.\n", ['encrypt names public.c
 leaves('support', 'SELECT name FROM people WHERE id <= 6', ['mask names public.people (name) 6 ok'], 'masks');
 leaves('stranger', 'SELECT name::text FROM people', ['decrypt names public.people (name) denied'], 'a refusal');
 leaves('oms', 'BEGIN; SELECT name FROM people WHERE id <= 7; ROLLBACK', ['decrypt names public.people (name) 7 aborted'], 'a rollback');
+leaves('oms', 'SELECT name::text, 1 / (id - 4) FROM people WHERE id <= 9', ['decrypt names public.people (name) 4 aborted'], 'an error');
+is(rows("application = 'an error'", 'reason'), '22012', 'with its SQLSTATE');
+is(rows("application = 'a rollback'", 'coalesce(reason, $$none$$)'), 'none', 'a rollback has none');
 is(rows("application = 'masks'", q{concat_ws(' ', authenticated, session_role, role, address, backend IS NOT NULL, ended >= time)}),
     'support support support local t t', 'who, from where, when');
 is(rows("operation = 'grant' AND object LIKE '%oms%' AND bucket = 'names'", 'outcome'), 'ok', 'acts are there with their outcome');
