@@ -21,8 +21,10 @@
 #include "utils/wait_event.h"
 
 #define RETRY_PAUSE_MS 50
+#define MEANWHILE_MS   1000 /* between two looks at what else there is to do */
 
 static SdesClient *client = NULL;
+static bool (*meanwhile)(void) = NULL;
 static bool connected = false;    /* with a reply to be used, or kept */
 static bool idle_noticed = false; /* hang_up_at_idle() will be called */
 
@@ -118,6 +120,12 @@ fail(SdesLinkFailure *failure, SdesStatus status, const char *detail)
 	return status;
 }
 
+void
+sdes_agentlink_while_waiting(bool (*function)(void))
+{
+	meanwhile = function;
+}
+
 /* Sleeps on the latch, and on the client's socket when events ask for it. */
 static void
 wait_for(int events, pgsocket fd, int timeout_ms)
@@ -144,8 +152,10 @@ converse(SdesClientWant want, int timeout_ms, SdesLinkFailure *failure)
 	{
 		int left = timeout_ms - elapsed_ms(start);
 
-		if (left <= 0)
+		if (left <= 0 || (meanwhile != NULL && !meanwhile()))
 			return fail(failure, SDES_ERR_AGENT_TIMEOUT, "");
+		if (meanwhile != NULL)
+			left = Min(left, MEANWHILE_MS);
 		wait_for(want == SDES_CLIENT_READ ? WL_SOCKET_READABLE : WL_SOCKET_WRITEABLE,
 		         sdes_client_fd(client), left);
 		want = sdes_client_step(client);

@@ -88,6 +88,12 @@ extern const SdesReply *sdes_agentlink_try_at(int link, const SdesRequest *reque
                                               SdesLinkFailure *failure);
 extern const SdesReply *sdes_agentlink_ask_at(int link, const SdesRequest *request);
 
+/*
+ * What this process has to do besides, about once a second, while it waits for an answer;
+ * false: it waits no longer.
+ */
+extern void sdes_agentlink_while_waiting(bool (*function)(void));
+
 /* Wipes the reply and hangs up. Must be called once the reply was used. */
 extern void sdes_agentlink_finish(void);
 

@@ -69,6 +69,9 @@ extern void sdes_audit_watch(Latch *latch);
 /* Whether somebody is there. */
 extern bool sdes_audit_is_watched(void);
 
+/* Writes what waits, if nobody else is at it. */
+extern void sdes_audit_tick(void);
+
 /*
  * Writes what was left to be written, and signs what is new; what fails is tried again
  * later. Waits no longer than for one answer of each agent.

@@ -67,9 +67,6 @@ extern void sdes_audit_require(uint64 ticket);
 /* Waits until there is room again for this process's records; an error when it fails. */
 extern void sdes_audit_wait_for_room(void);
 
-/* Writes what waits, if nobody else is at it. */
-extern void sdes_audit_tick(void);
-
 /* Why a wait has failed, in words. */
 extern const char *sdes_audit_explain(int error);
 

@@ -10,6 +10,7 @@
 
 #include <signal.h>
 
+#include "agentlink/agentlink.h"
 #include "audit/audit.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -36,6 +37,14 @@ leave(int code, Datum arg)
 	sdes_audit_watch(NULL);
 }
 
+/* An HSM that does not answer keeps neither records nor a shutdown waiting. */
+static bool
+meanwhile(void)
+{
+	sdes_audit_tick();
+	return !ShutdownRequestPending;
+}
+
 void
 sdes_audit_worker_main(Datum arg)
 {
@@ -49,6 +58,7 @@ sdes_audit_worker_main(Datum arg)
 	MemoryContextSwitchTo(loop);
 	before_shmem_exit(leave, 0);
 	sdes_audit_watch(MyLatch);
+	sdes_agentlink_while_waiting(meanwhile);
 	sdes_audit_compare_settings();
 
 	while (!ShutdownRequestPending)

@@ -107,6 +107,24 @@ ok(wait_for(sub { (() = signatures($folder)) > $signed_before }, 40), 'a token t
 ok(signed($node, $folder), 'a token that signs again: to the end');
 is((run_program('verify', '--key', $key, $folder))[0], 0, 'and is right');
 
+# One that hangs keeps neither records waiting nor the server's end.
+append_to_file("$proxy->{control}.new", "C_Sign hang\nC_SignInit hang\n");
+rename "$proxy->{control}.new", $proxy->{control} or die $!;
+$signed_before = (records(1, $folder))[-1]{sequence};
+look($node);
+my %hanging;
+ok(wait_for(sub { %hanging = map { $_->{kind} => 1 } records($signed_before + 1, $folder); $hanging{checkpoint} }, 10), 'a token that hangs: a signature is asked for');
+$signed_before = (records(1, $folder))[-1]{sequence};
+look($node);
+ok(wait_for(sub { grep { $_->{kind} eq 'end' } records($signed_before + 1, $folder) }, 5), 'a token that hangs: what nobody waits for is written all the same');
+my $stopping = time;
+$node->stop('fast');
+cmp_ok(time - $stopping, '<', 8, 'a token that hangs: the server ends');
+unlink $proxy->{control} or die $!;
+$node->start;
+look($node);
+ok(wait_for(sub { (() = signatures($folder)) > 0 && signed($node, $folder) }, 40), 'and goes on');
+
 # ---- restarts ----
 
 my $stay = start_query($node, 'oms', 'BEGIN; SELECT name FROM people WHERE id = 3; SELECT pg_sleep(100)');
