@@ -365,11 +365,12 @@ loaded($node);
 is(rows("operation IN ('add honey', 'drop honey')", q{concat_ws(' ', operation, role, object)}), "add honey officer planted\ndrop honey officer planted", 'all of which is recorded');
 
 # A rule that cannot be applied, made by hand, keeps neither rows nor other alerts from coming.
-$node->safe_psql('postgres', q{INSERT INTO sdes.alert_rule VALUES ('broken', 'network', '{"networks": ["nonsense"]}', NULL, NULL, true, now(), 'x')});
+$node->safe_psql('postgres', q{INSERT INTO sdes.alert_rule VALUES ('broken', 'hours', '{"from": "07:00", "to": "20:00", "days": [1], "time_zone": "Nowhere"}', NULL, NULL, true, now(), 'x')});
 my $broken_log = log_size($node);
 query_as($node, 'oms', "SET application_name = 'broken'; SELECT name FROM people WHERE id = 1");
 loaded($node);
 is(rows("application = 'broken'", 'operation'), 'decrypt', 'a broken rule: rows come all the same');
+like(log_since($node, $broken_log), qr/WARNING:  audit alerts of a kind could not be raised: time zone "Nowhere" not recognized/, 'and the log says why alerts do not');
 $node->safe_psql('postgres', q{DELETE FROM sdes.alert_rule WHERE name = 'broken'});
 for my $settings ('"kind", \'{}\'', q{'rate', '{"factor": 1e131071}'}, q{'rate', '{"factor": null}'}, q{'hours', '{"time_zone": "SAT"}'}, q{'hours', '{"from": "25:00"}'}, q{'hours', '{"days": [8]}'},
     q{'network', '{"networks": ["x"]}'}, q{'network', '{"networks": "10.0.0.0/8"}'}, q{'denied', '{"count": 0}'}, q{'denied', '{"more": 1}'}, q{'denied', '[]'}, q{'other', '{}'}, q{'denied', '{}', 'nowhere'})
