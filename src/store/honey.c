@@ -89,7 +89,7 @@ sdes_store_insert_honey(const SdesHoneyRow *row)
 }
 
 int
-sdes_store_delete_honey(const char *label)
+sdes_store_delete_honey(const char *label, const uint8 *nonce)
 {
 	Relation rel = table_open(sdes_table_oid(SDES_TABLE_HONEY), RowExclusiveLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
@@ -101,7 +101,8 @@ sdes_store_delete_honey(const char *label)
 		SdesHoneyRow row;
 
 		read_row(tuple, RelationGetDescr(rel), &row);
-		if (strcmp(row.label, label) != 0)
+		if (label != NULL ? strcmp(row.label, label) != 0
+		                  : memcmp(row.nonce, nonce, SDES_NONCE_SIZE) != 0)
 			continue;
 		CatalogTupleDelete(rel, &tuple->t_self);
 		n++;

@@ -21,7 +21,7 @@ extern int sdes_store_read_honey(SdesHoneyRow **rows);
 /* An error when there is one of that nonce. */
 extern void sdes_store_insert_honey(const SdesHoneyRow *row);
 
-/* How many there were of that label. */
-extern int sdes_store_delete_honey(const char *label);
+/* Those of a label, or of a nonce; the other one is NULL. How many there were. */
+extern int sdes_store_delete_honey(const char *label, const uint8 *nonce);
 
 #endif

@@ -161,6 +161,8 @@ sdes_add_honey(PG_FUNCTION_ARGS)
 	memcpy(row.nonce, envelope.sealed.nonce, SDES_NONCE_SIZE);
 	memcpy(row.bucket, owner.bucket, SDES_UUID_SIZE);
 	strlcpy(row.label, label, sizeof(row.label));
+	/* One that is there already gets the new label. */
+	(void) sdes_store_delete_honey(NULL, row.nonce);
 	sdes_store_insert_honey(&row);
 	sdes_audit_event("add honey", owner.bucket, "%s", label);
 	PG_RETURN_VOID();
@@ -175,7 +177,7 @@ sdes_drop_honey(PG_FUNCTION_ARGS)
 	sdes_refuse_nulls(fcinfo, arguments);
 	begin_change("sdes.drop_honey()");
 	label = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (sdes_store_delete_honey(label) == 0)
+	if (sdes_store_delete_honey(label, NULL) == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 		                errmsg("no value is labelled \"%s\"", label)));
 	sdes_audit_event("drop honey", NULL, "%s", label);

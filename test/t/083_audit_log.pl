@@ -340,6 +340,8 @@ is(rows("operation = 'set alert' AND object LIKE 'office%'", 'role || object'), 
 like(error_as($node, 'oms', "SELECT sdes.add_honey(card, 'x') FROM people WHERE id = 200"), qr/42501/, 'honey is added by officers');
 $node->safe_psql('postgres', 'GRANT SELECT ON people TO officer');
 query_as($node, 'officer', "SELECT sdes.add_honey(card, 'planted') FROM people WHERE id = 200");
+query_as($node, 'officer', "SELECT sdes.add_honey(card, 'first') FROM people WHERE id = 200; SELECT sdes.add_honey(card, 'planted') FROM people WHERE id = 200");
+is($node->safe_psql('postgres', 'SELECT label FROM sdes.honey'), 'planted', 'it has one label, the last');
 like(error_as($node, 'officer', "SELECT sdes.add_honey('4111'::sdes.enc_text, 'x')"), qr/22023.*constant/, 'not of a constant');
 is(rows("operation = 'honey'"), '', 'which does not open it');
 query_as($node, 'oms', 'SELECT card FROM people WHERE id = 199');
@@ -362,7 +364,7 @@ query_as($node, 'officer', q{SELECT sdes.drop_honey('planted')});
 is($node->safe_psql('postgres', 'SELECT count(*) FROM sdes.honey'), '0', 'dropped, it is honey no more');
 like(error_as($node, 'officer', q{SELECT sdes.drop_honey('planted')}), qr/42704/, 'once');
 loaded($node);
-is(rows("operation IN ('add honey', 'drop honey')", q{concat_ws(' ', operation, role, object)}), "add honey officer planted\ndrop honey officer planted", 'all of which is recorded');
+is(rows("operation IN ('add honey', 'drop honey')", q{concat_ws(' ', operation, role, object)}), "add honey officer planted\nadd honey officer first\nadd honey officer planted\ndrop honey officer planted", 'all of which is recorded');
 
 # A rule that cannot be applied, made by hand, keeps neither rows nor other alerts from coming.
 $node->safe_psql('postgres', q{INSERT INTO sdes.alert_rule VALUES ('broken', 'hours', '{"from": "07:00", "to": "20:00", "days": [1], "time_zone": "Nowhere"}', NULL, NULL, true, now(), 'x')});

@@ -38,7 +38,7 @@ my $program = `$ENV{PG_CONFIG} --bindir` =~ s/\n//r . '/sdes_audit';
 sub run_program { my (@arguments) = @_; my ($out, $err) = ('', ''); IPC::Run::run([ $program, @arguments ], '>', \$out, '2>', \$err); return ($? >> 8, $out, $err); }
 sub folder { my ($folder) = glob $node->data_dir . '.audit/*'; return $folder; }
 my $name = (split m{/}, folder())[-1];
-sub health { my ($check, $column) = @_; return $node->safe_psql('postgres', "SELECT $column FROM sdes.health() WHERE \"check\" = '$check'"); }
+sub row_of_health { my ($check, $column) = @_; return $node->safe_psql('postgres', "SELECT $column FROM sdes.health() WHERE \"check\" = '$check'"); }
 sub content { my ($folder) = @_; return join '', map { $_ =~ s{.*/}{}r . slurp_file($_) } sort glob "$folder/*.journal"; }
 sub same { return wait_for(sub { content(folder()) eq content("$mirror/$name") }, 20) }
 
@@ -46,20 +46,20 @@ sub same { return wait_for(sub { content(folder()) eq content("$mirror/$name") }
 
 ok(same(), 'the second folder has the same journal');
 is((run_program('verify', "$mirror/$name"))[0], 0, 'which verifies by itself');
-is(health('audit mirror', 'ok'), 't', 'health() says so');
+is(row_of_health('audit mirror', 'ok'), 't', 'health() says so');
 rename $mirror, "$mirror.away" or die $!;
 open my $file, '>', $mirror or die $!;
 close $file;
 is(query_as($node, 'oms', 'SELECT name FROM people WHERE id = 7'), 'name7', 'it is gone: statements go on');
-ok(wait_for(sub { health('audit mirror', 'ok') eq 'f' }, 10), 'and health() tells');
-like(health('audit mirror', 'detail'), qr/not complete since 20.*: Not a directory/, 'since when, and why');
+ok(wait_for(sub { row_of_health('audit mirror', 'ok') eq 'f' }, 10), 'and health() tells');
+like(row_of_health('audit mirror', 'detail'), qr/not complete since 20.*: Not a directory/, 'since when, and why');
 unlink $mirror;
 rename "$mirror.away", $mirror or die $!;
 ok(same(), 'it is back, and gets what it has missed');
 rename $mirror, "$mirror.full" or die $!;
 mkdir $mirror or die $!;
 ok(same(), 'another one gets all of it');
-ok(wait_for(sub { health('audit mirror', 'ok') eq 't' }, 10), 'and all is well');
+ok(wait_for(sub { row_of_health('audit mirror', 'ok') eq 't' }, 10), 'and all is well');
 
 # ---- several segments ----
 
