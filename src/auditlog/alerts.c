@@ -2,9 +2,9 @@
  * alerts.c
  *		What rules (sdes.alert_rules) find in the rows that were just loaded.
  *
- * In statements $1 is since when there is an alert. One is a row of sdes.alert, a NOTIFY and a line in the server log. There is one for
+ * An alert is a row of sdes.alert, a NOTIFY and a line in the server log. There is one for
  * each rule, role, bucket and hour, so that whoever does a thing a thousand times does not
- * hide another one by it.
+ * hide another one by it. In the statements here $1 is since when something is news.
  */
 #include "postgres.h"
 

@@ -33,7 +33,8 @@
 #include "worker/launcher.h"
 
 #define SLICE_MS        30000
-#define LOAD_MS         5000 /* of the audit, before rotation has its turn */
+#define LOAD_MS         1000 /* of the audit at a time, */
+#define LOAD_EVERY_MS   5000 /* while there is rotation to do */
 #define LONGEST_REST_MS 10000
 #define LONGEST_NAP_MS  250
 #define LOCK_TIMEOUT    "500ms"
@@ -138,16 +139,25 @@ expire_audit(void)
 	return SDES_ROTATION_IDLE;
 }
 
-/* All that there is, unless somebody waits for something else. */
-static void
-load_all(void)
+/*
+ * What there is, for a second: rotation is to have its turn. Whether there is more. Somebody
+ * who waits for a key, or for the database, does not wait for this.
+ */
+static bool
+load_for_a_while(void)
 {
 	TimestampTz began = GetCurrentTimestamp();
+	SdesRotationNext next;
 
-	while (!sdes_rotation_is_wished(MyDatabaseId) && !database_is_wanted() &&
-	       try_to_work(load_audit, NULL) == SDES_ROTATION_MORE &&
-	       !TimestampDifferenceExceeds(began, GetCurrentTimestamp(), LOAD_MS))
+	do
+	{
+		if (sdes_rotation_is_wished(MyDatabaseId) || database_is_wanted())
+			return false;
+		next = try_to_work(load_audit, NULL);
 		CHECK_FOR_INTERRUPTS();
+	} while (next == SDES_ROTATION_MORE &&
+	         !TimestampDifferenceExceeds(began, GetCurrentTimestamp(), LOAD_MS));
+	return next == SDES_ROTATION_MORE;
 }
 
 static void
@@ -224,7 +234,9 @@ sdes_database_worker_main(Datum database)
 {
 	TimestampTz began = GetCurrentTimestamp();
 	TimestampTz since;
-	SdesRotationNext next;
+	TimestampTz loaded_at = 0;
+	SdesRotationNext next = SDES_ROTATION_IDLE;
+	bool behind = false;
 
 	set_up(DatumGetObjectId(database));
 	sdes_rotation_worker_begins();
@@ -235,11 +247,17 @@ sdes_database_worker_main(Datum database)
 	}
 	do
 	{
-		load_all();
+		if (next != SDES_ROTATION_MORE ||
+		    TimestampDifferenceExceeds(loaded_at, GetCurrentTimestamp(), LOAD_EVERY_MS))
+		{
+			behind = load_for_a_while();
+			loaded_at = GetCurrentTimestamp();
+		}
 		since = GetCurrentTimestamp();
 		next = try_to_work(sdes_rotation_work, sdes_rotation_failed);
-	} while (next == SDES_ROTATION_MORE && rest(since) &&
+	} while ((next == SDES_ROTATION_MORE || behind) && rest(since) &&
 	         !TimestampDifferenceExceeds(began, GetCurrentTimestamp(), SLICE_MS));
-	sdes_rotation_report(DatumGetObjectId(database), next);
+	sdes_rotation_report(DatumGetObjectId(database),
+	                     next == SDES_ROTATION_IDLE && behind ? SDES_ROTATION_MORE : next);
 	proc_exit(0);
 }
