@@ -161,7 +161,7 @@ for my $n (1 .. $TAMPERINGS)
     my $one = $node->safe_psql('postgres', 'SELECT sequence FROM sdes.audit_log ORDER BY random() LIMIT 1');
     my $another = $node->safe_psql('postgres', "SELECT sequence FROM sdes.audit_log WHERE time <> (SELECT min(time) FROM sdes.audit_log WHERE sequence = $one) ORDER BY random() LIMIT 1");
     my ($column, $type) = split / /, $columns[ rand @columns ], 2;
-    my $other = { text => "coalesce($column, '') || 'x'", bigint => "coalesce($column, 0) + 1", integer => "coalesce($column, 0) + 1", uuid => 'gen_random_uuid()',
+    my $other = { text => "coalesce($column, '') || 'x'", bigint => "coalesce($column, 0) + 1000000", integer => "coalesce($column, 0) + 1", uuid => 'gen_random_uuid()',
         'timestamp with time zone' => "coalesce($column, time) - interval '1 microsecond'" }->{$type};
     my $how = $n % 5;
     if ($how == 0) { tamper("UPDATE sdes.audit_log SET $column = $other WHERE sequence = $one") }
