@@ -1378,7 +1378,7 @@ BEGIN
         RAISE EXCEPTION 'bucket "%" does not exist', bucket USING ERRCODE = 'undefined_object';
     END IF;
     made := defaults->kind || settings;
-    -- What cannot be applied is not stored: it would keep the audit from being loaded.
+    -- What cannot be applied is not stored: it, and others of its kind, would raise nothing.
     BEGIN
         CASE kind
             WHEN 'rate' THEN

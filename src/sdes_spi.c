@@ -9,9 +9,8 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "sdes_compat.h"
+#include "sdes_datum.h"
 #include "utils/builtins.h"
-#include "utils/uuid.h"
 
 #define MAX_STATEMENTS 32
 
@@ -47,15 +46,6 @@ sdes_spi_add_text(SdesSpiParameters *parameters, const char *text)
 		sdes_spi_add(parameters, TEXTOID, CStringGetTextDatum(text));
 }
 
-Datum
-sdes_uuid_datum(const uint8 *bytes)
-{
-	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
-
-	memcpy(uuid->data, bytes, sizeof(uuid->data));
-	return UUIDPGetDatum(uuid);
-}
-
 void
 sdes_spi_add_uuid(SdesSpiParameters *parameters, const uint8 *uuid)
 {
@@ -65,11 +55,7 @@ sdes_spi_add_uuid(SdesSpiParameters *parameters, const uint8 *uuid)
 void
 sdes_spi_add_bytes(SdesSpiParameters *parameters, const void *data, size_t size)
 {
-	bytea *made = palloc(VARHDRSZ + size);
-
-	SET_VARSIZE(made, VARHDRSZ + size);
-	memcpy(VARDATA(made), data, size);
-	sdes_spi_add(parameters, BYTEAOID, PointerGetDatum(made));
+	sdes_spi_add(parameters, BYTEAOID, sdes_bytea_datum(data, size));
 }
 
 static SPIPlanPtr

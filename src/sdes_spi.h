@@ -11,9 +11,6 @@
 
 #include "utils/resowner.h"
 
-/* 16 bytes as a uuid, palloc'd. */
-extern Datum sdes_uuid_datum(const uint8 *bytes);
-
 #define SDES_SPI_PARAMETERS 10
 
 typedef struct SdesSpiParameters

@@ -2,10 +2,10 @@
  * audit.c
  *		What a process is using keys for, and the records of it.
  *
- * A use is of one statement, bucket, operation and role, and of the same columns. It ends with the statement, when
- * the next one uses something, or with the transaction. Its end is put into the queue and
- * waited for by nobody, so that an abort can neither fail nor wait here; a begin is there
- * before anything is opened.
+ * A use is of one statement, bucket, operation and role, and of the same columns. It ends
+ * with the statement, when the next one uses something, or with the transaction. Its end is
+ * put into the queue and waited for by nobody, so that an abort can neither fail nor wait
+ * here; a begin is there before anything is opened.
  */
 #include "postgres.h"
 
@@ -36,8 +36,9 @@ typedef struct Use
 	uint8 bucket[SDES_UUID_SIZE];
 	SdesAuditOperation operation;
 	Oid role;
-	uint32 columns; /* what stands for those that are read or written */
-	bool async;     /* of the bucket: records are not waited for */
+	uint32 columns;   /* what stands for those that are read or written */
+	uint64 execution; /* that asked for it last; it need not look for them again */
+	bool async;       /* of the bucket: records are not waited for */
 	uint64 number;
 	uint64 ticket; /* of its begin or last lease, while it is not on the disk; else 0 */
 	int64 leased;  /* values that are on record, or will be with that ticket */
@@ -309,14 +310,34 @@ is_use(const Use *use, const uint8 *bucket, SdesAuditOperation operation,
 	       memcmp(use->bucket, bucket, SDES_UUID_SIZE) == 0 && use->statement == statement;
 }
 
-/* Of those columns, or NULL: of whichever. The latest one. */
+/* Of whichever columns: the latest one. */
 static Use *
-find(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
-     const uint32 *columns)
+find_any(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement)
 {
 	for (int i = nuses - 1; i >= 0; i--)
-		if (is_use(&uses[i], bucket, operation, statement) &&
-		    (columns == NULL || uses[i].columns == *columns))
+		if (is_use(&uses[i], bucket, operation, statement))
+			return &uses[i];
+	return NULL;
+}
+
+/* Which this execution has had. */
+static Use *
+find_at_hand(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement)
+{
+	for (int i = nuses - 1; i >= 0; i--)
+		if (uses[i].execution == sdes_audit_execution() &&
+		    is_use(&uses[i], bucket, operation, statement))
+			return &uses[i];
+	return NULL;
+}
+
+/* Of the same columns, whoever had it. */
+static Use *
+find(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
+     uint32 columns)
+{
+	for (int i = nuses - 1; i >= 0; i--)
+		if (uses[i].columns == columns && is_use(&uses[i], bucket, operation, statement))
 			return &uses[i];
 	return NULL;
 }
@@ -375,6 +396,23 @@ begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
 	return &uses[nuses++];
 }
 
+static Use *
+find_or_begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
+              int64 values)
+{
+	Use *use = find_at_hand(bucket, operation, statement);
+	uint32 columns;
+
+	if (use != NULL)
+		return use;
+	columns = sdes_audit_columns_key(bucket, operation == SDES_AUDIT_ENCRYPT);
+	use = find(bucket, operation, statement, columns);
+	if (use == NULL)
+		use = begin(bucket, operation, statement, columns, values);
+	use->execution = sdes_audit_execution();
+	return use;
+}
+
 static void
 lease(Use *use, int64 values)
 {
@@ -401,12 +439,11 @@ use_values(const uint8 *bucket, SdesAuditOperation operation, int64 values, int6
 {
 	TimestampTz statement = GetCurrentStatementStartTimestamp();
 	bool at_once = sdes_must_not_wait();
-	uint32 columns;
 	Use *use;
 
 	if (at_once)
 	{
-		use = find(bucket, operation, statement, NULL);
+		use = find_any(bucket, operation, statement);
 		/* To compare tokens that are there opens nothing. */
 		if (values > 0 &&
 		    (use == NULL || use->ticket != 0 || use->values + values > use->leased))
@@ -415,10 +452,7 @@ use_values(const uint8 *bucket, SdesAuditOperation operation, int64 values, int6
 	else
 	{
 		end_older(statement);
-		columns = sdes_audit_columns_key(bucket, operation == SDES_AUDIT_ENCRYPT);
-		use = find(bucket, operation, statement, &columns);
-		if (use == NULL)
-			use = begin(bucket, operation, statement, columns, values + expected);
+		use = find_or_begin(bucket, operation, statement, values + expected);
 		if (use->values + values + expected > use->leased)
 			lease(use, use->values + values + expected);
 		settle(use);

@@ -12,7 +12,6 @@
 
 #include "access/htup_details.h"
 #include "access/sysattr.h"
-#include "access/xact.h"
 #include "audit/audit.h"
 #include "audit/internal.h"
 #include "catalog/namespace.h"
@@ -248,33 +247,22 @@ hash_columns(const List *all)
 	return hash;
 }
 
-/* Looked up once for each execution: values ask, one by one. */
+uint64
+sdes_audit_execution(void)
+{
+	return execution;
+}
+
 uint32
 sdes_audit_columns_key(const uint8 *bucket, bool written)
 {
-	static struct
-	{
-		uint64 execution;
-		TimestampTz statement;
-		uint8 bucket[SDES_UUID_SIZE];
-		bool written;
-		uint32 key;
-	} last;
-	TimestampTz statement = GetCurrentStatementStartTimestamp();
 	SdesBucketRow row;
-	List *all;
+	List *all =
+	    sdes_store_bucket_by_uuid(bucket, &row) ? find_columns(row.hash, written) : NIL;
+	uint32 key = hash_columns(all);
 
-	if (last.execution == execution && last.statement == statement &&
-	    last.written == written && memcmp(last.bucket, bucket, SDES_UUID_SIZE) == 0)
-		return last.key;
-	all = sdes_store_bucket_by_uuid(bucket, &row) ? find_columns(row.hash, written) : NIL;
-	last.key = hash_columns(all);
 	free_columns(all);
-	last.execution = execution;
-	last.statement = statement;
-	last.written = written;
-	memcpy(last.bucket, bucket, SDES_UUID_SIZE);
-	return last.key;
+	return key;
 }
 
 /* ---- their names ---- */

@@ -92,6 +92,9 @@ extern void sdes_audit_write_columns(SdesWriter *w, int32 hash, bool written);
 /* A number that stands for the same, of the bucket of that uuid. */
 extern uint32 sdes_audit_columns_key(const uint8 *bucket, bool written);
 
+/* Another number for each execution of a statement, within which these are the same. */
+extern uint64 sdes_audit_execution(void);
+
 /* ---- event.c ---- */
 
 extern void sdes_audit_event_init(void);

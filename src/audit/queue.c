@@ -172,8 +172,11 @@ sdes_audit_new_use(void)
 void
 sdes_audit_note_news(void)
 {
-	pg_atomic_uint32 *news = &queue->news[MyDatabaseId % NEWS];
+	pg_atomic_uint32 *news;
 
+	if (queue == NULL)
+		return;
+	news = &queue->news[MyDatabaseId % NEWS];
 	if (pg_atomic_read_u32(news) != MyDatabaseId)
 		pg_atomic_write_u32(news, MyDatabaseId);
 }

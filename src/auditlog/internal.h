@@ -28,13 +28,13 @@ extern Relation sdes_log_open(const char *table);
 /* The columns of sdes.audit_log; NULL when there is no such table. */
 extern TupleDesc sdes_log_columns(void);
 
-/* Rows under a name that statements can select from, until sdes_log_unregister(). */
+/*
+ * Rows under a name that statements can select from, until sdes_log_unregister(), which
+ * may be called for one that is not.
+ */
 extern void sdes_log_register(const char *name, TupleDesc desc, Tuplestorestate *rows,
                               int64 nrows);
 extern void sdes_log_unregister(const char *name);
-
-/* The same after an error, when it may not be registered. */
-extern void sdes_log_forget(const char *name);
 
 /* ---- partitions.c ---- */
 

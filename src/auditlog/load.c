@@ -39,7 +39,7 @@ read_position(SdesReading *reading)
 	bytea *hash;
 
 	sdes_spi_add_uuid(&p, reading->journal);
-	sdes_spi_run("SELECT segment, \"offset\", next, hash, wrong, lacks"
+	sdes_spi_run("SELECT segment, \"offset\", next, hash, wrong, lacks, trouble"
 	             " FROM sdes.audit_journal WHERE journal = $1",
 	             &p);
 	if (SPI_processed == 0)
@@ -52,6 +52,8 @@ read_position(SdesReading *reading)
 	       Min(VARSIZE_ANY_EXHDR(hash), sizeof(reading->hash)));
 	reading->wrong = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5);
 	reading->lacks = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 6);
+	(void) column(0, 7, &null);
+	reading->troubled = !null;
 }
 
 static void
@@ -215,7 +217,7 @@ load_journal(SdesReading *reading, TupleDesc desc)
 	was_wrong = reading->wrong != NULL;
 	read_open(uses);
 	more = sdes_reading_go_on(reading, uses, PIECE_BYTES);
-	if (more || (reading->wrong != NULL && !was_wrong))
+	if (more || reading->troubled || (reading->wrong != NULL && !was_wrong))
 	{
 		insert_rows(uses);
 		note_open(uses);
@@ -265,12 +267,23 @@ try_to_load(SdesReading *reading, TupleDesc desc)
 	PG_CATCH();
 	{
 		trouble = sdes_spi_catch(&try);
-		sdes_log_forget("loaded");
+		sdes_log_unregister("loaded");
 	}
 	PG_END_TRY();
 	if (trouble != NULL)
 		note_trouble(reading, trouble);
 	return more;
+}
+
+/* Folders that nothing was ever loaded of, and that are gone. */
+static void
+forget_gone(const List *readings)
+{
+	SdesSpiParameters p = {0};
+
+	sdes_spi_add(&p, UUIDARRAYOID, sdes_reading_ids(readings));
+	sdes_spi_run("DELETE FROM sdes.audit_journal WHERE next = 0 AND journal <> ALL ($1)",
+	             &p);
 }
 
 /*
@@ -295,6 +308,7 @@ sdes_auditlog_load(void)
 {
 	SdesSpiParameters none = {0};
 	TupleDesc desc;
+	List *readings;
 	bool more = false;
 	ListCell *cell;
 
@@ -305,8 +319,11 @@ sdes_auditlog_load(void)
 		/* Against another worker, whose launcher has died. */
 		sdes_spi_run("LOCK TABLE sdes.audit_journal IN SHARE UPDATE EXCLUSIVE MODE", &none);
 		begin_anew_in_copy();
-		foreach (cell, sdes_reading_list())
+		readings = sdes_reading_list();
+		foreach (cell, readings)
 			more = try_to_load(lfirst(cell), desc) || more;
+		if (readings != NIL)
+			forget_gone(readings);
 	}
 	SPI_finish();
 	return more;

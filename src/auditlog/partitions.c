@@ -75,13 +75,6 @@ sdes_log_register(const char *name, TupleDesc desc, Tuplestorestate *rows, int64
 void
 sdes_log_unregister(const char *name)
 {
-	if (SPI_unregister_relation(name) != SPI_OK_REL_UNREGISTER)
-		elog(ERROR, "\"%s\" is not registered", name);
-}
-
-void
-sdes_log_forget(const char *name)
-{
 	(void) SPI_unregister_relation(name);
 }
 

@@ -14,10 +14,14 @@
 
 #include "access/xlog.h"
 #include "audit/audit.h"
+#include "catalog/pg_type.h"
 #include "journal/verify.h"
 #include "miscadmin.h"
+#include "sdes_datum.h"
 #include "sdes_errors.h"
 #include "storage/fd.h"
+#include "utils/array.h"
+#include "utils/uuid.h"
 
 /* ---- which journals there are ---- */
 
@@ -74,6 +78,19 @@ sdes_reading_list(void)
 		add_journal(&readings, directory, entry->d_name, &own);
 	FreeDir(dir);
 	return readings;
+}
+
+Datum
+sdes_reading_ids(const List *readings)
+{
+	Datum *ids = palloc((list_length(readings) + 1) * sizeof(Datum));
+	int n = 0;
+	ListCell *cell;
+
+	foreach (cell, readings)
+		ids[n++] = sdes_uuid_datum(((SdesReading *) lfirst(cell))->journal);
+	return PointerGetDatum(
+	    construct_array(ids, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
 
 /* ---- reading ---- */
@@ -153,7 +170,7 @@ read_header(SdesReading *reading, SdesBytes bytes)
 	return true;
 }
 
-/* Where a record ends that begins at "at". */
+/* Bytes that were read between the two. */
 static size_t
 size_of(const SdesReader *before, const SdesReader *after)
 {

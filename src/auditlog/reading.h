@@ -23,6 +23,7 @@ typedef struct SdesReading
 	uint64 first;                 /* of the first one that was read; 0: none was */
 	uint64 until;                 /* reads no record of that number, or after it; 0: all */
 	uint8 hash[SDES_DIGEST_SIZE]; /* of the record before */
+	bool troubled;                /* it could not be loaded last */
 	bool own;                     /* this server writes it */
 	bool elsewhere;               /* it is of another database cluster: nobody reads it */
 	SdesJournalEnd end;           /* of one's own: what is known to be on the disk */
@@ -32,6 +33,9 @@ typedef struct SdesReading
 
 /* The journals of this database cluster, from their beginnings: a List of SdesReading. */
 extern List *sdes_reading_list(void);
+
+/* Their ids, as an array of uuids. */
+extern Datum sdes_reading_ids(const List *readings);
 
 /*
  * Goes on through the chain for about that many bytes, and shows each record to uses;

@@ -13,6 +13,7 @@
 #include "auditlog/internal.h"
 #include "auditlog/uses.h"
 #include "sdes_guc.h"
+#include "store/store.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -77,6 +78,23 @@ see(SdesAuditLogState *state, Position *position, const SdesAuditJournal *own,
 	position->next = (uint64) DatumGetInt64(values[NEXT - 1]);
 }
 
+/* Before its first key a database has nothing to be loaded: 0. */
+static TimestampTz
+first_key_at(void)
+{
+	TimestampTz first = 0;
+	ListCell *cell;
+
+	foreach (cell, sdes_store_deks())
+	{
+		const SdesDekRow *dek = lfirst(cell);
+
+		if (first == 0 || dek->created_at < first)
+			first = dek->created_at;
+	}
+	return first;
+}
+
 /* When the first record was written that is not loaded; now, when that cannot be told. */
 static TimestampTz
 waiting_since(const SdesAuditJournal *own, const Position *position)
@@ -87,7 +105,7 @@ waiting_since(const SdesAuditJournal *own, const Position *position)
 	SdesRecord record;
 
 	if (!position->known || position->segment == 0)
-		return PgStartTime;
+		return first_key_at();
 	if (sdes_journal_read(own->folder, position->segment, position->offset, &bytes) != 0)
 		return since;
 	r = sdes_reader(bytes);

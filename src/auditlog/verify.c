@@ -1,7 +1,6 @@
 /*
  * verify.c
- *		sdes.verify_audit_log(): whether the table is what the journals say; and how far it
- *		has come, for sdes.health().
+ *		sdes.verify_audit_log(): whether the table is what the journals say.
  *
  * The rows are made anew from the journals, as far as they were loaded, and compared with
  * those that are there. Of a journal, or segments, that were moved away nothing can be
@@ -10,7 +9,6 @@
 #include "postgres.h"
 
 #include "audit/audit.h"
-#include "auditlog/auditlog.h"
 #include "auditlog/internal.h"
 #include "auditlog/reading.h"
 
@@ -19,6 +17,7 @@
 #include "miscadmin.h"
 #include "sdes_compat.h"
 #include "sdes_guc.h"
+#include "sdes_datum.h"
 #include "sdes_spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -75,6 +74,26 @@ derive(SdesReading *reading, TupleDesc desc, Tuplestorestate *rows)
 	return reading->first != 0;
 }
 
+/* One that cannot be read is told, and keeps the others from nothing. */
+static bool
+try_to_derive(SdesReading *reading, TupleDesc desc, Tuplestorestate *rows)
+{
+	SdesSpiTry try = sdes_spi_begin_try();
+	volatile bool some = false;
+
+	PG_TRY();
+	{
+		some = derive(reading, desc, rows);
+		sdes_spi_end_try(&try);
+	}
+	PG_CATCH();
+	{
+		reading->wrong = sdes_spi_catch(&try);
+	}
+	PG_END_TRY();
+	return some;
+}
+
 /* Of what is there: the journals, and the first record of each. */
 static Tuplestorestate *
 derive_all(ReturnSetInfo *result, TupleDesc desc, SdesSpiParameters *p)
@@ -89,8 +108,7 @@ derive_all(ReturnSetInfo *result, TupleDesc desc, SdesSpiParameters *p)
 	foreach (cell, readings)
 	{
 		SdesReading *reading = lfirst(cell);
-
-		bool some = derive(reading, desc, rows);
+		bool some = try_to_derive(reading, desc, rows);
 
 		if (reading->wrong != NULL)
 			put_journal(result, reading->journal, reading->next, reading->wrong);
@@ -126,7 +144,7 @@ static const char compare_sums[] =
 /* Those that rows are of, and that are not there. */
 static const char absent[] =
     "SELECT journal, NULL::bigint, NULL::timestamptz, 'its journal is not there'"
-    " FROM sdes.audit_journal WHERE segment > 0 AND journal <> ALL ($1) ORDER BY 1";
+    " FROM sdes.audit_journal WHERE next > 0 AND journal <> ALL ($1) ORDER BY 1";
 
 static void
 put_result(ReturnSetInfo *result)

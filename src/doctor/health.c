@@ -9,12 +9,10 @@
 #include "postgres.h"
 
 #include <sys/prctl.h>
-#include <sys/statvfs.h>
 
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
-#include "audit/audit.h"
-#include "auditlog/auditlog.h"
+#include "doctor/internal.h"
 #include "keyring/copies.h"
 #include "keyring/destroy.h"
 #include "keyring/instance.h"
@@ -29,23 +27,6 @@
 
 SDES_SQL_FUNCTION(sdes_health);
 
-/* What one token's agent says. */
-typedef struct Seen
-{
-	bool asked;     /* the agent answered */
-	bool logged_in; /* and is logged in */
-	SdesAgentInfo info;
-	SdesLinkFailure failure; /* why it did not answer */
-} Seen;
-
-typedef struct Health
-{
-	ReturnSetInfo *result;
-	int ntokens;
-	Seen seen[SDES_MAX_TOKENS];
-	int link; /* of the token that is being looked at */
-} Health;
-
 static Seen *
 seen(Health *health)
 {
@@ -59,8 +40,9 @@ of_token(const Health *health, const char *check)
 	return health->link == 0 ? check : psprintf("%s %d", check, health->link + 1);
 }
 
-static void
-add(Health *health, const char *check, bool ok, const char *detail, const char *hint)
+void
+sdes_health_add(Health *health, const char *check, bool ok, const char *detail,
+                const char *hint)
 {
 	Datum values[4];
 	bool nulls[4] = {false};
@@ -76,7 +58,8 @@ add(Health *health, const char *check, bool ok, const char *detail, const char *
 static void
 check_preload(Health *health)
 {
-	add(health, "preload", sdes_is_preloaded(),
+	sdes_health_add(
+	    health, "preload", sdes_is_preloaded(),
 	    sdes_is_preloaded() ? "sdes was loaded when the server started"
 	                        : "sdes was not loaded when the server started",
 	    "Add 'sdes' to shared_preload_libraries in postgresql.conf and restart the "
@@ -87,14 +70,16 @@ static void
 check_processes(Health *health)
 {
 	if (prctl(PR_GET_DUMPABLE) != 0)
-		add(health, "memory", false, "processes of this server can be dumped and traced",
+		sdes_health_add(
+		    health, "memory", false, "processes of this server can be dumped and traced",
 		    "The operating system refused PR_SET_DUMPABLE; see the server log.");
 	else if (!sdes_agentlink_is_private())
-		add(health, "memory", false, "programs outside can attach to the shared memory",
-		    "Set shared_memory_type = mmap and restart the server.");
+		sdes_health_add(health, "memory", false,
+		                "programs outside can attach to the shared memory",
+		                "Set shared_memory_type = mmap and restart the server.");
 	else
-		add(health, "memory", true, "processes of this server cannot be dumped or traced",
-		    NULL);
+		sdes_health_add(health, "memory", true,
+		                "processes of this server cannot be dumped or traced", NULL);
 }
 
 static void
@@ -103,7 +88,8 @@ check_supervisor(Health *health)
 	SdesAgentPublic published = sdes_agentlink_public(health->link);
 	bool ok = published.supervisor_pid != 0;
 
-	add(health, "workers", ok,
+	sdes_health_add(
+	    health, "workers", ok,
 	    ok ? psprintf("supervisor runs as process %d", (int) published.supervisor_pid)
 	       : "supervisor is not running",
 	    "It is started again within a second. If it stays away, see the server log, "
@@ -120,23 +106,24 @@ check_agent(Health *health)
 
 	if (reply == NULL)
 	{
-		add(health, of_token(health, "agent"), false,
-		    published.trouble[0] ? published.trouble
-		    : seen(health)->failure.detail[0] != '\0'
-		        ? seen(health)->failure.detail
-		        : sdes_status_name(seen(health)->failure.status),
-		    sdes_status_hint(seen(health)->failure.status));
+		sdes_health_add(health, of_token(health, "agent"), false,
+		                published.trouble[0] ? published.trouble
+		                : seen(health)->failure.detail[0] != '\0'
+		                    ? seen(health)->failure.detail
+		                    : sdes_status_name(seen(health)->failure.status),
+		                sdes_status_hint(seen(health)->failure.status));
 		return;
 	}
 	seen(health)->asked = true;
 	seen(health)->info = reply->info;
 	sdes_agentlink_finish();
 	seen(health)->logged_in = seen(health)->info.state == SDES_AGENT_READY;
-	add(health, of_token(health, "agent"), true,
-	    published.starts == 0 ? psprintf("process %u answers", seen(health)->info.pid)
-	                          : psprintf("process %u answers, started %u time(s)",
-	                                     seen(health)->info.pid, published.starts),
-	    NULL);
+	sdes_health_add(health, of_token(health, "agent"), true,
+	                published.starts == 0
+	                    ? psprintf("process %u answers", seen(health)->info.pid)
+	                    : psprintf("process %u answers, started %u time(s)",
+	                               seen(health)->info.pid, published.starts),
+	                NULL);
 }
 
 /* A check of what comes before the login: how far the agent got tells. */
@@ -148,20 +135,21 @@ check_stage(Health *health, const char *check, const char *found, SdesStatus fir
 	bool failed = seen(health)->info.state == SDES_AGENT_FAILED;
 
 	if (!seen(health)->asked)
-		add(health, of_token(health, check), false,
-		    "not known, since the agent does not answer", NULL);
+		sdes_health_add(health, of_token(health, check), false,
+		                "not known, since the agent does not answer", NULL);
 	else if (failed && status >= first && status <= last)
-		add(health, of_token(health, check), false,
-		    seen(health)->info.detail[0] ? seen(health)->info.detail
-		                                 : sdes_status_name(status),
-		    sdes_status_hint(status));
+		sdes_health_add(health, of_token(health, check), false,
+		                seen(health)->info.detail[0] ? seen(health)->info.detail
+		                                             : sdes_status_name(status),
+		                sdes_status_hint(status));
 	else if (found[0] != '\0')
-		add(health, of_token(health, check), true, found, NULL);
+		sdes_health_add(health, of_token(health, check), true, found, NULL);
 	else if (failed && status > last)
-		add(health, of_token(health, check), true, "works as far as it was needed", NULL);
+		sdes_health_add(health, of_token(health, check), true,
+		                "works as far as it was needed", NULL);
 	else
-		add(health, of_token(health, check), false, "not known yet",
-		    "See the other checks.");
+		sdes_health_add(health, of_token(health, check), false, "not known yet",
+		                "See the other checks.");
 }
 
 static void
@@ -170,21 +158,21 @@ check_login(Health *health)
 	SdesStatus status = (SdesStatus) seen(health)->info.status;
 
 	if (!seen(health)->asked)
-		add(health, of_token(health, "login"), false,
-		    "not known, since the agent does not answer", NULL);
+		sdes_health_add(health, of_token(health, "login"), false,
+		                "not known, since the agent does not answer", NULL);
 	else if (seen(health)->logged_in)
-		add(health, of_token(health, "login"), true,
-		    psprintf("logged in; %u login(s) since the agent started",
-		             seen(health)->info.logins),
-		    NULL);
+		sdes_health_add(health, of_token(health, "login"), true,
+		                psprintf("logged in; %u login(s) since the agent started",
+		                         seen(health)->info.logins),
+		                NULL);
 	else if (seen(health)->info.state == SDES_AGENT_STARTING)
-		add(health, of_token(health, "login"), false, "the agent is starting",
-		    "Look again in a moment.");
+		sdes_health_add(health, of_token(health, "login"), false, "the agent is starting",
+		                "Look again in a moment.");
 	else
-		add(health, of_token(health, "login"), false,
-		    seen(health)->info.detail[0] ? seen(health)->info.detail
-		                                 : sdes_status_name(status),
-		    sdes_status_hint(status));
+		sdes_health_add(health, of_token(health, "login"), false,
+		                seen(health)->info.detail[0] ? seen(health)->info.detail
+		                                             : sdes_status_name(status),
+		                sdes_status_hint(status));
 }
 
 /* Whether requests reach the HSM, or fail at once while the agent tries to mend it. */
@@ -196,26 +184,28 @@ check_hsm(Health *health)
 	    info->detail[0] ? info->detail : sdes_status_name((SdesStatus) info->status);
 
 	if (!seen(health)->asked)
-		add(health, of_token(health, "hsm"), false,
-		    "not known, since the agent does not answer", NULL);
+		sdes_health_add(health, of_token(health, "hsm"), false,
+		                "not known, since the agent does not answer", NULL);
 	else if (info->state == SDES_AGENT_STARTING)
-		add(health, of_token(health, "hsm"), false, "the agent is starting",
-		    "Look again in a moment.");
+		sdes_health_add(health, of_token(health, "hsm"), false, "the agent is starting",
+		                "Look again in a moment.");
 	else if (info->state == SDES_AGENT_FAILED)
-		add(health, of_token(health, "hsm"), false,
-		    psprintf("out of service for %u s: %s", info->seconds, why),
-		    sdes_status_hint((SdesStatus) info->status));
+		sdes_health_add(health, of_token(health, "hsm"), false,
+		                psprintf("out of service for %u s: %s", info->seconds, why),
+		                sdes_status_hint((SdesStatus) info->status));
 	else if (sdes_agentlink_suspected(health->link, NULL))
-		add(health, of_token(health, "hsm"), false,
+		sdes_health_add(
+		    health, of_token(health, "hsm"), false,
 		    "did not answer in time: the other tokens are asked first",
 		    "It is asked every other second, and takes its turn again once it answers.");
 	else if (info->failures > 0)
-		add(health, of_token(health, "hsm"), false,
+		sdes_health_add(
+		    health, of_token(health, "hsm"), false,
 		    psprintf("%u failure(s) in a row, the last: %s", info->failures, why),
 		    sdes_status_hint(SDES_ERR_HSM));
 	else
-		add(health, of_token(health, "hsm"), true,
-		    psprintf("in service for %u s", info->seconds), NULL);
+		sdes_health_add(health, of_token(health, "hsm"), true,
+		                psprintf("in service for %u s", info->seconds), NULL);
 }
 
 /* Seconds in a unit that people think in, rounded down. */
@@ -272,7 +262,8 @@ check_cache(Health *health)
 		                  for_people(last));
 	else
 		detail = "no session has a key";
-	add(health, "cache", !away || first > 0, detail,
+	sdes_health_add(
+	    health, "cache", !away || first > 0, detail,
 	    "Bring the HSM back, see the rows above. Keys that have not expired yet live on if "
 	    "sdes.key_cache_max_age is raised in postgresql.conf, and the server reloaded.");
 }
@@ -312,13 +303,14 @@ static void
 add_tally(Health *health, const char *check, const Tally *tally, const char *all_well)
 {
 	if (tally->bad > 0)
-		add(health, check, false,
-		    psprintf("%d of %d: %s", tally->bad, tally->total, tally->first),
-		    sdes_status_hint(tally->status));
+		sdes_health_add(health, check, false,
+		                psprintf("%d of %d: %s", tally->bad, tally->total, tally->first),
+		                sdes_status_hint(tally->status));
 	else if (tally->total == 0)
-		add(health, check, true, "there are no buckets yet", NULL);
+		sdes_health_add(health, check, true, "there are no buckets yet", NULL);
 	else
-		add(health, check, true, psprintf("%d %s", tally->total, all_well), NULL);
+		sdes_health_add(health, check, true, psprintf("%d %s", tally->total, all_well),
+		                NULL);
 }
 
 /* The token that a KEK is in; with one there is no other. -1: none of the settings'. */
@@ -373,7 +365,7 @@ check_keks(Health *health)
 
 	if (!any_login(health))
 	{
-		add(health, "kek", false, "not known without a login", NULL);
+		sdes_health_add(health, "kek", false, "not known without a login", NULL);
 		return;
 	}
 	foreach (cell, sdes_store_keks())
@@ -392,7 +384,7 @@ check_deks(Health *health)
 
 	if (!any_login(health))
 	{
-		add(health, "dek", false, "not known without a login", NULL);
+		sdes_health_add(health, "dek", false, "not known without a login", NULL);
 		return;
 	}
 	foreach (cell, deks)
@@ -434,10 +426,11 @@ check_copies(Health *health)
 				                 bucket_name(dek->binding.bucket), tokens[i].label);
 		}
 	}
-	add(health, "copies", lacking == 0,
-	    lacking == 0 ? "every data encryption key is wrapped in every token"
-	                 : psprintf("%d wrapped key(s) lack, the first: %s", lacking, first),
-	    "Run SELECT * FROM sdes.sync_tokens().");
+	sdes_health_add(health, "copies", lacking == 0,
+	                lacking == 0
+	                    ? "every data encryption key is wrapped in every token"
+	                    : psprintf("%d wrapped key(s) lack, the first: %s", lacking, first),
+	                "Run SELECT * FROM sdes.sync_tokens().");
 }
 
 static bool
@@ -530,13 +523,13 @@ check_orphans(Health *health)
 
 	if (!any_login(health))
 	{
-		add(health, "orphans", false, "not known without a login", NULL);
+		sdes_health_add(health, "orphans", false, "not known without a login", NULL);
 		return;
 	}
 	/* What a standby has not replayed yet is no orphan. */
 	if (RecoveryInProgress())
 	{
-		add(health, "orphans", true, "for the primary to say", NULL);
+		sdes_health_add(health, "orphans", true, "for the primary to say", NULL);
 		return;
 	}
 	initStringInfo(&ids);
@@ -546,11 +539,12 @@ check_orphans(Health *health)
 			continue;
 		if (find_orphans(link, &ids, &orphans, &failure))
 			continue;
-		add(health, "orphans", false, sdes_status_name(failure.status),
-		    sdes_status_hint(failure.status));
+		sdes_health_add(health, "orphans", false, sdes_status_name(failure.status),
+		                sdes_status_hint(failure.status));
 		return;
 	}
-	add(health, "orphans", orphans == 0,
+	sdes_health_add(
+	    health, "orphans", orphans == 0,
 	    orphans == 0
 	        ? "no key of this database in the token is without its row"
 	        : psprintf("%d key(s) in the token without a row: %s", orphans, ids.data),
@@ -566,7 +560,8 @@ check_destruction(Health *health)
 {
 	int waiting = list_length(sdes_keyring_doomed_keks());
 
-	add(health, "destruction", waiting == 0,
+	sdes_health_add(
+	    health, "destruction", waiting == 0,
 	    waiting == 0
 	        ? "no key encryption key waits to be destroyed"
 	        : psprintf("%d key encryption key(s) wait to be destroyed in the HSM", waiting),
@@ -606,7 +601,8 @@ check_rows(Health *health)
 	}
 	foreach (cell, sdes_store_access())
 		strays += !has_bucket(buckets, ((SdesAccessRow *) lfirst(cell))->bucket);
-	add(health, "rows", strays == 0,
+	sdes_health_add(
+	    health, "rows", strays == 0,
 	    strays == 0
 	        ? "buckets, keys and grants fit together"
 	        : psprintf("%d row(s) refer to a bucket or key that is not there", strays),
@@ -621,7 +617,8 @@ check_owner(Health *health)
 {
 	bool owner = sdes_instance_is_owner();
 
-	add(health, "owner", owner,
+	sdes_health_add(
+	    health, "owner", owner,
 	    owner ? "this database owns its keys"
 	          : "this database is a copy of the one that owns its keys",
 	    "It was restored or made of a template. If the original is gone, or this copy "
@@ -646,114 +643,12 @@ check_grants(Health *health)
 			                 "guessing",
 			                 guesser, bucket->name);
 	}
-	add(health, "grants", found == NULL,
+	sdes_health_add(
+	    health, "grants", found == NULL,
 	    found ? found : "no role could find out card numbers by guessing",
 	    "It holds mask together with search or encrypt, and without decrypt, maybe by a "
 	    "role that it is a member of. End that, or grant one of them again with force => "
 	    "true.");
-}
-
-#define AUDIT_ROOM_MB    100 /* below which it is time to do something */
-#define AUDIT_UNSIGNED_S 60
-
-static void
-check_audit(Health *health)
-{
-	char directory[MAXPGPATH];
-	const char *trouble = sdes_audit_trouble();
-	struct statvfs fs;
-	const char *hint =
-	    "Encrypted values are neither opened nor stored without a record. Make room, or "
-	    "set sdes.audit_directory to a folder that the server can write to and restart it. "
-	    "Where a journal is damaged, or gone for good, move sdes/journal out of the data "
-	    "directory: then a new one begins.";
-
-	sdes_audit_directory_path(directory);
-	if (trouble == NULL && statvfs(directory, &fs) == 0 &&
-	    fs.f_bavail * (fs.f_frsize / 1024) < AUDIT_ROOM_MB * 1024)
-		trouble = "there is hardly any room";
-	add(health, "audit", trouble == NULL,
-	    trouble == NULL ? psprintf("the audit journal is in \"%s\"", directory)
-	                    : psprintf("the audit journal in \"%s\": %s", directory, trouble),
-	    hint);
-}
-
-/* A moment without the HSM is no trouble: the next signature covers all. */
-static void
-check_audit_signature(Health *health)
-{
-	SdesAuditSigning signing = sdes_audit_signing();
-	bool there = sdes_audit_is_watched();
-	bool good = there && !signing.tampered &&
-	            (signing.failing_since == 0 ||
-	             !TimestampDifferenceExceeds(signing.failing_since, GetCurrentTimestamp(),
-	                                         1000 * AUDIT_UNSIGNED_S));
-	const char *detail;
-	char key[2 * SDES_DIGEST_SIZE + 1];
-
-	sdes_hex(SDES_BYTES_OF(signing.fingerprint), key);
-	if (!there)
-		detail = "there is no process that signs the audit journal";
-	else if (!good)
-		detail = psprintf("the audit journal is not signed since %s: %s",
-		                  timestamptz_to_str(signing.failing_since), signing.trouble);
-	else if (signing.sequence == 0)
-		detail = "nothing was to be signed since the server started";
-	else
-		detail = psprintf("the audit journal is signed to record " UINT64_FORMAT
-		                  " by the key %s",
-		                  signing.sequence, key);
-	add(health, "audit signature", good, detail,
-	    "Where the HSM is away it is signed when that is back. Where a record is wrong, "
-	    "somebody has changed the files: keep them, look at them with sdes_audit verify, "
-	    "and move sdes/journal out of the data directory: then a new journal begins. Where "
-	    "there is no process, max_worker_processes may leave no room for it.");
-}
-
-/* Where there is to be one. */
-static void
-check_audit_mirror(Health *health)
-{
-	SdesAuditMirroring mirroring = sdes_audit_mirroring();
-	bool late = TimestampDifferenceExceeds(mirroring.complete_at, GetCurrentTimestamp(),
-	                                       1000 * AUDIT_UNSIGNED_S);
-	bool good = mirroring.trouble[0] == '\0' && !late;
-
-	if (sdes_audit_mirror[0] == '\0')
-		return;
-	add(health, "audit mirror", good,
-	    good ? psprintf("the audit journal is in \"%s\" once more", sdes_audit_mirror)
-	         : psprintf("the audit journal in \"%s\" is not complete since %s: %s",
-	                    sdes_audit_mirror,
-	                    mirroring.complete_at ? timestamptz_to_str(mirroring.complete_at)
-	                                          : "the server started",
-	                    mirroring.trouble[0] ? mirroring.trouble : "nothing answers"),
-	    "Statements go on meanwhile. When the folder can be written again it gets what it "
-	    "has missed. A copy that has other records than this server wrote, move away.");
-}
-
-/* The table that people query; the journal is what proves. */
-static void
-check_audit_log(Health *health)
-{
-	SdesAuditLogState state = sdes_auditlog_state();
-	const char *detail;
-
-	if (RecoveryInProgress())
-		return; /* it is the primary's */
-	if (state.wrong != NULL)
-		detail =
-		    psprintf("of the journals that sdes.audit_log is made of, %s", state.wrong);
-	else if (state.late)
-		detail = psprintf("sdes.audit_log lacks what happened since %s",
-		                  timestamptz_to_str(state.waiting_since));
-	else
-		detail = "sdes.audit_log has what the journals have";
-	add(health, "audit log", state.wrong == NULL && !state.late, detail,
-	    "See sdes.audit_journal. Where a record is wrong, look at it with sdes_audit "
-	    "verify; once that is dealt with, set wrong, or lacks, to NULL there. Where the "
-	    "table is late, the server log says why; max_worker_processes may leave no room "
-	    "for the worker that fills it.");
 }
 
 /* How one token is reached, from the agent on. */
@@ -790,10 +685,7 @@ sdes_health(PG_FUNCTION_ARGS)
 	check_cache(&health);
 	check_rows(&health);
 	check_grants(&health);
-	check_audit(&health);
-	check_audit_signature(&health);
-	check_audit_mirror(&health);
-	check_audit_log(&health);
+	sdes_health_audit(&health);
 	check_owner(&health);
 	check_keks(&health);
 	check_deks(&health);

@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "miscadmin.h"
+#include "sdes_datum.h"
 #include "sdes_errors.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -69,16 +70,11 @@ void
 sdes_store_insert_honey(const SdesHoneyRow *row)
 {
 	Relation rel = table_open(sdes_table_oid(SDES_TABLE_HONEY), RowExclusiveLock);
-	bytea *nonce = palloc(VARHDRSZ + SDES_NONCE_SIZE);
-	pg_uuid_t bucket;
 	Datum values[HONEY_NCOLUMNS];
 	bool nulls[HONEY_NCOLUMNS] = {false};
 
-	SET_VARSIZE(nonce, VARHDRSZ + SDES_NONCE_SIZE);
-	memcpy(VARDATA(nonce), row->nonce, SDES_NONCE_SIZE);
-	memcpy(bucket.data, row->bucket, SDES_UUID_SIZE);
-	values[HONEY_NONCE - 1] = PointerGetDatum(nonce);
-	values[HONEY_BUCKET - 1] = UUIDPGetDatum(&bucket);
+	values[HONEY_NONCE - 1] = sdes_bytea_datum(row->nonce, SDES_NONCE_SIZE);
+	values[HONEY_BUCKET - 1] = sdes_uuid_datum(row->bucket);
 	values[HONEY_LABEL - 1] = CStringGetTextDatum(row->label);
 	values[HONEY_ADDED_AT - 1] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	values[HONEY_ADDED_BY - 1] = CStringGetTextDatum(GetUserNameFromId(GetUserId(), false));

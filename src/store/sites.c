@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "sdes_errors.h"
+#include "sdes_datum.h"
 #include "store/tables.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -55,25 +56,6 @@
 #define INSTANCE_ADOPTED_AT 4
 #define INSTANCE_ADOPTED_BY 5
 #define INSTANCE_NCOLUMNS   5
-
-static Datum
-bytes_datum(const uint8 *data, size_t size)
-{
-	bytea *bytes = palloc(VARHDRSZ + size);
-
-	SET_VARSIZE(bytes, VARHDRSZ + size);
-	memcpy(VARDATA(bytes), data, size);
-	return PointerGetDatum(bytes);
-}
-
-static Datum
-id_datum(const uint8 *data)
-{
-	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
-
-	memcpy(uuid->data, data, SDES_UUID_SIZE);
-	return UUIDPGetDatum(uuid);
-}
 
 /* By whom and when, the last two columns of each of these tables. */
 static void
@@ -161,16 +143,17 @@ sdes_store_insert_site(const SdesSiteRow *row)
 	Datum values[SITE_NCOLUMNS];
 	size_t id_size = row->own ? SDES_KEK_ID_SIZE : 0;
 
-	values[SITE_FINGERPRINT - 1] = bytes_datum(row->fingerprint, SDES_FINGERPRINT_SIZE);
+	values[SITE_FINGERPRINT - 1] =
+	    sdes_bytea_datum(row->fingerprint, SDES_FINGERPRINT_SIZE);
 	values[SITE_NAME - 1] = CStringGetTextDatum(row->name);
 	values[SITE_CERTIFICATE - 1] = CStringGetTextDatum(row->certificate);
 	values[SITE_OWN - 1] = BoolGetDatum(row->own);
-	values[SITE_SIGNING_KEY - 1] = bytes_datum(row->signing_key, id_size);
-	values[SITE_ENCRYPTION_KEY - 1] = bytes_datum(row->encryption_key, id_size);
+	values[SITE_SIGNING_KEY - 1] = sdes_bytea_datum(row->signing_key, id_size);
+	values[SITE_ENCRYPTION_KEY - 1] = sdes_bytea_datum(row->encryption_key, id_size);
 	values[SITE_KEM_KEY - 1] =
-	    bytes_datum(row->kem_key, row->hybrid ? SDES_KEK_ID_SIZE : 0);
+	    sdes_bytea_datum(row->kem_key, row->hybrid ? SDES_KEK_ID_SIZE : 0);
 	values[SITE_KEM_ROOT - 1] =
-	    bytes_datum(row->kem_root, row->hybrid ? row->kem_root_size : 0);
+	    sdes_bytea_datum(row->kem_root, row->hybrid ? row->kem_root_size : 0);
 	sign_row(values, SITE_NCOLUMNS);
 	sdes_table_insert(SDES_TABLE_SITE, values);
 }
@@ -198,9 +181,9 @@ sdes_store_insert_exported(const SdesExportedRow *row)
 	Datum *ids = palloc(row->nkeys * sizeof(Datum));
 
 	for (int i = 0; i < row->nkeys; i++)
-		ids[i] = bytes_datum(row->key_ids[i], SDES_KEY_ID_SIZE);
-	values[EXPORTED_PARCEL - 1] = id_datum(row->parcel);
-	values[EXPORTED_BUCKET - 1] = id_datum(row->bucket);
+		ids[i] = sdes_bytea_datum(row->key_ids[i], SDES_KEY_ID_SIZE);
+	values[EXPORTED_PARCEL - 1] = sdes_uuid_datum(row->parcel);
+	values[EXPORTED_BUCKET - 1] = sdes_uuid_datum(row->bucket);
 	values[EXPORTED_RECIPIENT - 1] = CStringGetTextDatum(row->recipient);
 	values[EXPORTED_KIND - 1] = CStringGetTextDatum(row->backup ? "backup" : "export");
 	values[EXPORTED_KEY_IDS - 1] = PointerGetDatum(
@@ -236,10 +219,10 @@ sdes_store_insert_imported(const uint8 *parcel, const SdesSiteRow *sender)
 {
 	Datum values[IMPORTED_NCOLUMNS];
 
-	values[IMPORTED_PARCEL - 1] = id_datum(parcel);
+	values[IMPORTED_PARCEL - 1] = sdes_uuid_datum(parcel);
 	values[IMPORTED_SENDER - 1] = CStringGetTextDatum(sender->name);
 	values[IMPORTED_FINGERPRINT - 1] =
-	    bytes_datum(sender->fingerprint, SDES_FINGERPRINT_SIZE);
+	    sdes_bytea_datum(sender->fingerprint, SDES_FINGERPRINT_SIZE);
 	sign_row(values, IMPORTED_NCOLUMNS);
 	sdes_table_insert(SDES_TABLE_IMPORTED, values);
 }
@@ -282,7 +265,7 @@ sdes_store_put_instance(const uint8 *id, const SdesInstanceRow *row)
 	table_close(rel, RowExclusiveLock);
 	CommandCounterIncrement();
 
-	values[INSTANCE_ID - 1] = id_datum(id);
+	values[INSTANCE_ID - 1] = sdes_uuid_datum(id);
 	values[INSTANCE_SYSTEM_ID - 1] = Int64GetDatum(row->system_id);
 	values[INSTANCE_DATABASE - 1] = ObjectIdGetDatum(row->database);
 	sign_row(values, INSTANCE_NCOLUMNS);

@@ -18,6 +18,7 @@
 #include "catalog/indexing.h"
 #include "miscadmin.h"
 #include "sdes_compat.h"
+#include "sdes_datum.h"
 #include "store/tables.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -25,26 +26,6 @@
 #include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
-#include "utils/uuid.h"
-
-static Datum
-bytea_datum(const uint8 *data, size_t size)
-{
-	bytea *bytes = palloc(VARHDRSZ + size);
-
-	SET_VARSIZE(bytes, VARHDRSZ + size);
-	memcpy(VARDATA(bytes), data, size);
-	return PointerGetDatum(bytes);
-}
-
-static Datum
-uuid_datum(const uint8 *data)
-{
-	pg_uuid_t *uuid = palloc(sizeof(pg_uuid_t));
-
-	memcpy(uuid->data, data, SDES_UUID_SIZE);
-	return UUIDPGetDatum(uuid);
-}
 
 static Datum
 current_user_datum(void)
@@ -81,7 +62,7 @@ sdes_store_insert_bucket(const SdesBucketRow *row)
 {
 	Datum values[SDES_BUCKET_NCOLUMNS];
 
-	values[SDES_BUCKET_UUID - 1] = uuid_datum(row->uuid);
+	values[SDES_BUCKET_UUID - 1] = sdes_uuid_datum(row->uuid);
 	values[SDES_BUCKET_NAME - 1] = CStringGetTextDatum(row->name);
 	values[SDES_BUCKET_HASH - 1] = Int32GetDatum(row->hash);
 	values[SDES_BUCKET_SYSTEM - 1] = BoolGetDatum(row->system);
@@ -98,8 +79,8 @@ sdes_store_insert_kek(const SdesKekRow *row)
 {
 	Datum values[SDES_KEK_NCOLUMNS];
 
-	values[SDES_KEK_ID - 1] = bytea_datum(row->id, SDES_KEK_ID_SIZE);
-	values[SDES_KEK_BUCKET - 1] = uuid_datum(row->bucket);
+	values[SDES_KEK_ID - 1] = sdes_bytea_datum(row->id, SDES_KEK_ID_SIZE);
+	values[SDES_KEK_BUCKET - 1] = sdes_uuid_datum(row->bucket);
 	values[SDES_KEK_KIND - 1] = CStringGetTextDatum(row->kind);
 	values[SDES_KEK_MECHANISM - 1] = CStringGetTextDatum(row->mechanism);
 	values[SDES_KEK_TOKEN_LABEL - 1] = CStringGetTextDatum(row->token_label);
@@ -115,7 +96,7 @@ insert_usage(const uint8 *key_id)
 	Datum values[SDES_USAGE_NCOLUMNS];
 
 	values[SDES_USAGE_MESSAGES - 1] = Int64GetDatum(0);
-	values[SDES_USAGE_KEY_ID - 1] = bytea_datum(key_id, SDES_KEY_ID_SIZE);
+	values[SDES_USAGE_KEY_ID - 1] = sdes_bytea_datum(key_id, SDES_KEY_ID_SIZE);
 	sdes_table_insert(SDES_TABLE_USAGE, values);
 }
 
@@ -124,16 +105,17 @@ sdes_store_insert_dek(const SdesDekRow *row)
 {
 	Datum values[SDES_DEK_NCOLUMNS];
 
-	values[SDES_DEK_KEY_ID - 1] = bytea_datum(row->binding.key_id, SDES_KEY_ID_SIZE);
-	values[SDES_DEK_BUCKET - 1] = uuid_datum(row->binding.bucket);
+	values[SDES_DEK_KEY_ID - 1] = sdes_bytea_datum(row->binding.key_id, SDES_KEY_ID_SIZE);
+	values[SDES_DEK_BUCKET - 1] = sdes_uuid_datum(row->binding.bucket);
 	values[SDES_DEK_VERSION - 1] = Int32GetDatum((int32) row->binding.version);
 	values[SDES_DEK_PURPOSE - 1] =
 	    CStringGetTextDatum(sdes_purpose_name(row->binding.purpose));
 	values[SDES_DEK_MODE - 1] = CStringGetTextDatum(sdes_mode_name(row->binding.mode));
 	values[SDES_DEK_STATE - 1] = CStringGetTextDatum(sdes_state_name(row->state));
-	values[SDES_DEK_KEK - 1] = bytea_datum(row->binding.kek_id, SDES_KEK_ID_SIZE);
-	values[SDES_DEK_WRAPPED - 1] = bytea_datum(row->wrapped, row->wrapped_size);
-	values[SDES_DEK_COMMITMENT - 1] = bytea_datum(row->commitment, SDES_COMMITMENT_SIZE);
+	values[SDES_DEK_KEK - 1] = sdes_bytea_datum(row->binding.kek_id, SDES_KEK_ID_SIZE);
+	values[SDES_DEK_WRAPPED - 1] = sdes_bytea_datum(row->wrapped, row->wrapped_size);
+	values[SDES_DEK_COMMITMENT - 1] =
+	    sdes_bytea_datum(row->commitment, SDES_COMMITMENT_SIZE);
 	values[SDES_DEK_SYSTEM_ID - 1] =
 	    Int64GetDatum(row->foreign ? 0 : (int64) GetSystemIdentifier());
 	values[SDES_DEK_DATABASE - 1] =
@@ -151,10 +133,11 @@ sdes_store_insert_copy(const SdesDekRow *copy)
 {
 	Datum values[SDES_COPY_NCOLUMNS];
 
-	values[SDES_COPY_KEY_ID - 1] = bytea_datum(copy->binding.key_id, SDES_KEY_ID_SIZE);
-	values[SDES_COPY_KEK - 1] = bytea_datum(copy->binding.kek_id, SDES_KEK_ID_SIZE);
-	values[SDES_COPY_WRAPPED - 1] = bytea_datum(copy->wrapped, copy->wrapped_size);
-	values[SDES_COPY_COMMITMENT - 1] = bytea_datum(copy->commitment, SDES_COMMITMENT_SIZE);
+	values[SDES_COPY_KEY_ID - 1] = sdes_bytea_datum(copy->binding.key_id, SDES_KEY_ID_SIZE);
+	values[SDES_COPY_KEK - 1] = sdes_bytea_datum(copy->binding.kek_id, SDES_KEK_ID_SIZE);
+	values[SDES_COPY_WRAPPED - 1] = sdes_bytea_datum(copy->wrapped, copy->wrapped_size);
+	values[SDES_COPY_COMMITMENT - 1] =
+	    sdes_bytea_datum(copy->commitment, SDES_COMMITMENT_SIZE);
 	values[SDES_COPY_CREATED_AT - 1] = now_datum();
 	sdes_table_insert(SDES_TABLE_COPY, values);
 }
@@ -168,10 +151,10 @@ sdes_store_delete_copies(const uint8 *key_id, const uint8 *kek_id)
 	HeapTuple tuple;
 
 	ScanKeyInit(&key[0], SDES_COPY_KEY_ID, BTEqualStrategyNumber, F_BYTEAEQ,
-	            bytea_datum(key_id, SDES_KEY_ID_SIZE));
+	            sdes_bytea_datum(key_id, SDES_KEY_ID_SIZE));
 	if (kek_id != NULL)
 		ScanKeyInit(&key[1], SDES_COPY_KEK, BTEqualStrategyNumber, F_BYTEAEQ,
-		            bytea_datum(kek_id, SDES_KEK_ID_SIZE));
+		            sdes_bytea_datum(kek_id, SDES_KEK_ID_SIZE));
 	scan = systable_beginscan(rel, sdes_index_oid("dek_copy_pkey"), true, NULL,
 	                          kek_id == NULL ? 1 : 2, key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
@@ -192,7 +175,7 @@ sdes_store_delete_access(const uint8 *bucket, const char *role, const char *priv
 	bool found = false;
 
 	ScanKeyInit(&key[0], SDES_ACCESS_BUCKET, BTEqualStrategyNumber, F_UUID_EQ,
-	            uuid_datum(bucket));
+	            sdes_uuid_datum(bucket));
 	ScanKeyInit(&key[1], SDES_ACCESS_ROLE, BTEqualStrategyNumber, F_TEXTEQ,
 	            CStringGetTextDatum(role));
 	ScanKeyInit(&key[2], SDES_ACCESS_PRIVILEGE, BTEqualStrategyNumber, F_TEXTEQ,
@@ -217,7 +200,7 @@ sdes_store_put_access(const SdesAccessRow *row)
 	Datum values[SDES_ACCESS_NCOLUMNS];
 
 	sdes_store_delete_access(row->bucket, row->role, row->privilege);
-	values[SDES_ACCESS_BUCKET - 1] = uuid_datum(row->bucket);
+	values[SDES_ACCESS_BUCKET - 1] = sdes_uuid_datum(row->bucket);
 	values[SDES_ACCESS_ROLE - 1] = CStringGetTextDatum(row->role);
 	values[SDES_ACCESS_PRIVILEGE - 1] = CStringGetTextDatum(row->privilege);
 	values[SDES_ACCESS_ROLE_OID - 1] = ObjectIdGetDatum(row->role_oid);
@@ -286,7 +269,7 @@ change_dek(const uint8 *key_id, Change *change)
 	ScanKeyData key;
 
 	ScanKeyInit(&key, SDES_DEK_KEY_ID, BTEqualStrategyNumber, F_BYTEAEQ,
-	            bytea_datum(key_id, SDES_KEY_ID_SIZE));
+	            sdes_bytea_datum(key_id, SDES_KEY_ID_SIZE));
 	change_row(SDES_TABLE_DEK, "dek_pkey", &key, change);
 }
 
@@ -325,7 +308,7 @@ sdes_store_set_dek_state(const uint8 *key_id, SdesKeyState state, const char *re
 	if (reason != NULL)
 		set(&change, SDES_DEK_REASON, CStringGetTextDatum(reason));
 	if (state == SDES_KEY_DESTROYED)
-		set(&change, SDES_DEK_WRAPPED, bytea_datum((const uint8 *) "", 0));
+		set(&change, SDES_DEK_WRAPPED, sdes_bytea_datum((const uint8 *) "", 0));
 	change_dek(key_id, &change);
 	if (state == SDES_KEY_DESTROYED)
 		sdes_store_delete_copies(key_id, NULL);
@@ -336,9 +319,10 @@ sdes_store_set_dek_wrap(const SdesDekRow *row)
 {
 	Change change = {0};
 
-	set(&change, SDES_DEK_KEK, bytea_datum(row->binding.kek_id, SDES_KEK_ID_SIZE));
-	set(&change, SDES_DEK_WRAPPED, bytea_datum(row->wrapped, row->wrapped_size));
-	set(&change, SDES_DEK_COMMITMENT, bytea_datum(row->commitment, SDES_COMMITMENT_SIZE));
+	set(&change, SDES_DEK_KEK, sdes_bytea_datum(row->binding.kek_id, SDES_KEK_ID_SIZE));
+	set(&change, SDES_DEK_WRAPPED, sdes_bytea_datum(row->wrapped, row->wrapped_size));
+	set(&change, SDES_DEK_COMMITMENT,
+	    sdes_bytea_datum(row->commitment, SDES_COMMITMENT_SIZE));
 	change_dek(row->binding.key_id, &change);
 }
 
@@ -367,7 +351,7 @@ sdes_store_set_kek_state(const uint8 *id, SdesKekState state)
 	set(&change, SDES_KEK_STATE, CStringGetTextDatum(sdes_kek_state_name(state)));
 	set(&change, kek_date_column(state), now_datum());
 	ScanKeyInit(&key, SDES_KEK_ID, BTEqualStrategyNumber, F_BYTEAEQ,
-	            bytea_datum(id, SDES_KEK_ID_SIZE));
+	            sdes_bytea_datum(id, SDES_KEK_ID_SIZE));
 	change_row(SDES_TABLE_KEK, "kek_pkey", &key, &change);
 }
 
@@ -377,7 +361,7 @@ change_bucket(const SdesBucketRow *row, Change *change)
 	ScanKeyData key;
 
 	ScanKeyInit(&key, SDES_BUCKET_UUID, BTEqualStrategyNumber, F_UUID_EQ,
-	            uuid_datum(row->uuid));
+	            sdes_uuid_datum(row->uuid));
 	change_row(SDES_TABLE_BUCKET, "bucket_pkey", &key, change);
 }
 

@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 #include "worker/launcher.h"
+#include "worker/register.h"
 
 #define SLICE_MS        30000
 #define LOAD_MS         1000 /* of the audit at a time, */
@@ -161,15 +162,6 @@ load_for_a_while(void)
 }
 
 static void
-take_settings(void)
-{
-	if (!ConfigReloadPending)
-		return;
-	ConfigReloadPending = false;
-	ProcessConfigFile(PGC_SIGHUP);
-}
-
-static void
 nap(long ms)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
@@ -195,7 +187,7 @@ rest(TimestampTz since)
 		if (pause > LONGEST_NAP_MS && database_is_wanted())
 			return false;
 	}
-	take_settings();
+	(void) sdes_worker_take_settings();
 	return !database_is_wanted();
 }
 

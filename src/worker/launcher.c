@@ -33,8 +33,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
-#include "worker/register.h"
 #include "worker/launcher.h"
+#include "worker/register.h"
 
 #define SHORTEST_NAP_MS 50
 #define BREATH_MS       250 /* between two workers in one database: DROP DATABASE gets in */
@@ -277,17 +277,6 @@ hear_news(void)
 	}
 }
 
-/* What waits may wait no more: for the hour, or for the end of a longer nap. */
-static void
-take_settings(void)
-{
-	if (!ConfigReloadPending)
-		return;
-	ConfigReloadPending = false;
-	ProcessConfigFile(PGC_SIGHUP);
-	call_all();
-}
-
 /* Until the next database is due, a worker ends or a session calls. */
 static long
 nap_ms(void)
@@ -317,7 +306,9 @@ sdes_launcher_main(Datum arg)
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
-		take_settings();
+		/* What waits may wait no more: for the hour, or for the end of a longer nap. */
+		if (sdes_worker_take_settings())
+			call_all();
 		if (listed_at == 0 || calls_seen != sdes_rotation_calls() ||
 		    TimestampDifferenceExceeds(listed_at, GetCurrentTimestamp(),
 		                               1000 * sdes_rotation_naptime))

@@ -30,18 +30,23 @@ sdes_worker_register(const char *name, const char *function, int flags,
 }
 
 bool
-sdes_worker_nap(long ms)
+sdes_worker_take_settings(void)
 {
-	bool reload;
+	bool reload = ConfigReloadPending;
 
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
-	                 PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	reload = ConfigReloadPending;
 	if (reload)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 	}
 	return reload;
+}
+
+bool
+sdes_worker_nap(long ms)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+	                 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	return sdes_worker_take_settings();
 }

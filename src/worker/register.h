@@ -16,10 +16,10 @@
 extern void sdes_worker_register(const char *name, const char *function, int flags,
                                  BgWorkerStartTime start);
 
-/*
- * Sleeps until the latch is set, or that long, and takes new settings; whether there were
- * some.
- */
+/* Takes new settings, if there are some; whether there were. */
+extern bool sdes_worker_take_settings(void);
+
+/* The same after a sleep until the latch is set, or that long. */
 extern bool sdes_worker_nap(long ms);
 
 #endif

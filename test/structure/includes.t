@@ -10,7 +10,7 @@ use Structure;
 use Test::More;
 
 # The files at the top of src/ that every room above the waterline may include.
-my @TOP = qw(sdes.h sdes_guc.h sdes_errors.h sdes_compat.h sdes_shmem.h sdes_spi.h);
+my @TOP = qw(sdes.h sdes_guc.h sdes_errors.h sdes_compat.h sdes_shmem.h sdes_spi.h sdes_datum.h);
 
 # What of the agent's room the server's side may know.
 my @AGENT_SHARED = qw(agent/protocol agent/config agent/client agent/backoff agent/buffer);
@@ -30,7 +30,7 @@ my %MAY = (
     (map { $_ => [qw(crypto envelope)] } @AGENT_SHARED),
     'agentlink' => [ @AGENT_SHARED, qw(envelope crypto top) ],
     'audit' => [qw(store agentlink journal envelope crypto top)],
-    'auditlog' => [qw(audit journal crypto top)],
+    'auditlog' => [qw(audit store journal envelope crypto top)],
     'store' => [qw(envelope crypto top)],
     'keyring' => [qw(audit store agentlink envelope crypto top), @AGENT_SHARED],
     'policy' => [qw(audit store agentlink top)],

@@ -73,6 +73,7 @@ is((run_program('verify', "$mirror/$name"))[0], 0, 'which verify');
 ok(wait_for(sub { $node->safe_psql('postgres', q{SELECT sum("values") FROM sdes.audit_log WHERE bucket = 'news' AND operation = 'decrypt'}) eq 60000 + $before }, 60), 'the table has them all');
 is(query_as($node, 'auditor', 'SELECT count(*) FROM sdes.verify_audit_log()'), 0, 'as they are in the journal');
 $node->restart;
+is(row_of_health('audit mirror', 'ok'), 't', 'after a restart, before anything is to be copied, health() is content');
 query_as($node, 'oms', 'SELECT name FROM people WHERE id = 7');
 ok(same(), 'after a restart, too');
 
