@@ -18,6 +18,7 @@
 #include "datatype/timestamp.h"
 #include "envelope/envelope.h"
 #include "journal/append.h"
+#include "nodes/plannodes.h"
 #include "storage/latch.h"
 
 typedef enum SdesAuditOperation
@@ -48,6 +49,9 @@ extern void sdes_audit_use(const uint8 *bucket, SdesAuditOperation operation, in
  */
 extern void sdes_audit_expect(const uint8 *bucket, SdesAuditOperation operation,
                               int64 values);
+
+/* Whether a statement reads columns of the bucket of that hash. */
+extern bool sdes_audit_reads(const PlannedStmt *plan, int32 hash);
 
 /* Bytes of the plaintexts of the use before. */
 extern void sdes_audit_bytes(int64 bytes);

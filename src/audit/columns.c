@@ -247,6 +247,18 @@ hash_columns(const List *all)
 	return hash;
 }
 
+bool
+sdes_audit_reads(const PlannedStmt *plan, int32 hash)
+{
+	List *all = NIL;
+	bool reads;
+
+	add_of_plan(&all, plan, hash, false);
+	reads = all != NIL;
+	free_columns(all);
+	return reads;
+}
+
 uint64
 sdes_audit_execution(void)
 {

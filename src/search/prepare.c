@@ -41,8 +41,10 @@ typedef struct Search
 	ParamListInfo params;
 	Comparing most;
 	bool with_text; /* the comparison that is looked at */
+	bool noted;     /* a bucket of it */
 	List *guessed;  /* hashes of buckets whose values texts are compared with */
 	List *opened;   /* of those whose values have to be opened for it */
+	bool anywhere;  /* texts are compared with values of nobody knows which bucket */
 } Search;
 
 static const SdesComparison *
@@ -150,6 +152,7 @@ note_bucket(Search *search, Oid type, int32 typmod)
 {
 	if (typmod < 0 || sdes_type_by_oid(search->objects->types, type) < 0)
 		return;
+	search->noted = true;
 	if (!(typmod & SDES_SEARCHABLE))
 		search->opened = list_append_unique_int(search->opened, SDES_TYPMOD_HASH(typmod));
 	else if (search->with_text)
@@ -186,6 +189,26 @@ audit_guesses(const List *hashes, int64 opened)
 	}
 }
 
+/*
+ * The type modifier of a column is lost on the way through some expressions. The values are
+ * of one of the columns that the statement reads.
+ */
+static List *
+buckets_read(const PlannedStmt *plan)
+{
+	List *hashes = NIL;
+	ListCell *cell;
+
+	foreach (cell, sdes_store_buckets())
+	{
+		int32 hash = ((const SdesBucketRow *) lfirst(cell))->hash;
+
+		if (sdes_audit_reads(plan, hash))
+			hashes = lappend_int(hashes, hash);
+	}
+	return hashes;
+}
+
 static bool
 look_at_qual(Node *node, void *context)
 {
@@ -213,7 +236,9 @@ look_at_qual(Node *node, void *context)
 	{
 		/* Of two values that carry tokens neither is a guess. */
 		search->with_text = comparison->with_text || takes_token((Node *) operands, search);
+		search->noted = false;
 		note_buckets((Node *) operands, search);
+		search->anywhere |= search->with_text && !search->noted;
 		search->most =
 		    search->with_text ? COMPARES_TEXT : Max(search->most, COMPARES_VALUES);
 	}
@@ -258,6 +283,9 @@ look_at_plan(PlanState *state, void *context)
 	if (IsA(plan, HashJoin))
 		look_at_qual((Node *) ((const HashJoin *) plan)->hashclauses, context);
 	look_at_qual((Node *) plan->qual, context);
+	look_at_qual((Node *) plan->targetlist, context);
+	if (IsA(plan, Result))
+		look_at_qual(((const Result *) plan)->resconstantqual, context);
 	search->most = before;
 	return planstate_tree_walker(state, look_at_plan, context);
 }
@@ -279,6 +307,9 @@ run(SDES_RUN_PARAMETERS)
 			sdes_policy_prepare();
 			sdes_keyring_prepare(search.most == COMPARES_TEXT);
 		}
+		if (search.anywhere)
+			search.guessed =
+			    list_concat_unique_int(search.guessed, buckets_read(query->plannedstmt));
 		audit_guesses(search.guessed, 0);
 		audit_guesses(search.opened, SDES_OPENED_UNDER_LOCK);
 	}

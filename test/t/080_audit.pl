@@ -169,6 +169,9 @@ leaves('oms', q{SET enable_indexscan = off; SET enable_bitmapscan = off; SELECT 
     ['search names 0 ok'], 'guesses by hash that all miss');
 leaves('oms', q{SET enable_nestloop = off; SET enable_mergejoin = off; SELECT count(*) FROM people p JOIN (VALUES ('a'), ('b')) v (t) ON p.name = v.t},
     ['search names 0 ok'], 'a hash join with texts');
+leaves('oms', q{SET enable_nestloop = off; SET enable_mergejoin = off; SELECT count(*) FROM (SELECT lag(name) OVER (ORDER BY id) AS name FROM people) p JOIN (VALUES ('a'), ('b')) v (t) ON p.name = v.t},
+    ['search names 0 ok'], 'with values of which the plan does not say whose they are');
+leaves('oms', q{SELECT 'a' IN (SELECT name FROM people), count(*) FILTER (WHERE id > 0) FROM people}, ['search names 0 ok'], 'a guess at a hashed subselect of the output');
 # A value without a token is opened to be looked for in an index, where nothing can be waited for.
 $from = next_sequence();
 query_as($node, 'oms', q{DO $$ DECLARE v sdes.enc_text; n int; found int := 0; BEGIN PERFORM set_config('enable_seqscan', 'off', true);
