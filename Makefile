@@ -25,7 +25,7 @@ BELOW_WATERLINE := $(sort $(wildcard src/crypto/*.c src/envelope/*.c)) \
 	$(addprefix src/agent/,protocol.c config.c token_list.c backoff.c)
 MODULE_SOURCES := $(BELOW_WATERLINE) src/agent/client.c \
 	$(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,\
-		journal pan parcel agentlink audit auditlog store keyring policy value types search redact reveal rotation admin exchange doctor worker))) \
+		journal pan parcel sqltext agentlink audit auditlog store keyring policy value types search redact reveal rotation admin exchange doctor worker))) \
 		$(wildcard src/sdes*.c))
 AGENT_SOURCES := $(BELOW_WATERLINE) $(sort $(wildcard src/hsm/*.c) \
 	$(filter-out src/agent/client.c $(BELOW_WATERLINE),$(wildcard src/agent/*.c)))

@@ -24,6 +24,7 @@ char *sdes_pkcs11_token;
 char *sdes_pin_source;
 char *sdes_agent_socket;
 bool sdes_accept_ciphertext;
+bool sdes_redact;
 int sdes_key_cache_ttl;
 int sdes_key_cache_max_age;
 int sdes_rotation_batch_rows;
@@ -267,6 +268,12 @@ sdes_guc_init(void)
 	    "back decrypted.",
 	    &sdes_accept_ciphertext, false, PGC_USERSET, GUC_DISALLOW_IN_FILE,
 	    check_accept_ciphertext, NULL, NULL);
+
+	DefineCustomBoolVariable(
+	    "sdes.redact", "Keeps values out of the server log and pg_stat_activity.",
+	    "Statements are shown without their constants, and without parameters, in all "
+	    "databases of the server.",
+	    &sdes_redact, true, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	/* Only now: a setting defined after this would be lost. */
 	SDES_RESERVE_PREFIX("sdes");

@@ -14,6 +14,7 @@ extern char *sdes_pkcs11_token;
 extern char *sdes_pin_source;
 extern char *sdes_agent_socket;
 extern bool sdes_accept_ciphertext;
+extern bool sdes_redact;
 extern int sdes_key_cache_ttl;     /* s: a key is fetched anew after that */
 extern int sdes_key_cache_max_age; /* s: and not used any more after that */
 

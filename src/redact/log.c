@@ -1,27 +1,35 @@
 /*
  * log.c
- *		The log hook.
+ *		The log hook: what the server log gets, and what the client.
  *
- * An error that sdes raises hides its statement from the log, since that may
- * hold the value. When it arises in the analysis of a statement inside a
- * function, PostgreSQL moves that statement's text into the error itself, as
- * its QUERY, for which there is no such flag: it is taken out here, with the position
- * that points into it.
+ * A message goes to both. The client sent what is in it and gets it whole; for the log it is
+ * written by itself, with other texts in its fields and the statement without constants.
+ *
+ * With sdes.redact off, errors that sdes raises still hide their statement from the log.
+ * When one arises in the analysis of a statement inside a function, PostgreSQL moves that
+ * statement's text into the error itself, as its QUERY, for which there is no such flag: it
+ * is taken out here, with the position that points into it.
  */
 #include "postgres.h"
 
 #include "redact/redact.h"
 
+#include "redact/activity.h"
+#include "redact/message.h"
 #include "redact/shares.h"
+#include "redact/text.h"
+#include "sdes_guc.h"
+#include "tcop/tcopprot.h"
 
 static emit_log_hook_type previous_hook = NULL;
+
+/* A message is being written for the log alone. */
+static bool writing = false;
 
 /* Of the texts that may quote a statement or its parameters. */
 static void
 blot_shares(ErrorData *edata)
 {
-	if (sdes_statement_has_share())
-		edata->hide_stmt = true;
 	sdes_blot_shares(edata->message);
 	sdes_blot_shares(edata->detail);
 	sdes_blot_shares(edata->detail_log);
@@ -30,11 +38,10 @@ blot_shares(ErrorData *edata)
 }
 
 static void
-redact(ErrorData *edata)
+hide_statement(ErrorData *edata)
 {
-	if (previous_hook)
-		previous_hook(edata);
-	blot_shares(edata);
+	if (sdes_statement_has_share())
+		edata->hide_stmt = true;
 	if (edata->hide_stmt)
 	{
 		edata->internalquery = NULL;
@@ -42,9 +49,55 @@ redact(ErrorData *edata)
 	}
 }
 
+/* Statement and context of an error of sdes may be shown now. */
+static void
+write_redacted(ErrorData *edata)
+{
+	ErrorData original = *edata;
+	const char *statement = debug_query_string;
+
+	writing = true;
+	sdes_redact_message(edata);
+	if (edata->elevel >= ERROR && edata->hide_stmt && edata->hide_ctx)
+		edata->hide_stmt = edata->hide_ctx = false;
+	edata->output_to_client = false;
+	debug_query_string = sdes_redacted(statement, SDES_SQL_STATEMENT);
+	PG_TRY();
+	{
+		EmitErrorReport();
+	}
+	PG_FINALLY();
+	{
+		debug_query_string = statement;
+		writing = false;
+	}
+	PG_END_TRY();
+	*edata = original;
+	edata->output_to_server = false;
+}
+
+static void
+redact(ErrorData *edata)
+{
+	if (writing || !sdes_redact)
+	{
+		if (!writing)
+			hide_statement(edata);
+		blot_shares(edata);
+		if (previous_hook)
+			previous_hook(edata);
+		return;
+	}
+	blot_shares(edata);
+	if (edata->elevel >= ERROR)
+		sdes_redact_activity();
+	write_redacted(edata);
+}
+
 void
 sdes_redact_init(void)
 {
 	previous_hook = emit_log_hook;
 	emit_log_hook = redact;
+	sdes_activity_init();
 }

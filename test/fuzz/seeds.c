@@ -523,6 +523,15 @@ pin(size_t size)
 
 /* The longest that is taken of everything, and one more. */
 static void
+statements(void)
+{
+	seed_text("sqltext",
+	          "\2SELECT 'it''s', E'a\\'b' -- '\n 'c', $$d$$, $1, x'ff', u&\"e\", 1.5e-3");
+	seed_text("sqltext",
+	          "\1Query Text: /* a /* b */ */ SELECT \"it's\"\n  Filter: (a = 'x'::text)");
+}
+
+static void
 limits(void)
 {
 	static const uint32_t lengths[] = {0, SDES_MESSAGE_MAX, SDES_VALUES_MAX,
@@ -564,6 +573,7 @@ main(int argc, char **argv)
 	journal();
 	settings();
 	pans();
+	statements();
 	limits();
 	return EXIT_SUCCESS;
 }

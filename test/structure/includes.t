@@ -38,7 +38,8 @@ my %MAY = (
     'types' => [qw(value policy store envelope pan crypto top)],
     'search' => [qw(types value audit policy keyring store envelope crypto top)],
     'rotation' => [qw(types value audit policy keyring store agentlink envelope crypto top)],
-    'redact' => [qw(top)],
+    'sqltext' => [qw(crypto)],
+    'redact' => [qw(sqltext crypto top)],
     'reveal' => [qw(value types audit policy agentlink store top)],
     'doctor' => [ qw(value auditlog audit policy keyring store agentlink envelope crypto top), @AGENT_SHARED ],
     'admin' => [ qw(audit policy keyring store agentlink envelope crypto top) ],
@@ -49,7 +50,7 @@ my %MAY = (
 # Within the agent's room, what the server's side shares knows no other file.
 my %OWN_ROOM_ONLY = map { $_ => \@AGENT_SHARED } @AGENT_SHARED;
 
-my @BELOW = qw(crypto envelope journal auditor pan parcel hsm agent);
+my @BELOW = qw(crypto envelope journal auditor pan parcel sqltext hsm agent);
 
 # Libraries by their headers, and who may use them: rooms, or parts of them.
 # Wiping and comparing (openssl/crypto.h) is for everybody.

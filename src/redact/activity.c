@@ -1,0 +1,157 @@
+/*
+ * activity.c
+ *		Takes values out of what pg_stat_activity shows, and out of the way of
+ *		pg_stat_statements.
+ *
+ * PostgreSQL shows a statement before anybody can have a look at it. So this comes as soon
+ * as a statement is analysed, or executed without that; one that fails before loses its
+ * values with its error. While a statement waits for a lock to be analysed, it is shown as
+ * the client sent it.
+ *
+ * Deadlocks and crashes are reported with this text by others.
+ */
+#include "postgres.h"
+
+#include "redact/activity.h"
+
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "parser/analyze.h"
+#include "pgstat.h"
+#include "redact/text.h"
+#include "sdes_compat.h"
+#include "sdes_guc.h"
+#include "tcop/utility.h"
+#include "utils/backend_status.h"
+#include "utils/memutils.h"
+#if PG_VERSION_NUM < 160000
+#include "utils/queryjumble.h"
+#else
+#include "nodes/queryjumble.h"
+#endif
+
+static post_parse_analyze_hook_type previous_analyze = NULL;
+static ExecutorStart_hook_type previous_start = NULL;
+static ExecutorRun_hook_type previous_run = NULL;
+static ProcessUtility_hook_type previous_utility = NULL;
+
+/* PostgreSQL counts changes of what is shown; this is as far as it was looked at. */
+static int looked_at = 0;
+
+/* Where texts are made, as long as PostgreSQL's own room for them. */
+static char *room = NULL;
+
+/* In the aborted transaction of an error, too. */
+static const char *
+redacted(const char *text)
+{
+	if (room == NULL)
+		room = MemoryContextAllocExtended(
+		    TopMemoryContext, Max(pgstat_track_activity_query_size, 64), MCXT_ALLOC_NO_OOM);
+	if (room == NULL)
+		return SDES_SQL_CUT;
+	(void) sdes_sqltext_redact(sdes_bytes(text, strlen(text)), SDES_SQL_STATEMENT, room,
+	                           pgstat_track_activity_query_size);
+	return room;
+}
+
+void
+sdes_redact_activity(void)
+{
+	volatile PgBackendStatus *entry = MyBEEntry;
+	const char *text;
+
+	if (!sdes_redact || entry == NULL || entry->st_changecount == looked_at)
+		return;
+	if (entry->st_activity_raw[0] != '\0')
+	{
+		text = redacted(entry->st_activity_raw);
+		PGSTAT_BEGIN_WRITE_ACTIVITY(entry);
+		strlcpy(entry->st_activity_raw, text, pgstat_track_activity_query_size);
+		PGSTAT_END_WRITE_ACTIVITY(entry);
+	}
+	looked_at = entry->st_changecount;
+}
+
+/*
+ * pg_stat_statements keeps the text of a utility statement as it is, unless it has no
+ * number. It has had its turn already where it was loaded after sdes: its hooks come first.
+ */
+static void
+keep_from_statistics(PlannedStmt *statement, const char *source)
+{
+	int from = statement->stmt_location;
+	int length = statement->stmt_len;
+	const char *text;
+
+	if (!sdes_redact || statement->queryId == 0)
+		return;
+	text = CleanQuerytext(source, &from, &length);
+	if (sdes_sqltext_has_constants(sdes_bytes(text, length)))
+		statement->queryId = 0;
+}
+
+static void
+analyze(ParseState *pstate, Query *query, JumbleState *jstate)
+{
+	sdes_redact_activity();
+	if (previous_analyze)
+		previous_analyze(pstate, query, jstate);
+}
+
+static void
+start(QueryDesc *query, int flags)
+{
+	sdes_redact_activity();
+	if (previous_start)
+		previous_start(query, flags);
+	else
+		standard_ExecutorStart(query, flags);
+}
+
+static void
+run(SDES_RUN_PARAMETERS)
+{
+	sdes_redact_activity();
+	if (previous_run)
+		previous_run(SDES_RUN_ARGUMENTS);
+	else
+		standard_ExecutorRun(SDES_RUN_ARGUMENTS);
+}
+
+static void
+utility(PlannedStmt *statement, const char *source, bool read_only,
+        ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
+        DestReceiver *dest, QueryCompletion *completion)
+{
+	sdes_redact_activity();
+	keep_from_statistics(statement, source);
+	if (previous_utility)
+		previous_utility(statement, source, read_only, context, params, environment, dest,
+		                 completion);
+	else
+		standard_ProcessUtility(statement, source, read_only, context, params, environment,
+		                        dest, completion);
+}
+
+/* What no analysis saw, as it was no SQL, and of which nothing was logged. */
+static void
+at_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		sdes_redact_activity();
+}
+
+void
+sdes_activity_init(void)
+{
+	previous_analyze = post_parse_analyze_hook;
+	post_parse_analyze_hook = analyze;
+	previous_start = ExecutorStart_hook;
+	ExecutorStart_hook = start;
+	previous_run = ExecutorRun_hook;
+	ExecutorRun_hook = run;
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = utility;
+	RegisterXactCallback(at_end, NULL);
+}

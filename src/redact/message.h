@@ -1,0 +1,17 @@
+/*
+ * message.h
+ *		What the server log gets of a message. Private to this room.
+ */
+#ifndef SDES_REDACT_MESSAGE_H
+#define SDES_REDACT_MESSAGE_H
+
+#include "postgres.h"
+
+/*
+ * Puts other texts into the fields of a message, in the current memory context, without
+ * what a client may have sent: constants of statements, parameters, lines of COPY, input
+ * that is none. Raises no error.
+ */
+extern void sdes_redact_message(ErrorData *edata);
+
+#endif
