@@ -120,29 +120,31 @@ skip_block_comment(Scan *scan)
 
 /* ---- strings ---- */
 
-typedef enum Backslash
+/* What may stand for a quote within quotes, besides two. */
+typedef enum Quoting
 {
-	ORDINARY,
-	ESCAPES,
-	EITHER /* as standard_conforming_strings was when the text was read */
-} Backslash;
+	DOUBLED,
+	ESCAPED,       /* a backslash and one */
+	MAYBE_ESCAPED, /* as standard_conforming_strings was when the text was read */
+	NOTHING        /* nor two: strings of bits */
+} Quoting;
 
 /*
  * Past the closing quote, which may stand doubled, or escaped, inside. False: there is none,
  * or it may be one or not.
  */
 static bool
-skip_quoted(Scan *scan, char quote, Backslash backslash)
+skip_quoted(Scan *scan, char quote, Quoting quoting)
 {
 	for (scan->at++; scan->at < scan->end; scan->at++)
 	{
-		if (backslash != ORDINARY && *scan->at == '\\')
+		if ((quoting == ESCAPED || quoting == MAYBE_ESCAPED) && *scan->at == '\\')
 		{
-			if (backslash == EITHER && peek(scan, 1) == quote)
+			if (quoting == MAYBE_ESCAPED && peek(scan, 1) == quote)
 				break;
 			scan->at += scan->end - scan->at > 1;
 		}
-		else if (*scan->at == quote && peek(scan, 1) == quote)
+		else if (*scan->at == quote && peek(scan, 1) == quote && quoting != NOTHING)
 			scan->at++;
 		else if (*scan->at == quote)
 		{
@@ -171,11 +173,11 @@ find_continuation(Scan *scan)
 }
 
 static Kind
-scan_string(Scan *scan, Backslash backslash)
+scan_string(Scan *scan, Quoting quoting)
 {
 	do
 	{
-		if (!skip_quoted(scan, '\'', backslash))
+		if (!skip_quoted(scan, '\'', quoting))
 			return UNCLOSED;
 	} while (find_continuation(scan));
 	return STRING;
@@ -209,19 +211,28 @@ scan_dollar_string(Scan *scan, Kind *kind)
 
 /* ---- tokens ---- */
 
+static void
+skip_digits(Scan *scan)
+{
+	while (is_digit(peek(scan, 0)))
+		scan->at++;
+}
+
 /* With all letters that follow: what is no number is no word either. */
 static Kind
 scan_number(Scan *scan)
 {
-	while (in_word(peek(scan, 0)) || (peek(scan, 0) == '.' && peek(scan, 1) != '.'))
+	skip_digits(scan);
+	if (peek(scan, 0) == '.' && peek(scan, 1) != '.')
 	{
-		bool exponent = peek(scan, 0) == 'e' || peek(scan, 0) == 'E';
-
 		scan->at++;
-		if (exponent && (peek(scan, 0) == '-' || peek(scan, 0) == '+') &&
-		    is_digit(peek(scan, 1)))
-			scan->at++;
+		skip_digits(scan);
 	}
+	if ((peek(scan, 0) == 'e' || peek(scan, 0) == 'E') &&
+	    (peek(scan, 1) == '-' || peek(scan, 1) == '+') && is_digit(peek(scan, 2)))
+		scan->at += 2;
+	while (begins_word(peek(scan, 0)) || is_digit(peek(scan, 0)))
+		scan->at++;
 	return NUMBER;
 }
 
@@ -235,17 +246,19 @@ scan_word(Scan *scan)
 	if (unicode && peek(scan, 2) == '"')
 	{
 		scan->at += 2;
-		return skip_quoted(scan, '"', ORDINARY) ? QUOTED_WORD : UNCLOSED;
+		return skip_quoted(scan, '"', DOUBLED) ? QUOTED_WORD : UNCLOSED;
 	}
 	if (unicode && peek(scan, 2) == '\'')
 	{
 		scan->at += 2;
-		return scan_string(scan, ORDINARY);
+		return scan_string(scan, DOUBLED);
 	}
 	if (peek(scan, 1) == '\'' && strchr("eEbBxXnN", first) != NULL)
 	{
 		scan->at++;
-		return scan_string(scan, first == 'e' || first == 'E' ? ESCAPES : EITHER);
+		return scan_string(scan, strchr("eE", first) != NULL   ? ESCAPED
+		                         : strchr("nN", first) != NULL ? MAYBE_ESCAPED
+		                                                       : NOTHING);
 	}
 	while (in_word(peek(scan, 0)))
 		scan->at++;
@@ -264,16 +277,15 @@ next_token(Scan *scan)
 	if (skip_line_comment(scan) || skip_block_comment(scan))
 		return COMMENT;
 	if (c == '\'')
-		return scan_string(scan, EITHER);
+		return scan_string(scan, MAYBE_ESCAPED);
 	if (c == '"')
-		return skip_quoted(scan, '"', ORDINARY) ? QUOTED_WORD : UNCLOSED;
+		return skip_quoted(scan, '"', DOUBLED) ? QUOTED_WORD : UNCLOSED;
 	if (c == '$' && scan_dollar_string(scan, &kind))
 		return kind;
 	if (c == '$' && is_digit(peek(scan, 1)))
 	{
 		scan->at++;
-		while (is_digit(peek(scan, 0)))
-			scan->at++;
+		skip_digits(scan);
 		return PARAMETER;
 	}
 	if (is_digit(c) || (c == '.' && is_digit(peek(scan, 1))))
@@ -336,11 +348,14 @@ is_short(const Scan *scan, SdesSqlKind kind)
 	return digits < (kind == SDES_SQL_PLAN ? PLAN_DIGITS : PROSE_DIGITS);
 }
 
+/* Not as a part of the word before it. */
 static void
 put_constant(Output *out, SdesSqlKind kind, unsigned number)
 {
 	char name[16];
 
+	if (out->size > 0 && in_word(out->text[out->size - 1]))
+		put(out, " ", 1);
 	if (kind == SDES_SQL_STATEMENT)
 		put(out, name, (size_t) snprintf(name, sizeof(name), "$%u", number));
 	else
@@ -387,7 +402,8 @@ sdes_sqltext_redact(SdesBytes text, SdesSqlKind kind, char *out, size_t room)
 		if (token == UNCLOSED)
 			return cut(&output, output.quote);
 		/* A quote inside a value, most likely: what follows may be its rest. */
-		if (before == STRING && (token == WORD || token == NUMBER || token == STRING))
+		if (before == STRING &&
+		    (token == WORD || token == QUOTED_WORD || token == NUMBER || token == STRING))
 			return cut(&output, output.size);
 		if (shown)
 			put(&output, scan.token, (size_t) (scan.at - scan.token));

@@ -66,6 +66,7 @@ test_constants(void)
 	   "SELECT \"a'b\", \"c\"\"d\", u&\"e'\", $1");
 	is("SELECT '\xc3\xa9', \xc3\xa9t\xc3\xa9 FROM t",
 	   "SELECT $1, \xc3\xa9t\xc3\xa9 FROM t");
+	is("SELECT a'b', 1'c'$2$3", "SELECT a $4, $5 $6$2$3");
 	is("DO $$ BEGIN x := 'a'; END $$", "DO $1");
 }
 
