@@ -88,7 +88,6 @@ redact(ErrorData *edata)
 			previous_hook(edata);
 		return;
 	}
-	blot_shares(edata);
 	if (edata->elevel >= ERROR)
 		sdes_redact_activity();
 	write_redacted(edata);
