@@ -5,9 +5,11 @@
  *		leaksearch VALUES PATH...
  *
  * VALUES is a file with one value a line. Every regular file at or below the
- * paths is read whole, binary or not, and searched for each value as it is, as
- * hexadecimal digits (both cases), as base64 (both alphabets, at each of the
- * three ways it can lie in longer data) and as UTF-16 (both byte orders).
+ * paths is read whole, binary or not, and searched for each value as it is, in
+ * capital and in small letters, as hexadecimal digits (both cases), as base64 (both
+ * alphabets, at each of the three ways it can lie in longer data), as UTF-16 (both
+ * byte orders) and, where it has the digits of a card number, as packed BCD (from
+ * either half of a byte on).
  * Prints every hit, up to a limit, then one line of numbers. Exit status: 0
  * nothing found, 1 something found, 2 trouble, so that a search that could not
  * read a file is never taken for a clean one. A file that vanishes meanwhile
@@ -16,6 +18,7 @@
  * All forms of all values are found in one pass: a bitmap over the hash of
  * four bytes says where a pattern may begin, a hash table says which.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -28,6 +31,7 @@
 
 #define VALUE_MIN  6    /* bytes: shorter ones turn up by chance */
 #define VALUE_MAX  4096 /* bytes */
+#define BCD_MIN    12   /* digits: of a card number, and too many to turn up by chance */
 #define GRAM       4    /* bytes that the filter looks at */
 #define FILTER_LOG 22
 #define BLOCK      (4 * 1024 * 1024)
@@ -162,6 +166,34 @@ add_utf16(const uint8_t *value, size_t size, bool little, const char *form)
 	return true;
 }
 
+/* Letters of ASCII in the other case. */
+static void
+add_case(const uint8_t *value, size_t size, int (*change)(int), const char *form)
+{
+	uint8_t out[VALUE_MAX];
+
+	for (size_t i = 0; i < size; i++)
+		out[i] = value[i] < 0x80 ? change(value[i]) : value[i];
+	add_pattern(out, size, form, (const char *) value);
+}
+
+/* The bytes that hold two digits of the value, from digit "first" on. */
+static void
+add_bcd(const uint8_t *value, size_t size, int first, const char *form)
+{
+	uint8_t digits[VALUE_MAX], out[VALUE_MAX];
+	int n = 0, used = 0;
+
+	for (size_t i = 0; i < size; i++)
+		if (isdigit(value[i]))
+			digits[n++] = value[i] - '0';
+	if (n < BCD_MIN)
+		return;
+	for (int i = first; i + 1 < n; i += 2)
+		out[used++] = digits[i] << 4 | digits[i + 1];
+	add_pattern(out, used, form, (const char *) value);
+}
+
 static void
 add_value(const char *line, size_t size)
 {
@@ -169,6 +201,10 @@ add_value(const char *line, size_t size)
 	const uint8_t *value = (const uint8_t *) line;
 
 	add_pattern(value, size, "plain", line);
+	add_case(value, size, toupper, "capital letters");
+	add_case(value, size, tolower, "small letters");
+	add_bcd(value, size, 0, "BCD");
+	add_bcd(value, size, 1, "BCD");
 	add_hex(value, size, "0123456789abcdef", "hex");
 	add_hex(value, size, "0123456789ABCDEF", "hex");
 	for (int lead = 0; lead < 3; lead++)

@@ -18,7 +18,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(new_hsm another_token token_uri new_cluster new_extension create_bucket query_as
-    error_as agent_pid agent_pids wait_for soak orders canaries find_leaks
+    error_as agent_pid agent_pids wait_for soak orders canaries values_of_orders find_leaks
     no_leaks_ok);
 
 my $ROOT = abs_path(dirname(__FILE__) . '/../..');
@@ -215,6 +215,21 @@ sub orders
     my $text = `'$ROOT/demo/orders.pl' $form $from $n`;
     die "orders.pl failed" if $? != 0;
     return $text;
+}
+
+# The sensitive values of exactly these orders that are worth searching for.
+sub values_of_orders
+{
+    my ($from, $n) = @_;
+    my (@values, %seen);
+    for my $line (split /\n/, orders('copy', $from, $n))
+    {
+        my (undef, undef, undef, undef, undef, undef, undef, @secret) = split /\t/, $line, -1;
+        my $note = pop @secret;
+        push @secret, $note =~ /(\[ref [^\]]*\])/ ? $1 : ();
+        push @values, grep { length >= 10 && $_ ne '\N' && !/\\/ && !$seen{$_}++ } @secret;
+    }
+    return @values;
 }
 
 # That many sensitive values of those orders, to search for.

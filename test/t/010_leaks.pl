@@ -39,21 +39,6 @@ SELECT name || '=' || setting FROM pg_settings
 SQL
 is("@default", '', 'the log has its default settings');
 
-# The values of exactly these orders, from the orders themselves.
-sub values_of
-{
-    my ($from, $n) = @_;
-    my (@values, %seen);
-    for my $line (split /\n/, orders('copy', $from, $n))
-    {
-        my (undef, undef, undef, undef, undef, undef, undef, @secret) = split /\t/, $line, -1;
-        my $note = pop @secret;
-        push @secret, $note =~ /(\[ref [^\]]*\])/ ? $1 : ();
-        push @values, grep { length >= 10 && $_ ne '\N' && !/\\/ && !$seen{$_}++ } @secret;
-    }
-    return @values;
-}
-
 # ---- the load ----
 
 my $half = $ORDERS / 2;
@@ -116,7 +101,7 @@ $node->safe_psql('shop', 'CHECKPOINT');
 # ---- the search ----
 
 my $n = 40;
-my @values = map { values_of(1 + int($_ * $ORDERS / $n), 3) } 0 .. $n - 1;
+my @values = map { values_of_orders(1 + int($_ * $ORDERS / $n), 3) } 0 .. $n - 1;
 my %unique = map { $_ => 1 } @values;
 @values = sort keys %unique;
 cmp_ok(scalar(grep { /^[\d -]{14,}$/ } @values), '>=', 30, 'there are card numbers');
@@ -185,6 +170,8 @@ my $value = 'Żaneta.Müller@canary.example';
 my $text = Encode::decode('UTF-8', $value);
 my %forms = (
     'as it is' => $value,
+    'in capital letters' => uc $value,
+    'in small letters' => lc $value,
     'in hexadecimal digits' => unpack('H*', $value),
     'in capital hexadecimal digits' => uc unpack('H*', $value),
     'in UTF-16LE' => Encode::encode('UTF-16LE', $text),
@@ -197,6 +184,17 @@ for my $form (sort keys %forms)
     my $path = $node->data_dir . '/base/planted';
     append_to_file($path, "\0\1binary\xff" . $forms{$form} . "\0\0");
     planted_ok($value, $form);
+    unlink $path;
+}
+
+# Of a card number its digits, too, two in a byte.
+my $number = '4000 0012 3456 7899';
+is(find_leaks([$number], $node->data_dir, $node->logfile), '', 'a card number is nowhere yet');
+for my $before ('', '9')
+{
+    my $path = $node->data_dir . '/base/planted';
+    append_to_file($path, "\0" . pack('H*', $before . ($number =~ s/ //gr) . ($before eq '' ? '' : 'f')) . "\0");
+    planted_ok($number, 'in BCD' . ($before eq '' ? '' : ', between two halves'));
     unlink $path;
 }
 
