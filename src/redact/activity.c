@@ -38,21 +38,24 @@ static ProcessUtility_hook_type previous_utility = NULL;
 /* PostgreSQL counts changes of what is shown; this is as far as it was looked at. */
 static int looked_at = 0;
 
-/* Where texts are made, as long as PostgreSQL's own room for them. */
-static char *room = NULL;
+/* The text that was made last, in as much room as PostgreSQL has for one. */
+static char *made = NULL;
 
 /* In the aborted transaction of an error, too. */
 static const char *
 redacted(const char *text)
 {
-	if (room == NULL)
-		room = MemoryContextAllocExtended(
-		    TopMemoryContext, Max(pgstat_track_activity_query_size, 64), MCXT_ALLOC_NO_OOM);
-	if (room == NULL)
+	size_t room = Max(pgstat_track_activity_query_size, 64);
+
+	if (made == NULL)
+		made = MemoryContextAllocExtended(TopMemoryContext, room,
+		                                  MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
+	if (made == NULL)
 		return SDES_SQL_CUT;
-	(void) sdes_sqltext_redact(sdes_bytes(text, strlen(text)), SDES_SQL_STATEMENT, room,
-	                           pgstat_track_activity_query_size);
-	return room;
+	if (strcmp(made, text) != 0)
+		(void) sdes_sqltext_redact(sdes_bytes(text, strlen(text)), SDES_SQL_STATEMENT, made,
+		                           pgstat_track_activity_query_size);
+	return made;
 }
 
 void
@@ -63,9 +66,9 @@ sdes_redact_activity(void)
 
 	if (!sdes_redact || entry == NULL || entry->st_changecount == looked_at)
 		return;
-	if (entry->st_activity_raw[0] != '\0')
+	text = redacted(entry->st_activity_raw);
+	if (strcmp(text, entry->st_activity_raw) != 0)
 	{
-		text = redacted(entry->st_activity_raw);
 		PGSTAT_BEGIN_WRITE_ACTIVITY(entry);
 		strlcpy(entry->st_activity_raw, text, pgstat_track_activity_query_size);
 		PGSTAT_END_WRITE_ACTIVITY(entry);

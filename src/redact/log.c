@@ -20,6 +20,7 @@
 #include "redact/text.h"
 #include "sdes_guc.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 
 static emit_log_hook_type previous_hook = NULL;
 
@@ -49,6 +50,16 @@ hide_statement(ErrorData *edata)
 	}
 }
 
+/* PostgreSQL shows the statement of what is an error by log_min_error_statement. */
+static const char *
+statement_for(const ErrorData *edata)
+{
+	if (edata->hide_stmt ||
+	    (edata->elevel != LOG && edata->elevel < log_min_error_statement))
+		return NULL;
+	return sdes_redacted(debug_query_string, SDES_SQL_STATEMENT);
+}
+
 /* Statement and context of an error of sdes may be shown now. */
 static void
 write_redacted(ErrorData *edata)
@@ -61,7 +72,7 @@ write_redacted(ErrorData *edata)
 	if (edata->elevel >= ERROR && edata->hide_stmt && edata->hide_ctx)
 		edata->hide_stmt = edata->hide_ctx = false;
 	edata->output_to_client = false;
-	debug_query_string = sdes_redacted(statement, SDES_SQL_STATEMENT);
+	debug_query_string = statement_for(edata);
 	PG_TRY();
 	{
 		EmitErrorReport();
