@@ -28,7 +28,7 @@ bool sdes_redact;
 int sdes_key_cache_ttl;
 int sdes_key_cache_max_age;
 int sdes_rotation_batch_rows;
-int sdes_rotation_share;
+double sdes_rotation_share;
 int sdes_rotation_max_lag;
 int sdes_rotation_naptime;
 char *sdes_audit_directory;
@@ -155,11 +155,11 @@ define_rotation_settings(void)
 	    "sdes.rotation_batch_rows", "Rows that are re-encrypted in one transaction.",
 	    "So many row locks are held at once, and those of the same page.",
 	    &sdes_rotation_batch_rows, 1000, 1, 100000, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable(
+	DefineCustomRealVariable(
 	    "sdes.rotation_share", "Percent of the time that a rotation worker works.",
 	    "After each batch it rests so long that this is its share; the "
 	    "longer batches take on a busy server, the longer it rests.",
-	    &sdes_rotation_share, 1, 1, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	    &sdes_rotation_share, 0.5, 0.1, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("sdes.rotation_window",
 	                           "Hours in which values are re-encrypted, as in "
 	                           "\"22:00-06:30\".",

@@ -19,8 +19,8 @@ extern int sdes_key_cache_ttl;     /* s: a key is fetched anew after that */
 extern int sdes_key_cache_max_age; /* s: and not used any more after that */
 
 extern int sdes_rotation_batch_rows;
-extern int sdes_rotation_share;   /* percent of the time that a rotation worker works */
-extern int sdes_rotation_max_lag; /* MB, -1: any */
+extern double sdes_rotation_share; /* percent of the time that a rotation worker works */
+extern int sdes_rotation_max_lag;  /* MB, -1: any */
 extern int sdes_rotation_naptime;
 extern char *sdes_audit_directory;
 extern char *sdes_audit_mirror;  /* empty: none */

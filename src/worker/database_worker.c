@@ -178,7 +178,7 @@ static bool
 rest(TimestampTz since)
 {
 	long worked = TimestampDifferenceMilliseconds(since, GetCurrentTimestamp());
-	long pause = worked * (100 - sdes_rotation_share) / sdes_rotation_share;
+	long pause = (long) (worked * (100 - sdes_rotation_share) / sdes_rotation_share);
 
 	for (pause = Min(pause, LONGEST_REST_MS);
 	     pause > 0 && !sdes_rotation_is_wished(MyDatabaseId); pause -= LONGEST_NAP_MS)
