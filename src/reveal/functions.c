@@ -151,8 +151,10 @@ may_store(const Node *node)
 }
 
 static bool
-walk(Node *node, SdesDoor *door)
+walk(Node *node, void *context)
 {
+	SdesDoor *door = context;
+
 	if (node == NULL || may_store(node))
 		return false;
 	if (IsA(node, Query))
