@@ -136,7 +136,8 @@ SELECT array_agg(id ORDER BY email DESC) FROM customer WHERE id < 12;
 SELECT array_agg(DISTINCT name ORDER BY name DESC)::text[] FROM customer;
 SELECT DISTINCT ON (name) name::text AS n, id FROM customer ORDER BY name, id;
 CREATE VIEW sorted AS SELECT id, email FROM customer ORDER BY email DESC;
-\d+ sorted
+\d sorted
+SELECT replace(pg_get_viewdef('sorted'), 'customer.', '') AS "as it was written";
 SELECT id FROM sorted LIMIT 2;
 CREATE FUNCTION first_id() RETURNS int LANGUAGE sql STABLE BEGIN ATOMIC SELECT id FROM customer ORDER BY email LIMIT 1; END;
 CREATE FUNCTION some_ids() RETURNS SETOF int LANGUAGE sql STABLE BEGIN ATOMIC SELECT id FROM customer ORDER BY email LIMIT 3; END;
