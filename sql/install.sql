@@ -2,11 +2,13 @@
 -- (not into a schema that somebody has prepared)
 CREATE ROLE regress_squatter;
 CREATE SCHEMA sdes AUTHORIZATION regress_squatter;
+\set SHOW_CONTEXT never
 CREATE EXTENSION sdes;
+\set SHOW_CONTEXT errors
 DROP SCHEMA sdes;
 DROP ROLE regress_squatter;
 CREATE EXTENSION sdes;
-\dx sdes
+SELECT extname, extversion, extnamespace::regnamespace, obj_description(oid, 'pg_extension') FROM pg_extension WHERE extname = 'sdes';
 -- \dx+, but for the types of rows and arrays, which PostgreSQL 17 lists, too
 SELECT pg_describe_object(classid, objid, 0) AS "Object description"
 FROM pg_depend d
