@@ -94,6 +94,13 @@ def type_name(session, oid):
     return seen["rows"][0][0] if seen["rows"] else "a new type"
 
 
+def of_version(setting, session):
+    """A setting by its name in the server's version: PostgreSQL 16 has renamed one."""
+    if libpq.PQserverVersion(session.connection) < 160000:
+        return setting
+    return setting.replace("force_parallel_mode", "debug_parallel_query")
+
+
 class Session:
     """A connection whose search_path leads to one of the twins."""
 
@@ -466,6 +473,7 @@ def main():
     types = Session(conninfo, TWINS[0])
     Receipt.learn(types)
     for number, (name, settings) in enumerate(PASSES):
+        settings = [of_version(setting, types) for setting in settings]
         sessions = [Session(conninfo, twin, settings, types) for twin in TWINS]
         for n, form in enumerate(forms):
             if only and only not in form.name:
