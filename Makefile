@@ -8,6 +8,7 @@
 #   make bench           what a rotation costs; make bench ROWS=10000000
 #   make bench-audit     what the audit costs
 #   make check-modules   a small check on each PKCS#11 module that Debian has
+#   make check-matrix    the tests of SQL on Debian 13 and sid, in chroots (as root or with sudo)
 #   make format          clang-format over the C sources
 #
 # Another compiler or server: make CC=clang PG_CONFIG=/path/to/pg_config
@@ -57,7 +58,7 @@ ISOLATION_OPTS = --inputdir=test/isolation
 override with_llvm = no
 
 # These need nothing of PGXS, and some run before it is installed.
-OWN_GOALS := setup check check-modules bench bench-audit demo demo-stop soak format $(BUILD)/leaksearch $(BUILD)/keyhunt
+OWN_GOALS := setup check check-modules check-matrix bench bench-audit demo demo-stop soak format $(BUILD)/leaksearch $(BUILD)/keyhunt
 ifneq ($(filter-out $(OWN_GOALS),$(or $(MAKECMDGOALS),all)),)
 
 # What is missing on this machine, if anything; empty when it can build.
@@ -161,15 +162,16 @@ clean:
 
 endif # MISSING
 
-# Not build/demo: a server may be running there, which demo-stop ends.
+# Not build/demo: a server may be running there, which demo-stop ends. Nor build/matrix,
+# which took long to make.
 clean: clean-build
 .PHONY: clean-build
 clean-build:
-	find $(BUILD) -mindepth 1 -maxdepth 1 ! -name demo -exec rm -rf {} + 2>/dev/null || true
+	find $(BUILD) -mindepth 1 -maxdepth 1 ! -name demo ! -name matrix -exec rm -rf {} + 2>/dev/null || true
 
 endif # OWN_GOALS
 
-.PHONY: setup check check-modules bench bench-audit demo demo-stop soak format
+.PHONY: setup check check-modules check-matrix bench bench-audit demo demo-stop soak format
 setup:
 	@scripts/setup demo
 
@@ -198,6 +200,9 @@ bench-audit:
 check-modules:
 	@scripts/setup modules
 	@test/modules/run $(MODULES)
+
+check-matrix:
+	@scripts/matrix $(SUITES)
 
 # The long tests: killed agents and servers, over and over.
 soak:

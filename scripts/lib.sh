@@ -237,6 +237,11 @@ pg_bindir()
     "$PG_CONFIG" --bindir
 }
 
+pg_major()
+{
+    "$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/'
+}
+
 # A data directory in <dir>/data with the token of make_token in <dir>/hsm; its
 # socket folder is written to the file <dir>/socket. More lines for
 # postgresql.conf come from standard input.

@@ -114,10 +114,12 @@ SET SESSION AUTHORIZATION regress_app;
 SELECT name::text FROM client WHERE id = 2;
 RESET SESSION AUTHORIZATION;
 -- nor by being one no more
+CREATE FUNCTION make_less() RETURNS void LANGUAGE sql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS 'ALTER ROLE regress_super NOSUPERUSER';
 \connect - regress_super
 BEGIN;
-ALTER ROLE regress_super NOSUPERUSER;
 SET LOCAL SESSION AUTHORIZATION regress_app;
+SELECT make_less();
 SELECT name::text FROM client WHERE id = 2;
 ROLLBACK;
 \connect - postgres
@@ -192,7 +194,7 @@ SELECT left(sdes.reveal('literal'::sdes.enc_text), 6) AS literal;
 SELECT b.name, a.role, a.privilege FROM sdes.access a JOIN sdes.bucket b ON b.uuid = a.bucket
 ORDER BY 1, 2, 3;
 DROP VIEW client_names;
-DROP FUNCTION read_as_owner();
+DROP FUNCTION read_as_owner(), make_less();
 DROP TABLE client;
 DROP ROLE regress_app, regress_helpdesk, regress_writer, regress_support, regress_team,
     regress_member, regress_noinherit, regress_officer, regress_super;

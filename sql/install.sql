@@ -2,12 +2,21 @@
 -- (not into a schema that somebody has prepared)
 CREATE ROLE regress_squatter;
 CREATE SCHEMA sdes AUTHORIZATION regress_squatter;
+\set SHOW_CONTEXT never
 CREATE EXTENSION sdes;
+\set SHOW_CONTEXT errors
 DROP SCHEMA sdes;
 DROP ROLE regress_squatter;
 CREATE EXTENSION sdes;
-\dx sdes
-\dx+ sdes
+SELECT extname, extversion, extnamespace::regnamespace, obj_description(oid, 'pg_extension') FROM pg_extension WHERE extname = 'sdes';
+-- \dx+, but for the types of rows and arrays, which PostgreSQL 17 lists, too
+SELECT pg_describe_object(classid, objid, 0) AS "Object description"
+FROM pg_depend d
+WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+    AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'sdes')
+    AND NOT EXISTS (SELECT FROM pg_type t
+        WHERE classid = 'pg_type'::regclass AND t.oid = objid AND (typrelid <> 0 OR typcategory = 'A'))
+ORDER BY 1;
 -- every object says what it is
 SELECT pg_describe_object(classid, objid, objsubid)
 FROM pg_depend

@@ -74,7 +74,7 @@ FETCH BACKWARD ALL FROM back;
 SET LOCAL enable_nestloop = off;
 SET LOCAL enable_mergejoin = off;
 EXPLAIN (VERBOSE, COSTS OFF) DECLARE x SCROLL CURSOR FOR
-SELECT f.id, f.a, coalesce(f.a, 'none') AS co, CASE WHEN f.id = 1 THEN f.a ELSE f.b END AS c FROM f JOIN f g USING (id);
+SELECT f.id, f.a, coalesce(f.a, 'none') AS co, CASE WHEN f.id = 1 THEN f.a ELSE f.b END AS c FROM f JOIN f g ON f.id = g.id + 0;
 DECLARE x SCROLL CURSOR FOR
 SELECT f.id, f.a, coalesce(f.a, 'none') AS co, CASE WHEN f.id = 1 THEN f.a ELSE 'other' END AS c, concat(f.a, '/', f.b),
        row_to_json(f) AS j, array_agg(g.a) OVER (ORDER BY f.id) AS arr FROM f JOIN f g USING (id) ORDER BY lower(f.b) DESC;
@@ -194,7 +194,9 @@ EXPLAIN (VERBOSE, COSTS OFF) DELETE FROM f WHERE id = 1 RETURNING a;
 EXPLAIN (VERBOSE, COSTS OFF) CREATE TABLE other AS SELECT a FROM f;
 EXPLAIN (VERBOSE, COSTS OFF) DECLARE c CURSOR FOR SELECT a FROM f;
 EXPLAIN (VERBOSE, COSTS OFF) DECLARE _pg_dump_cursor CURSOR FOR SELECT a FROM f;
-EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT a FROM f WHERE id = 1;
+\t on
+EXPLAIN (ANALYZE, BUFFERS OFF, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT a FROM f WHERE id = 1 \g |sed 's/\(actual rows=[0-9]*\)\.00/\1/'
+\t off
 -- who has a mask, and who has nothing
 \set forms 'BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT a FROM f WHERE id = 1; COMMIT; FETCH c; PREPARE p AS SELECT a FROM f WHERE id = 2; EXECUTE p; COPY (SELECT a FROM f WHERE id = 5) TO STDOUT; SELECT DISTINCT a FROM f WHERE id = 1; SELECT a, count(*) FROM f WHERE id = 1 GROUP BY a; UPDATE f SET b = b WHERE id = 1 RETURNING a; SELECT a FROM f WHERE id = 1 UNION SELECT a FROM f WHERE id = 1;'
 \t

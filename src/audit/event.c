@@ -55,7 +55,7 @@ describe(uint8 fields[SDES_AUDIT_FIELDS_MAX], const char *operation, const char 
 	return w;
 }
 
-static char *
+__attribute__((format(printf, 1, 0))) static char *
 print_object(const char *format, va_list args)
 {
 	va_list again;

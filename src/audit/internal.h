@@ -59,7 +59,7 @@ extern uint64 sdes_audit_put(SdesJournalKind kind, SdesBytes fields);
 extern int sdes_audit_wait(uint64 ticket);
 
 /* Raises the error for it. */
-extern void sdes_audit_report(int error) pg_attribute_noreturn();
+extern void sdes_audit_report(int error) __attribute__((noreturn));
 
 /* Waits; an error when it fails. */
 extern void sdes_audit_require(uint64 ticket);

@@ -14,6 +14,7 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"

@@ -10,6 +10,7 @@
 #include "exchange/internal.h"
 
 #include "mb/pg_wchar.h"
+#include "sdes_compat.h"
 #include "sdes_errors.h"
 
 static void

@@ -5,7 +5,7 @@
  *
  * libp11 uses the module that this process has initialised and the login it has
  * made, with sessions of a pool of its own (16 at most). What its source, 0.4.12
- * to 0.4.20, asks of us:
+ * to 0.4.21, asks of us:
  *
  *	- Its lists are not for two threads: all but the use of a key is under
  *	  hsm->rsa_lock.
@@ -19,6 +19,7 @@
  *	  hsm_close does that, and the module stays loaded anyway.
  *	- Its list of keys fails beside one of a type it does not know, see
  *	  raw_in_session() in pkcs11_rsa.c.
+ *	- Since 0.4.21 it refuses to decrypt without padding, see raw_by_libp11() there.
  *	- It never looks at a session again that failed, nor at the fault of
  *	  C_OpenSession, for which it waits: a lost session is reported as such, and
  *	  the agent starts the module again; a wait ends with the job's deadline.

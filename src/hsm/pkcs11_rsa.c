@@ -148,18 +148,32 @@ raw_in_session(const SdesPkcs11Context *c, SdesBytes ciphertext, SdesSecret *pad
 	                                         size, RSA_SIZE);
 }
 
+/*
+ * libp11 0.4.21 decrypts nothing but OAEP with SHA-1 by an EVP_PKEY. Then it has not
+ * asked the module, and says nothing; what the module answers is in OpenSSL's queue.
+ */
 static SdesStatus
-decrypt_into(const SdesPkcs11Context *c, SdesBytes ciphertext, SdesSecret *padded,
-             SdesSecret *message, size_t *size, SdesHsmFault *fault)
+raw_by_libp11(const SdesPkcs11Context *c, SdesBytes ciphertext, SdesSecret *padded,
+              SdesHsmFault *fault)
 {
 	SdesStatus status = sdes_pkcs11_rsa_open_key(c->hsm, c->key, fault);
 
 	ERR_clear_error();
-	if (status != SDES_OK && !fault->lost)
-		status = raw_in_session(c, ciphertext, padded, fault);
-	else if (status == SDES_OK && !raw(c->key->private_key, EVP_PKEY_decrypt_init,
-	                                   EVP_PKEY_decrypt, ciphertext.data, padded->data))
-		status = sdes_pkcs11_openssl_failed(fault, "C_Decrypt");
+	if (status != SDES_OK)
+		return fault->lost ? status : raw_in_session(c, ciphertext, padded, fault);
+	if (raw(c->key->private_key, EVP_PKEY_decrypt_init, EVP_PKEY_decrypt, ciphertext.data,
+	        padded->data))
+		return SDES_OK;
+	return ERR_peek_error() == 0 ? raw_in_session(c, ciphertext, padded, fault)
+	                             : sdes_pkcs11_openssl_failed(fault, "C_Decrypt");
+}
+
+static SdesStatus
+decrypt_into(const SdesPkcs11Context *c, SdesBytes ciphertext, SdesSecret *padded,
+             SdesSecret *message, size_t *size, SdesHsmFault *fault)
+{
+	SdesStatus status = raw_by_libp11(c, ciphertext, padded, fault);
+
 	if (status == SDES_OK && !unpad(padded, message, size))
 		status = sdes_hsm_fault(fault, SDES_ERR_TAG, "what was wrapped is not authentic");
 	ERR_clear_error();

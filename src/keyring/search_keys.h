@@ -9,6 +9,6 @@
 extern void sdes_search_keys_init(void);
 
 /* An error: something is needed where it cannot be waited for, and is not at hand. */
-extern void sdes_keyring_report_unprepared(void) pg_attribute_noreturn();
+extern void sdes_keyring_report_unprepared(void) __attribute__((noreturn));
 
 #endif

@@ -221,7 +221,7 @@ startup(DestReceiver *self, int operation, TupleDesc desc)
 }
 
 static void
-shutdown(DestReceiver *self)
+shut_down(DestReceiver *self)
 {
 	Receiver *receiver = (Receiver *) self;
 
@@ -287,7 +287,7 @@ make_receiver(QueryDesc *query)
 	int calls;
 
 	receiver->base =
-	    (DestReceiver){receive, startup, shutdown, destroy, query->dest->mydest};
+	    (DestReceiver){receive, startup, shut_down, destroy, query->dest->mydest};
 	receiver->client = query->dest;
 	receiver->desc = query->tupDesc;
 	receiver->columns = palloc0(Max(receiver->desc->natts, 1) * sizeof(Column));

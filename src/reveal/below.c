@@ -65,8 +65,9 @@ sdes_move_below(Query *query)
 
 /* References to the CTEs of the query that this began at, *depth levels up by now. */
 static bool
-refer_one_level_up(Node *node, int *depth)
+refer_one_level_up(Node *node, void *context)
 {
+	int *depth = context;
 	bool stopped;
 
 	if (node == NULL)

@@ -134,6 +134,11 @@ reveal_arguments(SdesDoor *door, Node *node)
 			reveal_all(door, ((JsonConstructorExpr *) node)->args);
 			break;
 #endif
+#if PG_VERSION_NUM >= 170000
+		case T_JsonExpr: /* JSON_VALUE(doc, '$.x' PASSING email AS y), JSON_TABLE */
+			reveal_all(door, ((JsonExpr *) node)->passing_values);
+			break;
+#endif
 		default:
 			break;
 	}
@@ -151,8 +156,10 @@ may_store(const Node *node)
 }
 
 static bool
-walk(Node *node, SdesDoor *door)
+walk(Node *node, void *context)
 {
+	SdesDoor *door = context;
+
 	if (node == NULL || may_store(node))
 		return false;
 	if (IsA(node, Query))

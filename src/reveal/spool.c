@@ -163,7 +163,7 @@ startup(DestReceiver *self, int operation, TupleDesc desc)
 }
 
 static void
-shutdown(DestReceiver *self)
+shut_down(DestReceiver *self)
 {
 	Spool *spool = (Spool *) self;
 
@@ -180,7 +180,7 @@ make_spool(DestReceiver *next, MemoryContext memory)
 {
 	Spool *spool = MemoryContextAllocZero(memory, sizeof(*spool));
 
-	spool->base = (DestReceiver){receive, startup, shutdown, destroy, next->mydest};
+	spool->base = (DestReceiver){receive, startup, shut_down, destroy, next->mydest};
 	spool->next = next;
 	spool->memory = memory;
 	return spool;

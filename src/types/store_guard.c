@@ -121,15 +121,15 @@ static void
 check_one(ParseState *pstate, SdesPlace *place)
 {
 	Query *query = place->query;
-	ListCell *cell;
 
 	if (query->commandType == CMD_INSERT || query->commandType == CMD_UPDATE)
 		check_targets(pstate, place, query->targetList);
 	if (query->onConflict)
 		check_targets(pstate, place, query->onConflict->onConflictSet);
 #if PG_VERSION_NUM >= 150000
-	foreach (cell, query->mergeActionList)
-		check_targets(pstate, place, lfirst_node(MergeAction, cell)->targetList);
+	for (int i = 0; i < list_length(query->mergeActionList); i++)
+		check_targets(pstate, place,
+		              list_nth_node(MergeAction, query->mergeActionList, i)->targetList);
 #endif
 }
 

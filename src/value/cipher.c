@@ -105,7 +105,7 @@ add(Batch *batch, const SdesEnvelopeAad *aad, SdesBytes data)
 
 /* Sends it; the results are there until it is emptied. NULL: see the failure. */
 static const SdesReply *
-send(Batch *batch)
+send_batch(Batch *batch)
 {
 	const SdesReply *reply;
 
@@ -138,7 +138,7 @@ take_sealed(SdesSealing *item, SdesReader *results)
 static SdesStatus
 seal_batch(Batch *batch, SdesSealing *items)
 {
-	const SdesReply *reply = send(batch);
+	const SdesReply *reply = send_batch(batch);
 	SdesStatus status = SDES_OK;
 	SdesReader results;
 
@@ -228,7 +228,7 @@ open_batch(Batch *batch, SdesOpening *items, int n)
 
 	if (batch->request.nvalues == 0)
 		return true;
-	reply = send(batch);
+	reply = send_batch(batch);
 	if (reply == NULL)
 		return false;
 	results = sdes_reader(reply->results);

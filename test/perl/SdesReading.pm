@@ -427,7 +427,7 @@ sub results
 
 sub parallel
 {
-    return 'SET LOCAL force_parallel_mode = on; SET LOCAL parallel_setup_cost = 0;'
+    return 'SET LOCAL ' . SdesTest::force_parallel() . ' = on; SET LOCAL parallel_setup_cost = 0;'
         . ' SET LOCAL parallel_tuple_cost = 0; SET LOCAL min_parallel_table_scan_size = 0';
 }
 

@@ -18,8 +18,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(new_hsm another_token token_uri new_cluster new_extension create_bucket query_as
-    error_as agent_pid agent_pids wait_for soak orders canaries values_of_orders find_leaks
-    no_leaks_ok);
+    error_as agent_pid agent_pids wait_for soak force_parallel orders canaries values_of_orders
+    find_leaks no_leaks_ok);
 
 my $ROOT = abs_path(dirname(__FILE__) . '/../..');
 
@@ -90,11 +90,12 @@ sub _lib
 #   start       => 0: leave it stopped
 #   from_backup => [ $cluster, 'name', %params of init_from_backup ]
 #   init        => { params of init(), such as allows_streaming => 1 }
+#   install_path => the folder of another PostgreSQL than the one that is tested
 sub new_cluster
 {
     my ($name, %opts) = @_;
     my $hsm = $opts{hsm} // new_hsm($name);
-    my $node = SdesTest::Cluster->new($name);
+    my $node = SdesTest::Cluster->new($name, install_path => $opts{install_path});
     $node->{hsm} = $hsm;
     if ($opts{from_backup})
     {
@@ -205,6 +206,14 @@ sub soak
 {
     my ($normally, $soaking) = @_;
     return $ENV{SDES_SOAK} ? $soaking : $normally;
+}
+
+# The setting by which whatever can be planned for a parallel worker is, by its name in
+# this version of PostgreSQL.
+sub force_parallel
+{
+    my ($major) = `$ENV{PG_CONFIG} --version` =~ /^PostgreSQL (\d+)/;
+    return $major < 16 ? 'force_parallel_mode' : 'debug_parallel_query';
 }
 
 # Orders of the demo's stream, as text: orders('insert', 1, 100). Their columns

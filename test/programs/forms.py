@@ -30,6 +30,7 @@ Flags:
   partitions      both plans read the same partitions
   plan            both plans have the same nodes
   multiset        the order of rows does not count, in spite of an ORDER BY
+  since: 17       not on older versions of PostgreSQL
   commit          not within a transaction that is rolled back
   except: SLUG HOW    the last statement works on the plain table, and on the other
                   ends with the SQLSTATE HOW, or differs in just what HOW lists:
@@ -92,6 +93,13 @@ def type_name(session, oid):
         return oid
     seen = session.run(f"SELECT typname FROM pg_type WHERE oid = {oid}")
     return seen["rows"][0][0] if seen["rows"] else "a new type"
+
+
+def of_version(setting, session):
+    """A setting by its name in the server's version: PostgreSQL 16 has renamed one."""
+    if libpq.PQserverVersion(session.connection) < 160000:
+        return setting
+    return setting.replace("force_parallel_mode", "debug_parallel_query")
 
 
 class Session:
@@ -287,7 +295,7 @@ class Form:
         self.flags = dict((f.split(":", 1) + [""])[:2] for f in flags)
         self.flags = {k.strip(): v.strip() for k, v in self.flags.items()}
         unknown = set(self.flags) - {"index", "indexonly", "noindex", "partitions", "plan", "multiset",
-                                     "commit", "except", "instead"}
+                                     "since", "commit", "except", "instead"}
         if unknown:
             sys.exit(f"{file}: {self.name}: what is {unknown}?")
         self.lines = []
@@ -465,7 +473,10 @@ def main():
                 session.must(sql)
     types = Session(conninfo, TWINS[0])
     Receipt.learn(types)
+    forms = [form for form in forms
+             if int(form.flags.get("since", 0)) * 10000 <= libpq.PQserverVersion(types.connection)]
     for number, (name, settings) in enumerate(PASSES):
+        settings = [of_version(setting, types) for setting in settings]
         sessions = [Session(conninfo, twin, settings, types) for twin in TWINS]
         for n, form in enumerate(forms):
             if only and only not in form.name:

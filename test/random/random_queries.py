@@ -269,6 +269,8 @@ class Seed:
     def run(self, statements):
         fill(self.oms, self.seed)
         for setting in self.grammar.random.choice(SETTINGS):
+            if self.oms.connection.server_version >= 160000:
+                setting = setting.replace("force_parallel_mode", "debug_parallel_query")
             for session in [self.oms, *self.others]:
                 session.demand(f"SET {setting}")
         for session in self.others:

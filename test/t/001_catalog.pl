@@ -17,8 +17,11 @@ my $members = "pg_depend AS m WHERE m.deptype = 'e' AND m.refclassid = 'pg_exten
 cmp_ok($node->safe_psql('postgres', "SELECT count(*) FROM $members"), '>', 10,
     'the extension has members');
 
+# But for the types of rows and arrays, which are objects of an extension since PostgreSQL 17.
 is($node->safe_psql('postgres', <<"SQL"), '', 'every object has a comment');
 SELECT pg_describe_object(m.classid, m.objid, 0) FROM $members
+    AND NOT EXISTS (SELECT FROM pg_type AS t WHERE m.classid = 'pg_type'::regclass AND t.oid = m.objid
+        AND (t.typrelid <> 0 OR t.typcategory = 'A'))
     AND NOT EXISTS (SELECT FROM pg_description AS d
         WHERE d.classoid = m.classid AND d.objoid = m.objid AND d.objsubid = 0)
     ORDER BY 1

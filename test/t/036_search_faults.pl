@@ -90,7 +90,7 @@ my %FORMS = (
     'ANY' => [ 7, sub { q{SELECT id FROM users WHERE email = ANY (ARRAY['none', 'User7@Example.org'])} } ],
     lower => [ 7, sub { q{SELECT id FROM users WHERE lower(email) = 'user7@example.org'} } ],
     join => [ 7, sub { q{SELECT u.id FROM plain p JOIN users u ON u.email = p.email WHERE p.id = 7} } ],
-    'parallel' => [ 7, sub { q{SET force_parallel_mode = on; SELECT id FROM users WHERE email = 'User7@Example.org'::text} } ],
+    'parallel' => [ 7, sub { 'SET ' . force_parallel() . q{ = on; SELECT id FROM users WHERE email = 'User7@Example.org'::text} } ],
     'INSERT, UNIQUE' => [ '', sub { $next++; "INSERT INTO users VALUES ($next, 'new$next\@example.org')" } ],
     'ON CONFLICT' => [ '', sub { $next++; "INSERT INTO users VALUES ($next, 'User7\@Example.org') ON CONFLICT (email) DO NOTHING" } ],
     'FK' => [ '', sub { $next++; "INSERT INTO orders VALUES ($next, 'User7\@Example.org')" } ],

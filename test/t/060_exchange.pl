@@ -91,6 +91,8 @@ like(error_as($a, 'officer', export_of('customer_pii', $name_b)), qr/42501/, 'an
 my $parcel = query_as($a, 'keeper', export_of('customer_pii', $name_b));
 is(value($a, 'SELECT count(*), min(recipient), min(kind), sum(cardinality(key_ids)) FROM sdes.exported'),
     "2|$name_b|export|2", 'what left is written down: of two buckets, with their keys');
+my $methods = `openssl list -kem-algorithms 2>&1`;
+is(hex(substr($parcel, 20, 2)), $methods =~ /ML-KEM-768/ ? 2 : 1, 'by RSA, and by ML-KEM too where OpenSSL has it');
 my @deks = split /\n/, value($a, "SELECT encode(wrapped, 'hex') FROM sdes.dek");
 is(scalar(grep { index($parcel, $_) >= 0 } @deks), 0, 'no blob of a row is in the parcel');
 

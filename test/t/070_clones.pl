@@ -99,7 +99,7 @@ $other->backup('of_copy');
 my $reader = new_cluster('clone_reader', hsm => $hsm, from_backup => [ $other, 'of_copy', has_streaming => 1 ]);
 value($other, 'shop', "SELECT sdes.pause_rotation('other')");
 like(refusal($reader, 'shop', $SEAL), qr/25006: bucket "other" has no encryption key of this database's own yet/, 'a standby of a copy cannot have a key made');
-is(value($other, 'shop', "BEGIN READ ONLY; SET LOCAL force_parallel_mode = on; $SEAL; COMMIT"), 1,
+is(value($other, 'shop', 'BEGIN READ ONLY; SET LOCAL ' . force_parallel() . " = on; $SEAL; COMMIT"), 1,
     'a transaction that only reads has one made, also in a bucket whose rotation is paused');
 $other->wait_for_catchup($reader);
 is(value($reader, 'shop', $SEAL), 1, 'then its standby seals, too');
