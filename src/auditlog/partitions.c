@@ -27,8 +27,7 @@
 
 SDES_SQL_FUNCTION(sdes_refuse_change);
 
-/* Of a partition's name, in statements. */
-#define NAME "to_char(m, '\"audit_log_y\"YYYY\"m\"MM')"
+#define NAME SDES_LOG_PARTITION("m")
 
 TimestampTz
 sdes_log_kept_since(void)
@@ -119,20 +118,24 @@ copy_result(int columns)
 }
 
 void
-sdes_partitions_make(void)
+sdes_partitions_fill(void)
 {
 	SdesSpiParameters p = {0};
 
 	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(sdes_log_kept_since()));
 	sdes_spi_run_once(
 	    "SELECT " NAME ", to_char(m, 'YYYY-MM-DD'),"
-	    " to_char(m + interval '1 month', 'YYYY-MM-DD')"
+	    " to_char(m + interval '1 month', 'YYYY-MM-DD'),"
+	    " CASE WHEN to_regclass('sdes.' || " NAME ") IS NULL THEN 'missing' END"
 	    " FROM (SELECT DISTINCT date_trunc('month', \"time\" AT TIME ZONE 'UTC') AS m"
-	    " FROM loaded WHERE " SDES_LOG_KEPT ") AS months"
-	    " WHERE to_regclass('sdes.' || " NAME ") IS NULL ORDER BY m",
+	    " FROM loaded WHERE " SDES_LOG_KEPT ") AS months ORDER BY m",
 	    &p);
-	for (char ***row = copy_result(3); *row != NULL; row++)
-		make((*row)[0], (*row)[1], (*row)[2]);
+	for (char ***row = copy_result(4); *row != NULL; row++)
+	{
+		if ((*row)[3] != NULL)
+			make((*row)[0], (*row)[1], (*row)[2]);
+		sdes_partition_fill((*row)[0]);
+	}
 }
 
 static void
