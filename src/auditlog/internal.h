@@ -44,6 +44,9 @@ extern void sdes_log_unregister(const char *name);
 /* Brings the rows of "loaded" into their partitions, which are made if need be. */
 extern void sdes_partitions_fill(void);
 
+/* Makes those of all months that are kept, and of the next one. */
+extern void sdes_partitions_make_kept(void);
+
 /* Drops them all, and what is known of journals. */
 extern void sdes_partitions_empty(void);
 

@@ -136,17 +136,40 @@ for my $node ($a, $b)
     $node->safe_psql('postgres', 'CREATE DATABASE bare');
     $node->safe_psql('bare', 'CREATE EXTENSION sdes; CREATE TABLE plain (id int PRIMARY KEY)');
 }
-$a->safe_psql('bare', 'CREATE PUBLICATION everything FOR ALL TABLES');
+my $PARTITIONS = q{SELECT string_agg(inhrelid::regclass::text, ' ' ORDER BY inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'sdes.audit_log'::regclass};
+$a->safe_psql('bare', "SELECT sdes.create_bucket('late'); CREATE PUBLICATION everything FOR ALL TABLES");
+my $partition = wait_for(sub { $a->safe_psql('bare', $PARTITIONS) }, 20);
+like($partition, qr/^sdes\.audit_log_y\d{4}m\d\d$/, 'the publisher has a partition for this month');
+is($b->safe_psql('bare', $PARTITIONS), '', 'the subscriber has none');
 ($connection = $a->connstr('bare')) =~ s{'}{''}g;
 $b->safe_psql('bare', "CREATE SUBSCRIPTION bare CONNECTION '$connection' PUBLICATION everything");
 $b->wait_for_subscription_sync($a, 'bare', 'bare');
-$log = log_size($b);
-$a->safe_psql('bare', "SELECT sdes.create_bucket('late'); INSERT INTO plain VALUES (1)");
-ok(wait_for(sub { $a->safe_psql('bare', 'SELECT count(*) FROM sdes.audit_log') > 0 }, 20), 'the publisher has a partition for this month');
+like($b->safe_psql('bare', $PARTITIONS), qr/\Q$partition\E/, 'and all that may be published, once it subscribes');
+is($b->safe_psql('bare', 'SELECT count(*) FROM sdes.audit_log'), 0, 'in which there is nothing');
+is($b->safe_psql('bare', q{SELECT count(*) FROM pg_inherits WHERE inhparent = 'sdes.audit_log'::regclass}), 14, 'of a year, this month and the next one');
+
+# The same when they are published as one table.
+$b->safe_psql('bare', 'DROP SUBSCRIPTION bare');
+$a->safe_psql('bare', 'ALTER PUBLICATION everything SET (publish_via_partition_root)');
+my $drop = q{SELECT format('ALTER EXTENSION sdes DROP TABLE %1$s; DROP TABLE %1$s', inhrelid::regclass) FROM pg_inherits WHERE inhparent = 'sdes.audit_log'::regclass};
+$b->safe_psql('bare', $b->safe_psql('bare', $drop) =~ s/$/;/mgr);
+$b->safe_psql('bare', "CREATE SUBSCRIPTION bare CONNECTION '$connection' PUBLICATION everything");
+$b->wait_for_subscription_sync($a, 'bare', 'bare');
+is($b->safe_psql('bare', 'SELECT count(*) FROM sdes.audit_log'), 0, 'published by its root, too');
+$b->safe_psql('bare', 'DROP SUBSCRIPTION bare');
+$a->safe_psql('bare', 'ALTER PUBLICATION everything SET (publish_via_partition_root = false)');
+$b->safe_psql('bare', "CREATE SUBSCRIPTION bare CONNECTION '$connection' PUBLICATION everything");
+$b->wait_for_subscription_sync($a, 'bare', 'bare');
+
+# A month that only the publisher comes to: the subscriber loses its partition.
+$b->safe_psql('bare', $b->safe_psql('bare', $drop) =~ s/$/;/mgr);
+my $rows = $a->safe_psql('bare', 'SELECT count(*) FROM sdes.audit_log');
+$a->safe_psql('bare', "SELECT sdes.create_bucket('later'); INSERT INTO plain VALUES (1)");
+ok(wait_for(sub { $a->safe_psql('bare', 'SELECT count(*) FROM sdes.audit_log') > $rows }, 20), "the publisher's audit grows");
 $a->safe_psql('bare', 'INSERT INTO plain VALUES (2)');
 $a->wait_for_catchup('bare');
-is($b->safe_psql('bare', 'SELECT count(*) FROM plain'), 2, 'that the subscriber lacks, and rows arrive');
-is($b->safe_psql('bare', q{SELECT count(*) FROM pg_inherits WHERE inhparent = 'sdes.audit_log'::regclass}), 0, 'it does lack it');
+is($b->safe_psql('bare', 'SELECT count(*) FROM plain'), 2, 'which does not keep rows from arriving');
+is($b->safe_psql('bare', $PARTITIONS), '', 'where that partition is not');
 is($a->safe_psql('bare', q{SELECT count(*) FROM sdes.verify_audit_log()}), 0, "the publisher's table is what the journal says");
 
 # ---- TRUNCATE ----
