@@ -593,6 +593,36 @@ COMMENT ON COLUMN sdes.alert.journal IS 'with sequence the first row of sdes.aud
 COMMENT ON COLUMN sdes.alert.sequence IS 'see journal';
 COMMENT ON COLUMN sdes.alert.detail IS 'what happened';
 
+-- A publication FOR ALL TABLES publishes all of these. What a subscriber is sent of them
+-- is not in force there: docs/replication.md.
+CREATE FUNCTION sdes.ignore_replicated() RETURNS trigger
+    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'sdes_ignore_replicated';
+COMMENT ON FUNCTION sdes.ignore_replicated() IS 'ignores rows of sdes tables that a subscription receives';
+REVOKE EXECUTE ON FUNCTION sdes.ignore_replicated() FROM PUBLIC;
+
+-- Triggers fire by their names: before that of sdes.audit_log which refuses changes. It
+-- refuses TRUNCATE, too.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY '{bucket,kek,dek,dek_copy,access,usage,rotation,site,exported,imported,instance,'
+        'audit_log,audit_journal,audit_open,audit_hour,alert_rule,honey,alert}'::text[] LOOP
+        EXECUTE pg_catalog.format(
+            'CREATE TRIGGER ignore_replicated BEFORE INSERT OR UPDATE OR DELETE ON sdes.%1$I
+                 FOR EACH ROW EXECUTE FUNCTION sdes.ignore_replicated();
+             COMMENT ON TRIGGER ignore_replicated ON sdes.%1$I IS %2$L;
+             ALTER TABLE sdes.%1$I ENABLE REPLICA TRIGGER ignore_replicated', name, 'rows here are this database''s own');
+        CONTINUE WHEN name OPERATOR(pg_catalog.=) 'audit_log';
+        EXECUTE pg_catalog.format(
+            'CREATE TRIGGER ignore_replicated_truncate BEFORE TRUNCATE ON sdes.%1$I
+                 FOR EACH STATEMENT EXECUTE FUNCTION sdes.ignore_replicated();
+             COMMENT ON TRIGGER ignore_replicated_truncate ON sdes.%1$I IS %2$L;
+             ALTER TABLE sdes.%1$I ENABLE REPLICA TRIGGER ignore_replicated_truncate', name, 'rows here are this database''s own');
+    END LOOP;
+END
+$$;
+
 COMMENT ON SEQUENCE sdes.alert_id_seq IS 'numbers of alerts';
 GRANT SELECT ON sdes.audit_log, sdes.audit_journal, sdes.audit_open, sdes.audit_hour, sdes.alert, sdes.alert_rule TO sdes_auditor;
 GRANT SELECT ON sdes.alert, sdes.alert_rule TO sdes_officer;

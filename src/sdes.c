@@ -11,6 +11,7 @@
 
 #include "agentlink/agentlink.h"
 #include "audit/audit.h"
+#include "auditlog/auditlog.h"
 #include "fmgr.h"
 #include "keyring/keyring.h"
 #include "miscadmin.h"
@@ -51,6 +52,7 @@ _PG_init(void)
 	sdes_search_init();
 	sdes_reveal_init();
 	sdes_rotation_init();
+	sdes_auditlog_init();
 	sdes_audit_watch_statements();
 	if (!IsBinaryUpgrade)
 	{

@@ -8,6 +8,7 @@
 
 #include "audit/audit.h"
 #include "commands/trigger.h"
+#include "replication/logicalworker.h"
 #include "sdes_compat.h"
 #include "sdes_guc.h"
 #include "utils/inval.h"
@@ -34,7 +35,8 @@ sdes_invalidate(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 		                errmsg("sdes.invalidate() is a trigger")));
 	CacheInvalidateRelcache(trigger->tg_relation);
-	if (sdes_is_preloaded())
+	/* What a subscription receives has changed nothing: store/replicated.c. */
+	if (sdes_is_preloaded() && !IsLogicalWorker())
 		sdes_audit_event("change by hand", NULL, "%s sdes.%s",
 		                 command_of(trigger->tg_event),
 		                 RelationGetRelationName(trigger->tg_relation));

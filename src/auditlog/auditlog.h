@@ -13,6 +13,9 @@
 
 #include "datatype/timestamp.h"
 
+/* Hooks; called once, from _PG_init of a preloaded library. */
+extern void sdes_auditlog_init(void);
+
 /*
  * Loads one bounded piece of what the journals in sdes.audit_directory have new about this
  * database, in the caller's transaction, which must be committed after it; raises alerts.

@@ -19,6 +19,9 @@
 #define SDES_LOG_HOUR "date_bin('1 hour', \"time\", '2000-01-01 00:00:00+00')"
 #define SDES_LOG_KEPT "\"time\" >= $1"
 
+/* In statements: the name of the partition of a month, or of a time of it, in UTC. */
+#define SDES_LOG_PARTITION(month) "to_char(" month ", '\"audit_log_y\"YYYY\"m\"MM')"
+
 /* Since when rows are kept. */
 extern TimestampTz sdes_log_kept_since(void);
 
@@ -38,11 +41,19 @@ extern void sdes_log_unregister(const char *name);
 
 /* ---- partitions.c ---- */
 
-/* Makes the partitions that the rows of "loaded" go to. */
-extern void sdes_partitions_make(void);
+/* Brings the rows of "loaded" into their partitions, which are made if need be. */
+extern void sdes_partitions_fill(void);
+
+/* Makes those of all months that are kept, and of the next one. */
+extern void sdes_partitions_make_kept(void);
 
 /* Drops them all, and what is known of journals. */
 extern void sdes_partitions_empty(void);
+
+/* ---- insert.c ---- */
+
+/* Brings those of "loaded" that are of its month into a partition. */
+extern void sdes_partition_fill(const char *partition);
 
 /* ---- alerts.c ---- */
 

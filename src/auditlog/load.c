@@ -185,9 +185,7 @@ insert_rows(SdesUses *uses)
 		return;
 	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(sdes_log_kept_since()));
 	sdes_log_register("loaded", uses->desc, uses->rows, uses->nrows);
-	sdes_partitions_make();
-	sdes_spi_run_once(
-	    "INSERT INTO sdes.audit_log SELECT * FROM loaded WHERE " SDES_LOG_KEPT, &p);
+	sdes_partitions_fill();
 	sdes_spi_run_once(
 	    "INSERT INTO sdes.audit_hour AS h SELECT " SDES_LOG_HOUR ","
 	    " coalesce(role, ''), coalesce(bucket, ''), coalesce(relation, ''),"

@@ -27,8 +27,7 @@
 
 SDES_SQL_FUNCTION(sdes_refuse_change);
 
-/* Of a partition's name, in statements. */
-#define NAME "to_char(m, '\"audit_log_y\"YYYY\"m\"MM')"
+#define NAME SDES_LOG_PARTITION("m")
 
 TimestampTz
 sdes_log_kept_since(void)
@@ -118,21 +117,51 @@ copy_result(int columns)
 	return rows;
 }
 
+/* Name and bounds of the partition of each month m, and whether it is there. */
+#define SELECT_PARTITIONS                                                                  \
+	"SELECT " NAME ", to_char(m, 'YYYY-MM-DD'),"                                           \
+	" to_char(m + interval '1 month', 'YYYY-MM-DD'),"                                      \
+	" CASE WHEN to_regclass('sdes.' || " NAME ") IS NULL THEN 'missing' END FROM "
+
+/* Makes those of the result that are missing; returns it. */
+static char ***
+make_missing(void)
+{
+	char ***rows = copy_result(4);
+
+	for (char ***row = rows; *row != NULL; row++)
+		if ((*row)[3] != NULL)
+			make((*row)[0], (*row)[1], (*row)[2]);
+	return rows;
+}
+
 void
-sdes_partitions_make(void)
+sdes_partitions_fill(void)
 {
 	SdesSpiParameters p = {0};
 
 	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(sdes_log_kept_since()));
 	sdes_spi_run_once(
-	    "SELECT " NAME ", to_char(m, 'YYYY-MM-DD'),"
-	    " to_char(m + interval '1 month', 'YYYY-MM-DD')"
-	    " FROM (SELECT DISTINCT date_trunc('month', \"time\" AT TIME ZONE 'UTC') AS m"
-	    " FROM loaded WHERE " SDES_LOG_KEPT ") AS months"
-	    " WHERE to_regclass('sdes.' || " NAME ") IS NULL ORDER BY m",
+	    SELECT_PARTITIONS
+	    "(SELECT DISTINCT date_trunc('month', \"time\" AT TIME ZONE 'UTC') AS m"
+	    " FROM loaded WHERE " SDES_LOG_KEPT ") AS months ORDER BY m",
 	    &p);
-	for (char ***row = copy_result(3); *row != NULL; row++)
-		make((*row)[0], (*row)[1], (*row)[2]);
+	for (char ***row = make_missing(); *row != NULL; row++)
+		sdes_partition_fill((*row)[0]);
+}
+
+void
+sdes_partitions_make_kept(void)
+{
+	SdesSpiParameters p = {0};
+
+	sdes_spi_add(&p, TIMESTAMPTZOID, TimestampTzGetDatum(sdes_log_kept_since()));
+	sdes_spi_run_once(SELECT_PARTITIONS
+	                  "generate_series(date_trunc('month', $1 AT TIME ZONE 'UTC'),"
+	                  " date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month',"
+	                  " interval '1 month') AS months (m) ORDER BY m",
+	                  &p);
+	(void) make_missing();
 }
 
 static void

@@ -251,7 +251,7 @@ versions(const uint8 *bucket, SdesDekPurpose purpose, uint32 *latest)
 }
 
 /*
- * Rows of the other database's keys may arrive here, by logical replication, and a number
+ * Rows of the other database's keys may be brought here, by a dump of them, and a number
  * can be had once only.
  */
 #define FOREIGN_STEP 1000

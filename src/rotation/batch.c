@@ -285,7 +285,7 @@ write_row(Work *work, Writer *writer, Row *row)
 	if (result != TM_Ok)
 		elog(ERROR, "row that is locked could not be updated: %d", result);
 	if (SDES_NEEDS_INDEXES(indexes))
-		SDES_INSERT_INDEX_TUPLES(writer->target, slot, writer->estate, indexes);
+		SDES_INSERT_INDEX_TUPLES(writer->target, slot, writer->estate, true, indexes);
 	ResetPerTupleExprContext(writer->estate);
 	work->batch->rows++;
 	work->batch->bytes += row->tuple->t_len;
