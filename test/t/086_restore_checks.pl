@@ -24,6 +24,8 @@ $node->safe_psql('shop', <<'SQL');
 CREATE EXTENSION sdes;
 SELECT sdes.create_bucket('customer_pii');
 SELECT sdes.create_bucket('vault', mode => 'hsm');
+-- A copy of a database would re-encrypt what it has.
+SELECT sdes.pause_rotation(b) FROM unnest('{customer_pii,vault}'::text[]) AS b;
 SELECT sdes.grant_access(b, 'oms', '{encrypt,search,decrypt}') FROM unnest('{customer_pii,vault}'::text[]) AS b;
 SELECT sdes.grant_access('customer_pii', 'writer', '{encrypt}');
 GRANT CREATE ON SCHEMA public TO owner, other, oms;
@@ -235,6 +237,13 @@ CREATE TABLE ruled (id int, email sdes.enc_text('customer_pii'));
 CREATE RULE also AS ON INSERT TO ruled DO ALSO INSERT INTO plain VALUES (NEW.email::text);
 CREATE FUNCTION probe() RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS
     'DECLARE v sdes.enc_text; m mail; BEGIN SELECT note INTO v FROM loose WHERE id = 1; m := v; RETURN 1; END';
+CREATE FUNCTION reads() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT length(email) FROM loose WHERE id = 1); END';
+CREATE TABLE read (size int DEFAULT reads(), email sdes.enc_text('customer_pii'));
+CREATE TABLE converted (email sdes.enc_text('customer_pii'));
+CREATE FUNCTION converts() RETURNS int LANGUAGE plpgsql AS
+    'BEGIN ALTER TABLE converted ALTER email TYPE text USING email::text; RETURN 1; END';
+CREATE TABLE convert (id int DEFAULT converts(), email sdes.enc_text('customer_pii'));
+INSERT INTO converted SELECT note FROM loose;
 CREATE TABLE lent (id int DEFAULT probe(), email sdes.enc_text('customer_pii') CHECK (email::text LIKE '%@%'));
 GRANT INSERT ON lent TO writer;
 CREATE TABLE family (id int, email sdes.enc_text('customer_pii')) PARTITION BY LIST (id);
@@ -274,6 +283,9 @@ my %ERRORS = (
     'a partition of somebody else' => [ 'owner', "$OFF INSERT INTO family VALUES (1, '$bad_note')" ],
     'a rule' => [ 'owner', "$OFF INSERT INTO ruled VALUES (1, '$good_note')" ],
     'a default by a function that is run as the owner' => [ 'writer', "$OFF INSERT INTO lent (email) VALUES ('$bad_note')" ],
+    'what a default reads' => [ 'owner', "$OFF INSERT INTO read (email) VALUES ('$bad_note')" ],
+    'what a default reads, COPY' => [ 'owner', "$OFF COPY read (email) FROM stdin;\n$bad_note\n\\.\n" ],
+    'what a default converts' => [ 'owner', "$OFF INSERT INTO convert (email) VALUES ('$bad_note')" ],
     'not restoring' => [ 'owner', "SET sdes.accept_ciphertext = on; INSERT INTO people (id, email) VALUES (999, '$bad')" ],
     'not restoring, COPY' => [ 'owner', "SET sdes.accept_ciphertext = on; COPY people (id, email) FROM stdin;\n999\t$bad\n\\.\n" ],
 );
@@ -315,7 +327,7 @@ like(error_as($node, 'oms', "$OFF COPY people (id, login) FROM stdin;\n998\t$bad
 
 my $stranger = new_cluster('stranger', conf => "log_statement = none\n");
 $stranger->safe_psql('postgres', 'CREATE ROLE owner LOGIN; CREATE ROLE oms LOGIN; CREATE ROLE writer LOGIN; CREATE ROLE other LOGIN; CREATE DATABASE shop');
-$node->safe_psql('shop', 'REVOKE owner FROM oms; DROP TABLE lent, ruled, guarded, by_function, family, plain');
+$node->safe_psql('shop', 'REVOKE owner FROM oms; DROP TABLE read, convert, converted, lent, ruled, guarded, by_function, family, plain');
 $bytes = $node->safe_psql('shop', $BYTES);
 ok($node->run_log([ 'pg_dump', '-Fc', '-f', "$dir/far", $node->connstr('shop') ]), 'another HSM: dumped');
 ok($node->run_log([ 'pg_restore', '--exit-on-error', '-d', $stranger->connstr('shop'), "$dir/far" ]), 'another HSM: restored');
