@@ -23,6 +23,8 @@
 #include "sdes_guc.h"
 #include "sdes_process.h"
 #include "search/search.h"
+#include "types/drop_guard.h"
+#include "types/loading.h"
 #include "types/store_guard.h"
 #include "types/typmod.h"
 #include "worker/audit_worker.h"
@@ -48,7 +50,9 @@ _PG_init(void)
 	sdes_policy_init();
 	sdes_keyring_init();
 	sdes_column_guard_init();
+	sdes_drop_guard_init();
 	sdes_store_guard_init();
+	sdes_loading_init();
 	sdes_search_init();
 	sdes_reveal_init();
 	sdes_rotation_init();

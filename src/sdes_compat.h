@@ -50,6 +50,13 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	object_ownercheck(DatabaseRelationId, MyDatabaseId, GetUserId())
 #endif
 
+/* Likewise, for a role. The includer needs utils/acl.h and catalog/pg_class.h. */
+#if PG_VERSION_NUM < 160000
+#define SDES_OWNS_TABLE(table, role) pg_class_ownercheck(table, role)
+#else
+#define SDES_OWNS_TABLE(table, role) object_ownercheck(RelationRelationId, table, role)
+#endif
+
 /* The timeline that is written. Not during recovery. The includer needs access/xlog.h. */
 #if PG_VERSION_NUM < 150000
 #define SDES_WAL_TIMELINE() ThisTimeLineID

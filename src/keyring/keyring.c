@@ -659,6 +659,21 @@ sdes_keyring_search(void)
 	return sdes_keyring_active(sdes_keyring_system_bucket()->uuid, SDES_PURPOSE_SEARCH);
 }
 
+bool
+sdes_keyring_can_search(void)
+{
+	const SdesBucketRow *system = sdes_keyring_find_system_bucket();
+	const ActiveEntry *active =
+	    system ? find_active(system->uuid, SDES_PURPOSE_SEARCH) : NULL;
+	uint8 key_id[SDES_KEY_ID_SIZE];
+
+	if (active == NULL)
+		return false;
+	/* A copy: the entry may go while the key is fetched. */
+	memcpy(key_id, active->key_id, SDES_KEY_ID_SIZE);
+	return sdes_keyring_try(key_id) != NULL;
+}
+
 const SdesKey *
 sdes_keyring_search_next(void)
 {

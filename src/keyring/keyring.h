@@ -90,6 +90,9 @@ extern void sdes_keyring_unreachable(const uint8 *key_id);
 /* The key that makes search tokens; an error if there is none or it cannot be had. */
 extern const SdesKey *sdes_keyring_search(void);
 
+/* Whether it can be had, at once. */
+extern bool sdes_keyring_can_search(void);
+
 /*
  * The search key whose tokens values get besides, while one is to succeed the other;
  * NULL when there is none.

@@ -29,6 +29,9 @@ typedef enum SdesSide
  * order without meaning. kind is SDES_TOKEN_EXACT, or SDES_TOKEN_LOWER: then a text on
  * the right counts as lower-cased already.
  *
+ * Says that the result is NULL, and returns 0, in a constraint that cannot be judged while
+ * a dump is restored.
+ *
  * Raises errors that depend on what a value's header says and on the current user's
  * privileges, never on a plaintext (the operators are leakproof).
  */

@@ -12,6 +12,7 @@
 
 #include "envelope/armor.h"
 #include "libpq/pqformat.h"
+#include "types/loading.h"
 #include "utils/builtins.h"
 
 const SdesType *const sdes_types[SDES_NTYPES] = {
@@ -110,6 +111,11 @@ sdes_type_coerce(const SdesType *type, PG_FUNCTION_ARGS)
 Datum
 sdes_type_to_text(const SdesType *type, PG_FUNCTION_ARGS)
 {
+	struct varlena *value = PG_GETARG_VARLENA_PP(0);
+
+	if (sdes_is_loading() && !sdes_value_can_open(value) &&
+	    sdes_loading_passes(fcinfo->flinfo))
+		PG_RETURN_NULL();
 	sdes_value_note_opened();
-	PG_RETURN_TEXT_P(sdes_value_open(PG_GETARG_VARLENA_PP(0), type));
+	PG_RETURN_TEXT_P(sdes_value_open(value, type));
 }

@@ -317,6 +317,28 @@ sdes_value_probe(struct varlena *value, const SdesType *type, SdesTokenKind kind
 }
 
 bool
+sdes_value_can_probe(struct varlena *value, SdesTokenKind kind)
+{
+	SdesEnvelope envelope;
+	SdesKeyOwner owner;
+	SdesToken token;
+
+	sdes_require_preload();
+	sdes_value_parse(value, &envelope);
+	if (!sdes_keyring_owner(envelope.key_id, &owner))
+		return false;
+	if (own_token(&envelope, kind, &token))
+		return (sdes_policy_privileges(owner.bucket) &
+		        (SDES_PRIVILEGE_SEARCH |
+		         (kind == SDES_TOKEN_LOWER ? SDES_PRIVILEGE_DECRYPT : 0))) != 0;
+	if (!sdes_keyring_can_search())
+		return false;
+	if (owner.purpose == SDES_PURPOSE_LITERAL)
+		return sdes_keyring_try(envelope.key_id) != NULL;
+	return sdes_value_can_open(value);
+}
+
+bool
 sdes_value_make_ready(struct varlena *value)
 {
 	SdesEnvelope envelope;

@@ -203,6 +203,14 @@ sdes_value_wipe(text *plain)
 	pfree(plain);
 }
 
+static uint64 sealed_here = 0;
+
+uint64
+sdes_value_sealed_here(void)
+{
+	return sealed_here;
+}
+
 /* Support shows a mask; saved from its form, it would replace the value. */
 static void
 refuse_mask(SdesPlain plain, const SdesType *type, const uint8 *bucket)
@@ -242,6 +250,7 @@ sdes_value_seal(SdesPlain plain, const SdesType *type, int32 typmod)
 
 	if (typmod < 0)
 		return seal_literal(plain, type);
+	sealed_here++;
 	memcpy(bucket, sdes_value_bucket_of(typmod)->uuid, SDES_UUID_SIZE);
 	sdes_value_require(bucket, SDES_PRIVILEGE_ENCRYPT);
 	refuse_mask(plain, type, bucket);
@@ -319,6 +328,7 @@ sdes_value_reseal(struct varlena *value, const SdesType *type, int32 typmod)
 	if (stays && sdes_value_fits(&envelope, typmod))
 		return under_living_key(value, type, &envelope, &owner);
 
+	sealed_here++;
 	sdes_value_require(target, SDES_PRIVILEGE_ENCRYPT);
 	/* Who may only store could read it by what it does with it elsewhere, or by guesses. */
 	if (owner.purpose != SDES_PURPOSE_LITERAL && (!stays || gains_token(&envelope, typmod)))
@@ -360,6 +370,19 @@ sdes_value_open(struct varlena *value, const SdesType *type)
 	sdes_value_owner(&envelope, &owner);
 	sdes_value_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
 	return sdes_value_open_for(&envelope, &owner, type, SDES_AUDIT_DECRYPT);
+}
+
+bool
+sdes_value_can_open(struct varlena *value)
+{
+	SdesEnvelope envelope;
+	SdesKeyOwner owner;
+
+	sdes_require_preload();
+	sdes_value_parse(value, &envelope);
+	return sdes_keyring_owner(envelope.key_id, &owner) &&
+	       (sdes_policy_privileges(owner.bucket) & SDES_PRIVILEGE_DECRYPT) != 0 &&
+	       sdes_keyring_try(envelope.key_id) != NULL;
 }
 
 bool

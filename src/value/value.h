@@ -101,6 +101,12 @@ extern struct varlena *sdes_value_reseal(struct varlena *value, const SdesType *
 /* Raises an error, with an audit record, for who lacks a privilege (SDES_PRIVILEGE_*). */
 extern void sdes_value_require(const uint8 *bucket, int privilege);
 
+/* Whether the current user may open a value and its key can be had, at once. */
+extern bool sdes_value_can_open(struct varlena *value);
+
+/* Counts the values that this process seals for columns. */
+extern uint64 sdes_value_sealed_here(void);
+
 /* Opens for who may `decrypt`, else raises an error. */
 extern text *sdes_value_open(struct varlena *value, const SdesType *type);
 
@@ -230,6 +236,12 @@ typedef struct SdesProbe
  */
 extern void sdes_value_probe(struct varlena *value, const SdesType *type,
                              SdesTokenKind kind, SdesProbe *out);
+
+/*
+ * Whether a value can be compared with what a token is made of, by the current user and at
+ * once: sdes_value_probe() would give no error then.
+ */
+extern bool sdes_value_can_probe(struct varlena *value, SdesTokenKind kind);
 
 /*
  * Values that an index search may open in a statement: so many are put on record before,
