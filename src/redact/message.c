@@ -52,10 +52,11 @@ is_ours(const ErrorData *edata)
 	return edata->hide_stmt && edata->hide_ctx;
 }
 
+/* LOG is of the server's own input, as its configuration. */
 static bool
 quotes_input(const ErrorData *edata)
 {
-	return !is_ours(edata) &&
+	return edata->elevel != LOG && !is_ours(edata) &&
 	       (ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_DATA_EXCEPTION ||
 	        edata->sqlerrcode == ERRCODE_SYNTAX_ERROR);
 }

@@ -78,6 +78,7 @@ sub collected
 # ---- the ways ----
 
 my ($oms, $texts);
+my $FORCE = force_parallel();
 
 sub simple
 {
@@ -147,8 +148,8 @@ my %ways = (
     'a line of COPY' => [ sub { my ($v) = @_; $node->psql('shop', "COPY t (p, n) FROM STDIN;\nx\t$v\n\\.\n", extra_params => [ '-U', 'oms' ]); return []; } ],
     'a column of COPY' => [ sub { my ($v) = @_; $node->psql('shop', "COPY t (p, n) FROM STDIN;\n$v\tx\ty\n\\.\n", extra_params => [ '-U', 'oms' ]); return []; } ],
     'a sort that spills' => [ simple(q{SELECT count(*) FROM (SELECT i || '{v}' FROM generate_series(1, 20000) AS i ORDER BY 1) AS s}) ],
-    'a parallel query' => [ simple(q{SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET force_parallel_mode = on; SELECT count(*) FROM t WHERE p LIKE '%{v}'; RESET ALL}) ],
-    'an error in a parallel worker' => [ simple(q{SET force_parallel_mode = on; SELECT (p || '{v}')::int FROM t; RESET ALL}) ],
+    'a parallel query' => [ simple(qq{SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET $FORCE = on; SELECT count(*) FROM t WHERE p LIKE '%{v}'; RESET ALL}) ],
+    'an error in a parallel worker' => [ simple(qq{SET $FORCE = on; SELECT (p || '{v}')::int FROM t; RESET ALL}) ],
     'a deadlock' => [ \&deadlock ],
     'a wait for a lock' => [ \&lock_wait ],
     'a crash' => [ \&crash ],
@@ -274,10 +275,10 @@ like(wait_for(sub { $node->safe_psql('postgres', "SELECT query FROM pg_stat_acti
     qr/^SELECT pg_sleep\(\$1\), \$2$/, 'a running statement is shown without its constants');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '$running->{name}'");
 finish_query($running);
-my $slow = start_query($node, 'oms', q{SET force_parallel_mode = on; SET parallel_setup_cost = 0; SET min_parallel_table_scan_size = 0;
+my $slow = start_query($node, 'oms', qq{SET $FORCE = on;
     SELECT count(*) FROM t WHERE p <> 'in parallel' AND pg_sleep(5) IS NOT NULL}, 'shop');
 like(wait_for(sub { $node->safe_psql('postgres', q{SELECT query FROM pg_stat_activity WHERE backend_type = 'parallel worker' AND wait_event = 'PgSleep' LIMIT 1}) }),
-    qr/WHERE p <> \$3 AND pg_sleep\(\$4\)/, 'and in its parallel workers');
+    qr/WHERE p <> \$1 AND pg_sleep\(\$2\)/, 'and in its parallel workers');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '$slow->{name}'");
 finish_query($slow);
 
