@@ -1240,6 +1240,15 @@ COMMENT ON FUNCTION sdes.health() IS 'checks everything encryption depends on, a
 REVOKE EXECUTE ON FUNCTION sdes.health() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.health() TO sdes_admin, sdes_officer, sdes_auditor, pg_monitor;
 
+CREATE FUNCTION sdes.preflight(OUT bucket text, OUT purpose text, OUT version integer, OUT state text, OUT kek text,
+    OUT token_label text, OUT token_serial text, OUT opens boolean, OUT problem text, OUT remedy text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 10 SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'sdes_preflight';
+COMMENT ON FUNCTION sdes.preflight() IS
+    'which keys of this database can be had here, and what to bring for those that cannot: tries each one, and keeps none';
+REVOKE EXECUTE ON FUNCTION sdes.preflight() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.preflight() TO sdes_admin, sdes_officer, sdes_auditor;
+
 -- For sdes.leak_check(): what no catalog tells.
 CREATE FUNCTION sdes.server_leaks(OUT severity text, OUT leak text, OUT object text, OUT detail text, OUT remedy text)
     RETURNS SETOF record
