@@ -222,13 +222,14 @@ set_conf($node, 'sdes.pkcs11_token' => "pkcs11:token=$hsm->{label} " . token_uri
 $node->reload;
 ok(wait_for(sub { (health($node)->{'login 2'} // {})->{ok} }, 20), 'another token comes into service');
 value($node, "SELECT count(*) FROM sdes.sync_tokens()");
-value($node, "SELECT sdes.create_bucket('vault_2', mode => 'hsm')");
+value($node, "SELECT sdes.create_bucket('vault_2', mode => 'hsm'), sdes.create_bucket('wide')");
 rule('C_Decrypt hang', 'C_Encrypt hang');
 my $began = time;
 $rows = preflight($node);
 $took = time - $began;
 cmp_ok($took, '<', 30, sprintf 'one of two hangs: it takes a while (%.1f s)', $took);
-is(join(' ', map { "$_: $rows->{$_}{opens}" } 'archive data 1', 'pii data 2', '#system literal 1'), 'archive data 1: t pii data 2: t #system literal 1: t',
+is(join(' ', map { "$_: $rows->{$_}{opens}" } 'archive data 1', 'pii data 2', '#system literal 1', 'wide data 1'),
+    'archive data 1: t pii data 2: t #system literal 1: t wide data 1: t',
     'one of two hangs: what the other has opens');
 is($rows->{'vault data 1'}{opens}, 'f', 'one of two hangs: what it has not does not');
 row_ok($rows, 'vault_2 data 1', 'f', qr/^not asked for, since the HSM did not answer/, qr/sdes\.health/, 'one of two hangs, the next of those');
