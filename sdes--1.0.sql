@@ -1263,7 +1263,7 @@ REVOKE EXECUTE ON FUNCTION sdes.server_leaks(), sdes.keeps_plain_text(pg_node_tr
 -- with their schemas.
 CREATE FUNCTION sdes.leak_check(OUT severity text, OUT leak text, OUT object text, OUT detail text, OUT remedy text)
     RETURNS SETOF record
-    LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp ROWS 10 AS $$
+    LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off ROWS 10 AS $$
 WITH RECURSIVE
 -- The encrypted types, and what values of them can be in: domains, arrays, ranges,
 -- composites, rows of tables.
@@ -1454,6 +1454,14 @@ storing (oid, source) AS (
       AND source ~* ('\m(insert\s+into|update\s+\S+\s+(as\s+\S+\s+)?set|merge\s+into|create\s+(\w+\s+)?table|copy)\M'
                        '|(^|;|\mbegin|\mthen|\melse)\s*new\.\S+\s*:?=')
 ),
+word (oid, word) AS (
+    SELECT DISTINCT oid, w FROM storing, regexp_split_to_table(lower(source), '[^[:alnum:]_$]+') AS w
+),
+-- Which of them name an encrypted column and its table.
+naming (oid) AS MATERIALIZED (
+    SELECT t.oid FROM encrypted_column e JOIN pg_class c ON c.oid = e.relation
+    JOIN word t ON t.word = lower(c.relname) JOIN word n ON n.oid = t.oid AND n.word = lower(e.name)
+),
 function_leak AS (
     SELECT 'low', 'trigger', format('%I on %s', t.tgname, t.tgrelid::regclass),
            format('a hint: %s casts to text, and stores rows', s.oid::regprocedure),
@@ -1464,9 +1472,7 @@ function_leak AS (
     SELECT 'low', 'function', s.oid::regprocedure::text, 'a hint: it names an encrypted column, casts to text, and stores rows',
            'See that what it stores of an encrypted column goes into one, without a cast.'
     FROM storing s JOIN pg_proc p USING (oid)
-    WHERE p.prorettype <> 'trigger'::regtype
-      AND EXISTS (SELECT FROM encrypted_column e JOIN pg_class c ON c.oid = e.relation
-                  WHERE strpos(lower(s.source), lower(c.relname)) > 0 AND strpos(lower(s.source), lower(e.name)) > 0)
+    WHERE p.prorettype <> 'trigger'::regtype AND oid IN (SELECT oid FROM naming)
     UNION ALL
     SELECT 'medium', 'ciphertext input', oid::regprocedure::text,
            'it names sdes.accept_ciphertext: who holds stolen ciphertext could have it stored where it is read as plaintext',
