@@ -1270,6 +1270,304 @@ COMMENT ON FUNCTION sdes.health() IS 'checks everything encryption depends on, a
 REVOKE EXECUTE ON FUNCTION sdes.health() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sdes.health() TO sdes_admin, sdes_officer, sdes_auditor, pg_monitor;
 
+CREATE FUNCTION sdes.preflight(OUT bucket text, OUT purpose text, OUT version integer, OUT state text, OUT kek text,
+    OUT token_label text, OUT token_serial text, OUT opens boolean, OUT problem text, OUT remedy text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 10 SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'sdes_preflight';
+COMMENT ON FUNCTION sdes.preflight() IS
+    'which keys of this database can be had here, and what to bring for those that cannot: tries each one, and keeps none';
+REVOKE EXECUTE ON FUNCTION sdes.preflight() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.preflight() TO sdes_admin, sdes_officer, sdes_auditor;
+
+-- For sdes.leak_check(): what no catalog tells.
+CREATE FUNCTION sdes.server_leaks(OUT severity text, OUT leak text, OUT object text, OUT detail text, OUT remedy text)
+    RETURNS SETOF record
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 5 AS 'MODULE_PATHNAME', 'sdes_server_leaks';
+COMMENT ON FUNCTION sdes.server_leaks() IS 'part of sdes.leak_check()';
+CREATE FUNCTION sdes.keeps_plain_text(pg_node_tree) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sdes_keeps_plain_text';
+COMMENT ON FUNCTION sdes.keeps_plain_text(pg_node_tree) IS 'whether an expression has a constant of plain text beside encrypted values; part of sdes.leak_check()';
+REVOKE EXECUTE ON FUNCTION sdes.server_leaks(), sdes.keeps_plain_text(pg_node_tree) FROM PUBLIC;
+
+-- Nothing that users made is executed, and none of their tables is read. Names are printed
+-- with their schemas.
+CREATE FUNCTION sdes.leak_check(OUT severity text, OUT leak text, OUT object text, OUT detail text, OUT remedy text)
+    RETURNS SETOF record
+    LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off ROWS 10 AS $$
+WITH RECURSIVE
+-- The encrypted types, and what values of them can be in: domains, arrays, ranges,
+-- composites, rows of tables.
+part_of (part, whole) AS (
+    SELECT typbasetype, oid FROM pg_type WHERE typbasetype <> 0
+    UNION ALL SELECT typelem, oid FROM pg_type WHERE typelem <> 0
+    UNION ALL SELECT rngsubtype, rngtypid FROM pg_range
+    UNION ALL SELECT rngtypid, rngmultitypid FROM pg_range
+    UNION ALL SELECT a.atttypid, c.reltype FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        WHERE a.attnum > 0 AND NOT a.attisdropped AND c.reltype <> 0
+),
+encrypted (type) AS (
+    SELECT oid FROM pg_type WHERE typnamespace = 'sdes'::regnamespace AND typname IN ('enc_text', 'enc_pan')
+    UNION SELECT whole FROM encrypted JOIN part_of ON part = type
+),
+encrypted_column (relation, name) AS (
+    SELECT a.attrelid, a.attname FROM pg_attribute a JOIN encrypted ON type = a.atttypid JOIN pg_class c ON c.oid = a.attrelid
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'f')
+),
+ours (classid, objid) AS (
+    SELECT classid, objid FROM pg_depend
+    WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass
+      AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'sdes')
+),
+-- What else names something of ours.
+ours_in (classid, objid) AS (
+    SELECT d.classid, d.objid FROM pg_depend d JOIN ours o ON o.classid = d.refclassid AND o.objid = d.refobjid
+    EXCEPT SELECT * FROM ours
+),
+-- The functions of the casts to text, and reveal().
+opener (classid, objid) AS (
+    SELECT 'pg_proc'::regclass, p.oid FROM pg_proc p
+    WHERE p.pronamespace = 'sdes'::regnamespace AND p.proname IN ('to_text', 'to_varchar', 'to_bpchar', 'reveal')
+),
+-- Functions and operators of users that could open an argument.
+taker (classid, objid) AS (
+    SELECT 'pg_proc'::regclass, p.oid FROM pg_proc p
+    WHERE p.oid >= 16384 AND ('pg_proc'::regclass, p.oid) NOT IN (SELECT * FROM ours)
+      AND EXISTS (SELECT FROM unnest(p.proargtypes) AS a (oid) JOIN pg_type t USING (oid)
+                  WHERE a.oid IN (SELECT type FROM encrypted) OR t.typtype = 'p')
+    UNION ALL
+    SELECT 'pg_operator'::regclass, o.oid FROM pg_operator o
+    WHERE o.oid >= 16384 AND ('pg_operator'::regclass, o.oid) NOT IN (SELECT * FROM ours)
+      AND (o.oprleft IN (SELECT type FROM encrypted) OR o.oprright IN (SELECT type FROM encrypted))
+    UNION ALL SELECT * FROM opener
+),
+
+-- Settings, as the server has them, and as sessions get them by ALTER ROLE and ALTER
+-- DATABASE. While the server log is redacted, those that write to it do no harm.
+bad_setting (name, pattern, logs, leak, good, detail) AS (VALUES
+    ('sdes.redact', '^(off|false|no|f|n|0)$', false, 'redaction', 'on',
+     'literals of statements get into the server log and pg_stat_activity'),
+    ('log_statement', '^(ddl|mod|all)$', true, 'statement log', 'none',
+     'statements get into the server log with their literals and parameters'),
+    ('log_min_duration_statement', '^[0-9]', true, 'statement log', '-1',
+     'statements get into the server log with their literals and parameters'),
+    ('log_min_duration_sample', '^[0-9]', true, 'statement log', '-1',
+     'statements get into the server log with their literals and parameters'),
+    ('log_transaction_sample_rate', '[1-9]', true, 'statement log', '0',
+     'statements get into the server log with their literals and parameters'),
+    ('log_parameter_max_length_on_error', '^(-1|[1-9])', true, 'statement log', '0',
+     'parameters of statements that fail get into the server log'),
+    ('debug_print_parse', '^(on|true|yes|t|y|1)$', true, 'statement log', 'off',
+     'statements get into the server log as trees, with literals of plain types'),
+    ('debug_print_rewritten', '^(on|true|yes|t|y|1)$', true, 'statement log', 'off',
+     'statements get into the server log as trees, with literals of plain types'),
+    ('debug_print_plan', '^(on|true|yes|t|y|1)$', true, 'statement log', 'off',
+     'plans get into the server log, with literals of plain types'),
+    ('auto_explain.log_min_duration', '^[0-9]', true, 'statement log', '-1',
+     'statements and plans get into the server log with their literals'),
+    ('pg_stat_statements.track_utility', '^(on|true|yes|t|y|1)$', true, 'statement statistics', 'off',
+     'pg_stat_statements keeps utility statements with their literals, on the disk as well')
+),
+setting (name, value, object, remedy) AS (
+    SELECT name, reset_val, name, format('ALTER SYSTEM SET %s = %%L; SELECT pg_reload_conf()', name) FROM pg_settings
+    WHERE source NOT IN ('database', 'user', 'database user', 'client')
+    UNION ALL
+    SELECT name, substr(line, strpos(line, '=') + 1), name || ' of' || place, format('ALTER%s RESET %s', place, name)
+    FROM pg_db_role_setting s
+    LEFT JOIN pg_roles r ON r.oid = s.setrole
+    LEFT JOIN pg_database d ON d.oid = s.setdatabase,
+    unnest(s.setconfig) AS line, split_part(line, '=', 1) AS name,
+    concat(CASE WHEN s.setrole <> 0 THEN format(' ROLE %I', r.rolname) WHEN s.setdatabase = 0 THEN ' ROLE ALL' END,
+           CASE WHEN s.setdatabase <> 0 THEN format(CASE WHEN s.setrole <> 0 THEN ' IN' ELSE '' END || ' DATABASE %I', d.datname) END) AS place
+    WHERE s.setdatabase = 0 OR d.datname = current_database()
+),
+setting_leak AS (
+    SELECT 'high', leak, object, detail, CASE WHEN object = name THEN format(remedy, good) ELSE remedy END
+    FROM bad_setting JOIN setting USING (name)
+    WHERE value ~* pattern AND NOT (logs AND coalesce((SELECT value FROM setting WHERE object = 'sdes.redact'), 'on') = 'on')
+),
+-- The module that is loaded last sees a statement first, as it was sent.
+loaded (name, n) AS (
+    SELECT regexp_replace(trim(BOTH '" ' FROM l), '^.*/', ''), n
+    FROM unnest(string_to_array(current_setting('shared_preload_libraries'), ',')) WITH ORDINALITY AS u (l, n)
+),
+preload_leak AS (
+    SELECT CASE WHEN keeps THEN 'medium' ELSE 'low' END, 'preload order', name,
+           CASE WHEN keeps THEN 'it sees statements before sdes does, and keeps utility statements with their literals'
+                ELSE 'it sees statements before sdes does, with their literals' END,
+           'Name sdes last in shared_preload_libraries and restart the server.'
+    FROM loaded, LATERAL (SELECT name = 'pg_stat_statements'
+                                 AND coalesce(current_setting('pg_stat_statements.track_utility', true), 'off') = 'on') AS k (keeps)
+    WHERE n > (SELECT max(n) FROM loaded WHERE name = 'sdes')
+),
+
+-- What is computed of a row and stored. The casts are not immutable: it takes a function
+-- that says so falsely. Statistics cannot be filled, since ANALYZE opens nothing.
+stored (severity, leak, classid, objid, objsubid, relation, object, detail, remedy) AS (
+    SELECT 'high', 'index', 'pg_class'::regclass, indexrelid, 0, indrelid, indexrelid::regclass::text,
+           'it holds what a function makes of encrypted values', format('DROP INDEX %s', indexrelid::regclass)
+    FROM pg_index WHERE indexprs IS NOT NULL OR indpred IS NOT NULL
+    UNION ALL
+    SELECT 'high', 'generated column', d.classid, d.objid, d.objsubid, a.attrelid, format('%s.%I', a.attrelid::regclass, a.attname),
+           'it holds what a function makes of encrypted values', format('ALTER TABLE %s DROP COLUMN %I', a.attrelid::regclass, a.attname)
+    FROM pg_attribute a JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum,
+         LATERAL (VALUES ('pg_attrdef'::regclass, f.oid, 0), ('pg_class'::regclass, a.attrelid, a.attnum)) AS d (classid, objid, objsubid)
+    WHERE a.attgenerated <> '' AND NOT a.attisdropped
+    UNION ALL
+    SELECT 'high', 'partition key', 'pg_class'::regclass, partrelid, 0, partrelid, partrelid::regclass::text,
+           'bounds of its partitions hold what a function makes of encrypted values, and each row''s partition tells it',
+           'Make the table anew, partitioned by HASH or LIST of the encrypted column itself.'
+    FROM pg_partitioned_table WHERE partexprs IS NOT NULL
+    UNION ALL
+    SELECT 'low', 'statistics', 'pg_statistic_ext'::regclass, oid, 0, stxrelid, format('%I.%I', stxnamespace::regnamespace::text, stxname),
+           'they would hold what is opened; ANALYZE of the table fails instead', format('DROP STATISTICS %I.%I', stxnamespace::regnamespace::text, stxname)
+    FROM pg_statistic_ext WHERE stxexprs IS NOT NULL
+),
+stored_leak AS (
+    SELECT DISTINCT s.severity, s.leak, s.object, s.detail, s.remedy FROM stored s
+    JOIN pg_depend d ON d.classid = s.classid AND d.objid = s.objid AND d.objsubid = s.objsubid
+    JOIN taker t ON t.classid = d.refclassid AND t.objid = d.refobjid
+    WHERE s.relation IN (SELECT relation FROM encrypted_column)
+),
+-- Views whose queries open values, also by way of other views.
+opening_view (relation) AS (
+    SELECT r.ev_class FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+    JOIN opener o ON o.classid = d.refclassid AND o.objid = d.refobjid WHERE r.rulename = '_RETURN'
+    UNION
+    SELECT r.ev_class FROM opening_view v JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = v.relation
+    JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND r.rulename = '_RETURN'
+),
+view_leak AS (
+    SELECT 'low', 'materialized view', oid::regclass::text, 'its query opens values; REFRESH fails rather than store them',
+           format('DROP MATERIALIZED VIEW %s', oid::regclass)
+    FROM pg_class WHERE relkind = 'm' AND oid IN (SELECT relation FROM opening_view)
+    UNION ALL
+    SELECT DISTINCT 'low', 'rule', format('%I on %s', r.rulename, r.ev_class::regclass), 'it opens values; what it stores of them is plaintext',
+           format('DROP RULE %I ON %s', r.rulename, r.ev_class::regclass)
+    FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+    JOIN opener o ON o.classid = d.refclassid AND o.objid = d.refobjid WHERE r.rulename <> '_RETURN'
+),
+-- A literal that is compared with an encrypted column, or stored in it, is sealed as it is
+-- read. One that is text by itself, or is compared with opened text, stays as it is.
+kept (classid, objid, object, tree) AS MATERIALIZED (
+    SELECT 'pg_rewrite'::regclass, oid, CASE rulename WHEN '_RETURN' THEN 'view' ELSE format('rule %I on', rulename) END || ' ' || ev_class::regclass, ev_action
+    FROM pg_rewrite
+    UNION ALL SELECT 'pg_attrdef'::regclass, d.oid, format('default of %s.%I', adrelid::regclass, attname), adbin
+    FROM pg_attrdef d JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+    UNION ALL SELECT 'pg_constraint'::regclass, oid,
+        format('constraint %I of %s', conname, CASE contypid WHEN 0 THEN conrelid::regclass::text ELSE contypid::regtype::text END), conbin
+    FROM pg_constraint
+    UNION ALL SELECT 'pg_policy'::regclass, oid, format('policy %I on %s', polname, polrelid::regclass), t
+    FROM pg_policy, LATERAL (VALUES (polqual), (polwithcheck)) AS v (t)
+    UNION ALL SELECT 'pg_trigger'::regclass, oid, format('trigger %I on %s', tgname, tgrelid::regclass), tgqual FROM pg_trigger
+    UNION ALL SELECT 'pg_class'::regclass, indexrelid, format('index %s', indexrelid::regclass), t
+    FROM pg_index, LATERAL (VALUES (indexprs), (indpred)) AS v (t)
+    UNION ALL SELECT 'pg_proc'::regclass, oid, format('function %s', oid::regprocedure), t
+    FROM pg_proc, LATERAL (VALUES (prosqlbody), (proargdefaults)) AS v (t)
+    UNION ALL SELECT 'pg_type'::regclass, oid, format('domain %s', oid::regtype), typdefaultbin FROM pg_type
+),
+about_ours AS MATERIALIZED (
+    SELECT object, tree FROM kept JOIN ours_in USING (classid, objid) WHERE tree IS NOT NULL
+),
+constant_leak AS (
+    SELECT DISTINCT 'low', 'constant', object, 'it keeps a constant of plain text that is compared with, or stored as, encrypted values',
+           'Write the literal without a cast and compare it with the column itself: then it is kept as ciphertext.'
+    FROM about_ours WHERE sdes.keeps_plain_text(tree)
+),
+-- Functions by their text: one that casts to text and stores rows may do both to a value.
+body (oid, source) AS (
+    SELECT p.oid, coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+    WHERE l.lanname NOT IN ('c', 'internal') AND p.oid >= 16384 AND ('pg_proc'::regclass, p.oid) NOT IN (SELECT * FROM ours)
+),
+storing (oid, source) AS (
+    SELECT oid, source FROM body
+    WHERE source ~* '(::|\mcast\s*\(.*\mas)\s*(pg_catalog\.)?(text|varchar|character|char|bpchar)\M'
+      AND source ~* ('\m(insert\s+into|update\s+\S+\s+(as\s+\S+\s+)?set|merge\s+into|create\s+(\w+\s+)?table|copy)\M'
+                       '|(^|;|\mbegin|\mthen|\melse)\s*new\.\S+\s*:?=')
+),
+word (oid, word) AS (
+    SELECT DISTINCT oid, w FROM storing, regexp_split_to_table(lower(source), '[^[:alnum:]_$]+') AS w
+),
+-- Which of them name an encrypted column and its table.
+naming (oid) AS MATERIALIZED (
+    SELECT t.oid FROM encrypted_column e JOIN pg_class c ON c.oid = e.relation
+    JOIN word t ON t.word = lower(c.relname) JOIN word n ON n.oid = t.oid AND n.word = lower(e.name)
+),
+function_leak AS (
+    SELECT 'low', 'trigger', format('%I on %s', t.tgname, t.tgrelid::regclass),
+           format('a hint: %s casts to text, and stores rows', s.oid::regprocedure),
+           'See that what it stores of an encrypted column goes into one, without a cast.'
+    FROM pg_trigger t JOIN storing s ON s.oid = t.tgfoid
+    WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgrelid IN (SELECT relation FROM encrypted_column)
+    UNION ALL
+    SELECT 'low', 'function', s.oid::regprocedure::text, 'a hint: it names an encrypted column, casts to text, and stores rows',
+           'See that what it stores of an encrypted column goes into one, without a cast.'
+    FROM storing s JOIN pg_proc p USING (oid)
+    WHERE p.prorettype <> 'trigger'::regtype AND oid IN (SELECT oid FROM naming)
+    UNION ALL
+    SELECT 'medium', 'ciphertext input', oid::regprocedure::text,
+           'it names sdes.accept_ciphertext: who holds stolen ciphertext could have it stored where it is read as plaintext',
+           'Set sdes.accept_ciphertext in the session that copies ciphertext, and in no function.'
+    FROM body WHERE source ~* 'sdes\.accept_ciphertext'
+),
+publication_leak AS (
+    SELECT CASE WHEN p.puballtables THEN 'medium' ELSE 'low' END, 'publication', quote_ident(p.pubname),
+           'its subscribers get rows of sdes: who was granted what, wrapped keys',
+           CASE WHEN p.puballtables THEN format('DROP PUBLICATION %I; then make it anew FOR TABLE …, without those of sdes', p.pubname)
+                ELSE format('ALTER PUBLICATION %I DROP TABLE %s; or, of a schema, DROP TABLES IN SCHEMA sdes', p.pubname,
+                            string_agg('sdes.' || quote_ident(t.tablename), ', ')) END
+    FROM pg_publication p JOIN pg_publication_tables t USING (pubname) WHERE t.schemaname = 'sdes'
+    GROUP BY p.pubname, p.puballtables
+),
+foreign_leak AS (
+    SELECT 'low', 'foreign table', f.ftrelid::regclass::text,
+           format('server %I may hold, and send, the values of its encrypted columns as plaintext', s.srvname),
+           format('Keep them encrypted there as well, and say so: ALTER SERVER %I OPTIONS (ADD options ''-c sdes.accept_ciphertext=on''); or DROP FOREIGN TABLE %s',
+                  s.srvname, f.ftrelid::regclass)
+    FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver
+    WHERE f.ftrelid IN (SELECT relation FROM encrypted_column)
+      AND NOT EXISTS (SELECT FROM unnest(s.srvoptions) AS o WHERE o ~ 'sdes\.accept_ciphertext')
+),
+audit_leak AS (
+    SELECT 'low', 'audit', format('bucket %I', name), 'values are opened before their record is on the disk: a crash loses those of about a second',
+           format('SELECT sdes.set_audit(%L, ''strict'')', name)
+    FROM sdes.bucket WHERE audit_async
+    UNION ALL
+    SELECT 'low', 'audit', 'sdes.audit_mirror', 'the audit journal is on this host only: who may delete files here may delete it',
+           'Set sdes.audit_mirror to a folder on another host or disk.'
+    WHERE current_setting('sdes.audit_mirror', true) = ''
+),
+connection_leak AS (
+    SELECT 'medium', 'connection', format('%I from %s', a.usename, host(a.client_addr)),
+           format('%s session(s) of this database by TCP without TLS: results can be read on the way', count(*)),
+           'Have only hostssl or hostgssenc lines in pg_hba.conf for other hosts, reload it, and end the session.'
+    FROM pg_stat_activity a JOIN pg_stat_ssl s USING (pid) LEFT JOIN pg_stat_gssapi g USING (pid)
+    WHERE a.datname = current_database() AND a.client_addr IS NOT NULL AND NOT s.ssl AND g.encrypted IS NOT TRUE
+      AND NOT a.client_addr <<= '127.0.0.0/8' AND a.client_addr <> '::1'
+    GROUP BY a.usename, a.client_addr
+),
+folder_leak AS (
+    SELECT 'low', 'data directory', current_setting('data_directory'), 'its group may read it: what is plain in this server, and logs in it',
+           format('Stop the server, chmod -R go= %s, and start it.', current_setting('data_directory'))
+    WHERE current_setting('data_directory_mode') <> '0700'
+)
+SELECT * FROM setting_leak
+UNION ALL SELECT * FROM preload_leak
+UNION ALL SELECT * FROM stored_leak
+UNION ALL SELECT * FROM view_leak
+UNION ALL SELECT * FROM constant_leak
+UNION ALL SELECT * FROM function_leak
+UNION ALL SELECT * FROM publication_leak
+UNION ALL SELECT * FROM foreign_leak
+UNION ALL SELECT * FROM audit_leak
+UNION ALL SELECT * FROM connection_leak
+UNION ALL SELECT * FROM folder_leak
+UNION ALL SELECT * FROM sdes.server_leaks()
+$$;
+COMMENT ON FUNCTION sdes.leak_check() IS
+    'what on this server still lets plaintext out: settings, objects of this database, and sessions; each with how to end it';
+REVOKE EXECUTE ON FUNCTION sdes.leak_check() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sdes.leak_check() TO sdes_admin, sdes_officer, sdes_auditor;
+
 -- Exchange with other sites, and backups of keys: docs/exchange.md.
 
 CREATE FUNCTION sdes.site_certificate() RETURNS text
