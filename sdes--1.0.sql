@@ -15,12 +15,14 @@ END
 $$;
 
 -- CREATE EXTENSION takes a schema that is there already. Whoever owns it could
--- replace what is in it.
+-- replace what is in it, as superusers can anyway: a dump that one of them restores
+-- gives it to the one who had it.
 DO $$
 BEGIN
-    IF (SELECT nspowner OPERATOR(pg_catalog.<>) current_user::pg_catalog.regrole
-        FROM pg_catalog.pg_namespace WHERE nspname OPERATOR(pg_catalog.=) 'sdes') THEN
-        RAISE EXCEPTION 'schema "sdes" exists and belongs to another role'
+    IF (SELECT NOT rolsuper FROM pg_catalog.pg_namespace
+        JOIN pg_catalog.pg_roles AS owner ON owner.oid OPERATOR(pg_catalog.=) nspowner
+        WHERE nspname OPERATOR(pg_catalog.=) 'sdes') THEN
+        RAISE EXCEPTION 'schema "sdes" exists and belongs to a role that is no superuser'
             USING ERRCODE = 'duplicate_schema',
                   HINT = 'Drop or rename it, then run CREATE EXTENSION sdes again.';
     END IF;

@@ -246,6 +246,10 @@ CREATE TABLE convert (id int DEFAULT converts(), email sdes.enc_text('customer_p
 INSERT INTO converted SELECT note FROM loose;
 CREATE TABLE lent (id int DEFAULT probe(), email sdes.enc_text('customer_pii') CHECK (email::text LIKE '%@%'));
 GRANT INSERT ON lent TO writer;
+RESET ROLE;
+CREATE FUNCTION copies(file text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS
+    $f$ BEGIN EXECUTE format('COPY people (id, email) FROM %L', file); END $f$;
+SET ROLE owner;
 CREATE TABLE family (id int, email sdes.enc_text('customer_pii')) PARTITION BY LIST (id);
 GRANT SELECT ON people TO other;
 RESET ROLE;
@@ -258,6 +262,7 @@ ALTER TABLE family ATTACH PARTITION child FOR VALUES IN (1);
 REVOKE owner FROM other;
 GRANT EXECUTE ON FUNCTION store TO writer;
 SQL
+append_to_file("$dir/people.copy", "999\t$bad\n");
 my $OFF = 'SET check_function_bodies = off;';
 my $owner = "$OFF INSERT INTO people (id, email) VALUES (999, '$bad')";
 my %ERRORS = (
@@ -276,6 +281,7 @@ my %ERRORS = (
     'a block' => [ 'owner', "$OFF DO \$\$ BEGIN INSERT INTO people (id, email) VALUES (999, '$bad'); END \$\$" ],
     'a function' => [ 'owner', "$OFF SELECT store('$bad')" ],
     'a function that is run as the owner' => [ 'writer', "$OFF SELECT store('$bad')" ],
+    'a function that copies as a superuser' => [ 'writer', "$OFF SELECT copies('$dir/people.copy')" ],
     'who does not own the table' => [ 'writer', "$OFF INSERT INTO people (id, email) VALUES (999, '$bad')" ],
     'who does not own it, COPY' => [ 'writer', "$OFF COPY people (id, email) FROM stdin;\n999\t$bad\n\\.\n" ],
     'a prepared statement' => [ 'owner', "$OFF PREPARE p AS INSERT INTO people (id, email) VALUES (999, '$bad'); EXECUTE p" ],
