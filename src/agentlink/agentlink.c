@@ -165,6 +165,12 @@ converse(SdesClientWant want, int timeout_ms, SdesLinkFailure *failure)
 	return SDES_OK;
 }
 
+/*
+ * pg_rewind takes a socket in the data directory of its source for a file, and fails midway.
+ * What is named as temporary files are it leaves alone, and so does pg_basebackup.
+ */
+#define SOCKET SDES_STATE_DIRECTORY "/pgsql_tmp.agent"
+
 void
 sdes_agentlink_socket(int link, char *path)
 {
@@ -172,9 +178,9 @@ sdes_agentlink_socket(int link, char *path)
 	if (sdes_agent_socket[0] != '\0')
 		(void) sdes_config_item(sdes_agent_socket, link, path, SDES_SOCKET_SIZE);
 	else if (link == 0)
-		strcpy(path, SDES_STATE_DIRECTORY "/agent.sock");
+		strcpy(path, SOCKET ".sock");
 	else
-		snprintf(path, SDES_SOCKET_SIZE, SDES_STATE_DIRECTORY "/agent-%d.sock", link + 1);
+		snprintf(path, SDES_SOCKET_SIZE, SOCKET "-%d.sock", link + 1);
 }
 
 /* What is asked, of whom, and for how long. */

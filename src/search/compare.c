@@ -19,6 +19,7 @@
 #include "common/hashfn.h"
 #include "crypto/secret.h"
 #include "policy/policy.h"
+#include "replication/logicalworker.h"
 #include "sdes_compat.h"
 #include "sdes_errors.h"
 #include "types/loading.h"
@@ -290,17 +291,42 @@ is_unknown(SdesTokenKind kind, SdesSide left, SdesSide right, PG_FUNCTION_ARGS)
 	       sdes_loading_passes(fcinfo->flinfo);
 }
 
+/* ---- the applier's way: by bytes ---- */
+
+/*
+ * A subscriber looks for a row by all of its columns where the table's replica identity is
+ * FULL, also one that has no keys. The same bytes are the same value. Others are another
+ * one where a key is not known here: nobody can have sealed it anew since it arrived.
+ */
+static bool
+compare_bytes(Datum left, Datum right, int *result)
+{
+	struct varlena *a = PG_DETOAST_DATUM_PACKED(left);
+	struct varlena *b = PG_DETOAST_DATUM_PACKED(right);
+	size_t size = VARSIZE_ANY_EXHDR(a);
+
+	if (size != VARSIZE_ANY_EXHDR(b))
+		*result = size < VARSIZE_ANY_EXHDR(b) ? -1 : 1;
+	else
+		*result = memcmp(VARDATA_ANY(a), VARDATA_ANY(b), size);
+	return *result == 0 || !sdes_value_has_known_key(a) || !sdes_value_has_known_key(b);
+}
+
 int
 sdes_compare(const SdesType *type, SdesTokenKind kind, SdesSide left, SdesSide right,
              PG_FUNCTION_ARGS)
 {
 	Operand a;
 	Operand b;
+	int result;
 
 	if (left == SDES_VALUE && right == SDES_VALUE &&
 	    peek(PG_GETARG_DATUM(0), kind, &a.token) &&
 	    peek(PG_GETARG_DATUM(1), kind, &b.token))
 		return compare_tokens(&a.token, &b.token);
+	if (left == SDES_VALUE && right == SDES_VALUE && IsLogicalWorker() &&
+	    compare_bytes(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), &result))
+		return result;
 	if (is_unknown(kind, left, right, fcinfo))
 	{
 		fcinfo->isnull = true;

@@ -11,6 +11,9 @@
 
 extern void sdes_planner_init(void);
 
+/* foreign.c */
+extern void sdes_foreign_init(void);
+
 /* Has the plan that is made next put into *plan, too; NULL: no more. For EXPLAIN. */
 extern void sdes_planner_note(PlannedStmt **plan);
 

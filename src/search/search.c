@@ -20,6 +20,7 @@ sdes_search_init(void)
 	sdes_objects_init();
 	sdes_compare_init();
 	sdes_planner_init();
+	sdes_foreign_init();
 	sdes_prepare_init();
 	sdes_explain_init();
 	sdes_analyze_init();

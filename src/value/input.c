@@ -117,6 +117,26 @@ restores_catalog(void)
 	return sdes_value_is_restoring() && SDES_OWNS_DATABASE();
 }
 
+static bool
+is_of_bucket(const SdesKeyOwner *owner, int32 typmod)
+{
+	return memcmp(sdes_value_bucket_of(typmod)->uuid, owner->bucket, SDES_UUID_SIZE) == 0;
+}
+
+/*
+ * Whether a subscriber's column is of another bucket than the value that it receives,
+ * which then moves, as with any INSERT ... SELECT. A value under a key that is not known
+ * here stays what it is.
+ */
+static bool
+moves(const SdesEnvelope *envelope, int32 typmod)
+{
+	SdesKeyOwner owner;
+
+	return IsLogicalWorker() && typmod >= 0 && !sdes_value_bucket_comes_later(typmod) &&
+	       sdes_keyring_owner(envelope->key_id, &owner) && !is_of_bucket(&owner, typmod);
+}
+
 static void
 check_restored(const SdesEnvelope *envelope, const SdesType *type, int32 typmod)
 {
@@ -127,6 +147,9 @@ check_restored(const SdesEnvelope *envelope, const SdesType *type, int32 typmod)
 		ereport(ERROR,
 		        (errcode(ERRCODE_UNDEFINED_OBJECT),
 		         errmsg("encrypted text is under a key that is not known in this database"),
+		         errhint("Import the key with sdes.import_keys(). If a foreign server "
+		                 "compares with a literal, its key is nowhere else: have it write "
+		                 "(SELECT 'value'::sdes.enc_text('bucket', 'searchable')) there."),
 		         SDES_KEEP_OUT_OF_LOG));
 	if (!known)
 		return;
@@ -139,8 +162,8 @@ check_restored(const SdesEnvelope *envelope, const SdesType *type, int32 typmod)
 	if (envelope->suite != suite_of(owner.mode))
 		sdes_check(SDES_ERR_TAG);
 	check_authentic(envelope, type);
-	if (typmod >= 0 && !sdes_value_bucket_comes_later(typmod) &&
-	    memcmp(sdes_value_bucket_of(typmod)->uuid, owner.bucket, SDES_UUID_SIZE) != 0)
+	if (typmod >= 0 && !IsLogicalWorker() && !sdes_value_bucket_comes_later(typmod) &&
+	    !is_of_bucket(&owner, typmod))
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 		                errmsg("encrypted text belongs to another bucket than its column"),
 		                SDES_KEEP_OUT_OF_LOG));
@@ -168,7 +191,9 @@ sdes_value_from_envelope(SdesBytes bytes, const SdesType *type, int32 typmod)
 		check_restored(&envelope, type, typmod);
 	value = sdes_value_make(bytes.size);
 	memcpy(VARDATA(value), bytes.data, bytes.size);
-	return value;
+	return sdes_value_knows_keys() && moves(&envelope, typmod)
+	           ? sdes_value_reseal(value, type, typmod)
+	           : value;
 }
 
 static struct varlena *

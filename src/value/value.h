@@ -150,6 +150,9 @@ extern void sdes_value_wipe_revealing(SdesRevealing *items, int n);
 /* The armor of a value as text. */
 extern text *sdes_value_armor_text(struct varlena *value);
 
+/* Whether the key that it is sealed under has a row here. */
+extern bool sdes_value_has_known_key(struct varlena *value);
+
 /*
  * Whether a value is a literal that no column has taken, and its text. Only for
  * constants of the statement that its own sender is about to be answered.

@@ -124,7 +124,7 @@ is(<$file>, "sdes_agent\0--supervised\0", 'the command line of the agent holds n
 
 my $state = $node->data_dir . '/sdes';
 is(sprintf('%04o', (stat $state)[2] & 07777), '0700', 'the state directory is for the server only');
-is(sprintf('%04o', (stat "$state/agent.sock")[2] & 07777), '0600', 'so is the socket');
+is(sprintf('%04o', (stat "$state/pgsql_tmp.agent.sock")[2] & 07777), '0600', 'so is the socket');
 my @readable = grep { (stat)[2] & 077 } glob "$state/*";
 is("@readable", '', 'and all that is there');
 

@@ -1,4 +1,4 @@
-# 087_replicated_policy.pl
+# 095_replicated_policy.pl
 #     A publication FOR ALL TABLES has the extension's tables, too. What a subscriber is sent
 #     of them is not in force there, and nothing of it stops the subscription: keys, grants,
 #     rules, honey and the audit are each database's own.
