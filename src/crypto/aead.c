@@ -13,6 +13,8 @@
  */
 #include "crypto/aead.h"
 
+#include "crypto/secret.h"
+
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -84,6 +86,7 @@ sdes_aead_free(SdesAead *aead)
 	EVP_CIPHER_CTX_free(aead->sealer);
 	EVP_CIPHER_CTX_free(aead->opener);
 	OPENSSL_free(aead);
+	sdes_wipe_registers();
 }
 
 /* Every size fits OpenSSL's int. */

@@ -9,6 +9,8 @@
  */
 #include "crypto/mac.h"
 
+#include "crypto/secret.h"
+
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -126,6 +128,7 @@ void
 sdes_mac_free(SdesMac *mac)
 {
 	EVP_MAC_CTX_free((EVP_MAC_CTX *) mac);
+	sdes_wipe_registers();
 }
 
 /* Fetched once per process; a second thread that fetches too lets go of its own. */

@@ -112,6 +112,7 @@ sdes_secret_free(SdesSecret *secret)
 	if (secret->data != NULL)
 		OPENSSL_secure_clear_free(secret->data, secret->size);
 	*secret = (SdesSecret){NULL, 0};
+	sdes_wipe_registers();
 }
 
 SdesBytes
@@ -127,6 +128,48 @@ sdes_wipe_dead_stack(void)
 
 	OPENSSL_cleanse(below, sizeof(below));
 }
+
+#ifdef __x86_64__
+#define EMPTY(n) "vpxord %%zmm" #n ", %%zmm" #n ", %%zmm" #n "\n\t"
+
+/* Those that AVX-512 adds. */
+__attribute__((target("avx512f"))) static void
+wipe_upper_registers(void)
+{
+	__asm__ volatile(
+	    EMPTY(16) EMPTY(17) EMPTY(18) EMPTY(19) EMPTY(20) EMPTY(21) EMPTY(22) EMPTY(23)
+	        EMPTY(24) EMPTY(25) EMPTY(26) EMPTY(27) EMPTY(28) EMPTY(29) EMPTY(30) EMPTY(31)
+	    : /* no output */
+	    : /* no input */
+	    : "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24",
+	      "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31");
+}
+
+__attribute__((target("avx"))) static void
+wipe_lower_registers(void)
+{
+	__asm__ volatile("vzeroall"
+	                 : /* no output */
+	                 : /* no input */
+	                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+	                   "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+	                   "xmm15");
+}
+
+void
+sdes_wipe_registers(void)
+{
+	if (__builtin_cpu_supports("avx512f"))
+		wipe_upper_registers();
+	if (__builtin_cpu_supports("avx"))
+		wipe_lower_registers();
+}
+#else
+void
+sdes_wipe_registers(void)
+{
+}
+#endif
 
 bool
 sdes_process_undumpable(void)

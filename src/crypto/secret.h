@@ -51,6 +51,14 @@ extern SdesBytes sdes_secret_bytes(const SdesSecret *secret);
 extern void sdes_wipe_dead_stack(void);
 
 /*
+ * Empties the processor's vector registers (of x86-64 with AVX; elsewhere it does
+ * nothing). They keep round keys after OpenSSL's AES by AVX-512, which came with 3.1, and
+ * what memcpy() has copied last; the next signal would put all that onto the stack. Whoever
+ * lets go of a key here does it.
+ */
+extern void sdes_wipe_registers(void);
+
+/*
  * Takes this process out of reach of ptrace, /proc/PID/mem and core files
  * (PR_SET_DUMPABLE 0, inherited over fork, reset by exec). Returns false where
  * the system refuses.

@@ -40,7 +40,8 @@ sub events
     return grep { $_->{kind} eq 'event' && $_->{operation} !~ /^(?:signing key|fetch key)$/ } records($from);
 }
 
-# "role: operation bucket outcome object" of each event that some SQL leaves.
+# "role: operation bucket outcome object" of each event that some SQL leaves, in the order of
+# their times: what several processes have waiting is written in the order of their places.
 sub leaves
 {
     my ($role, $sql, $expected, $name) = @_;
@@ -51,7 +52,8 @@ sub leaves
         my @all = records(@before ? $before[-1]{sequence} + 1 : 1);
         my %outcome = map { $_->{use} => $_->{outcome} } grep { $_->{kind} eq 'end' } @all;
         @events = grep { $_->{kind} eq 'event' && $_->{operation} !~ /^(?:signing key|fetch key)$/ } @all;
-        @left = map { join ' ', "$_->{role}:", $_->{operation}, $_->{bucket} // '-', $_->{outcome} // $outcome{ $_->{use} } // '?', $_->{object} // '-' } @events;
+        @left = map { join ' ', "$_->{role}:", $_->{operation}, $_->{bucket} // '-', $_->{outcome} // $outcome{ $_->{use} } // '?', $_->{object} // '-' }
+            sort { $a->{time} cmp $b->{time} } @events;
         return !grep { / \? / } @left;
     }, 5);
     return is(join("\n", @left), join("\n", @$expected), $name);

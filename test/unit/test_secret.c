@@ -243,6 +243,43 @@ undumpable_over_fork(void)
 	return sdes_process_undumpable() && child_passes(still_undumpable);
 }
 
+#ifdef __x86_64__
+static uint8_t pattern[64], left[64];
+
+__attribute__((target("avx512f"))) static bool
+emptied_upper(void)
+{
+	__asm__ volatile("vmovdqu64 %0, %%zmm29" : : "m"(pattern) : "xmm29");
+	sdes_wipe_registers();
+	__asm__ volatile("vmovdqu64 %%zmm29, %0" : "=m"(left) : :);
+	return memchr(left, 0xa5, 64) == NULL;
+}
+
+__attribute__((target("avx"))) static bool
+emptied_lower(void)
+{
+	__asm__ volatile("vmovdqu %0, %%ymm13" : : "m"(pattern) : "xmm13");
+	sdes_wipe_registers();
+	__asm__ volatile("vmovdqu %%ymm13, %0" : "=m"(left) : :);
+	return memchr(left, 0xa5, 32) == NULL;
+}
+
+/* As far as this processor has them. */
+static bool
+registers_are_emptied(void)
+{
+	memset(pattern, 0xa5, sizeof(pattern));
+	return (!__builtin_cpu_supports("avx") || emptied_lower()) &&
+	       (!__builtin_cpu_supports("avx512f") || emptied_upper());
+}
+#else
+static bool
+registers_are_emptied(void)
+{
+	return true;
+}
+#endif
+
 int
 main(void)
 {
@@ -258,6 +295,7 @@ main(void)
 	ok(child_passes(foreign_heap_is_locked_again),
 	   "secrets in another's heap are locked again");
 	ok(child_passes(undumpable), "a process becomes undumpable");
+	ok(child_passes(registers_are_emptied), "vector registers are emptied");
 	ok(child_passes(undumpable_over_fork), "and so are its children");
 	return done_testing();
 }
