@@ -21,11 +21,18 @@
 #include "sdes_guc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 
 static emit_log_hook_type previous_hook = NULL;
 
 /* A message is being written for the log alone. */
 static bool writing = false;
+
+/*
+ * Of the texts for it. Where a message is no error, nobody resets the context that it is
+ * in, and a session that lives for months would keep all that it ever logged.
+ */
+static MemoryContext room = NULL;
 
 /* Of the texts that may quote a statement or its parameters. */
 static void
@@ -66,6 +73,7 @@ write_redacted(ErrorData *edata)
 {
 	ErrorData original = *edata;
 	const char *statement = debug_query_string;
+	MemoryContext before = MemoryContextSwitchTo(room);
 
 	writing = true;
 	sdes_redact_message(edata);
@@ -81,6 +89,8 @@ write_redacted(ErrorData *edata)
 	{
 		debug_query_string = statement;
 		writing = false;
+		MemoryContextSwitchTo(before);
+		MemoryContextReset(room);
 	}
 	PG_END_TRY();
 	*edata = original;
@@ -107,6 +117,9 @@ redact(ErrorData *edata)
 void
 sdes_redact_init(void)
 {
+	/* Not made when it is needed, which may be where there is no memory. */
+	room = AllocSetContextCreate(TopMemoryContext, "sdes log", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextAllowInCriticalSection(room, true);
 	previous_hook = emit_log_hook;
 	emit_log_hook = redact;
 	sdes_activity_init();

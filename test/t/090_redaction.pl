@@ -268,6 +268,15 @@ is($error->[2], 'invalid input syntax for type integer: "mine alone"', 'the clie
 like(error_as($node, 'oms', q{SELECT fail('mine alone')}, 'shop'), qr/QUERY:  SELECT 'mine alone'::int/, 'with its query');
 like(error_as($node, 'oms', q{SELECT divide('first')}, 'shop'), qr/CONTEXT:  SQL statement "SELECT 1 \/ \(length\('first'\)/, 'and its context');
 
+# A session logs for months: what is written for the log is kept nowhere.
+my $long = SdesProtocol->new($node, 'auditor', 'shop');
+my $memory = sub { my ($row) = grep { $_->[0] eq 'D' } $long->query(q{SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name IN ('ErrorContext', 'sdes log')}); return $row->[1]; };
+$long->query('SET debug_print_parse = off; SET debug_print_rewritten = off; SET debug_print_plan = off; SET auto_explain.log_min_duration = -1');
+$long->query('SELECT 1, ' . ("'x'," x 1000) . ' 2');
+my $at_first = $memory->();
+$long->query('SELECT 1, ' . ("'x'," x 1000) . ' 2') for 1 .. 50;
+is($memory->(), $at_first, 'no memory is kept for what was logged');
+
 # While a statement runs, in parallel workers too.
 my $running = start_query($node, 'oms', "SELECT pg_sleep(20), 'while it runs'", 'shop');
 like(wait_for(sub { $node->safe_psql('postgres', "SELECT query FROM pg_stat_activity WHERE application_name = '$running->{name}' AND wait_event = 'PgSleep'") }),
