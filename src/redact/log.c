@@ -57,6 +57,25 @@ hide_statement(ErrorData *edata)
 	}
 }
 
+/*
+ * What the parser did not take, as its scanner says: there, quotes may match that were not
+ * meant to.
+ */
+static SdesSqlKind
+kind_of_statement(const ErrorData *edata)
+{
+	switch (edata->sqlerrcode)
+	{
+		case ERRCODE_SYNTAX_ERROR:
+		case ERRCODE_INVALID_ESCAPE_SEQUENCE:
+		case ERRCODE_NONSTANDARD_USE_OF_ESCAPE_CHARACTER:
+		case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
+			return SDES_SQL_UNPARSED;
+		default:
+			return SDES_SQL_STATEMENT;
+	}
+}
+
 /* PostgreSQL shows the statement of what is an error by log_min_error_statement. */
 static const char *
 statement_for(const ErrorData *edata)
@@ -64,7 +83,7 @@ statement_for(const ErrorData *edata)
 	if (edata->hide_stmt ||
 	    (edata->elevel != LOG && edata->elevel < log_min_error_statement))
 		return NULL;
-	return sdes_redacted(debug_query_string, SDES_SQL_STATEMENT);
+	return sdes_redacted(debug_query_string, kind_of_statement(edata));
 }
 
 /* Statement and context of an error of sdes may be shown now. */
@@ -76,7 +95,7 @@ write_redacted(ErrorData *edata)
 	MemoryContext before = MemoryContextSwitchTo(room);
 
 	writing = true;
-	sdes_redact_message(edata);
+	sdes_redact_message(edata, kind_of_statement(edata));
 	if (edata->elevel >= ERROR && edata->hide_stmt && edata->hide_ctx)
 		edata->hide_stmt = edata->hide_ctx = false;
 	edata->output_to_client = false;
@@ -110,7 +129,7 @@ redact(ErrorData *edata)
 		return;
 	}
 	if (edata->elevel >= ERROR)
-		sdes_redact_activity();
+		sdes_redact_activity(kind_of_statement(edata));
 	write_redacted(edata);
 }
 
