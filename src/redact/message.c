@@ -365,7 +365,7 @@ begins_place(const char *line, size_t kept)
 	return false;
 }
 
-/* A statement that is quoted may go over many lines, of which none is kept. */
+/* A statement that is quoted may go over many lines, of which none is kept. JSON does not. */
 static char *
 context_of(const char *context)
 {
@@ -390,7 +390,7 @@ context_of(const char *context)
 				*to++ = '\n';
 			memcpy(to, line, kept);
 			to += kept;
-			quoting = kept < size && !closed;
+			quoting = kept < size && !closed && !begins_with(line, "JSON data, ");
 		}
 		else if (closed)
 			quoting = false;

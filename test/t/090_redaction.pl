@@ -67,6 +67,7 @@ GRANT ALL ON seen TO oms;
 CREATE TABLE one (n bigint);
 CREATE TABLE other (n bigint);
 GRANT ALL ON one, other TO oms;
+CREATE FUNCTION parse(v text) RETURNS json LANGUAGE plpgsql AS $$BEGIN RETURN v::json; END$$;
 CREATE PROCEDURE put(v text) LANGUAGE sql AS $$INSERT INTO t (e) VALUES (v)$$;
 SQL
 my $log_folder = $node->data_dir . '/log';
@@ -165,6 +166,7 @@ my %ways = (
     'an error: with a parameter' => [ bound('SELECT 1 / (length($1::text) - length($1::text))') ],
     'an error in a function with dynamic SQL' => [ simple(q{SELECT fail('{v}')}) ],
     'an error in a statement of a function' => [ simple(q{SELECT divide('{v}')}) ],
+    'an error in JSON in a function' => [ simple(q{SELECT parse('{"a": {v}}')}) ],
     'an error in a function in SQL' => [ simple(q{SELECT plain('{v}')}) ],
     'an error in a DO block' => [ simple(qq{DO \$\$BEGIN\nPERFORM 'a\n{v}\nSQL statement "\n{v}'::int;\nEND\$\$}) ],
     'an error: no card number' => [ simple(q{SELECT '{v}'::text::int FROM t WHERE c IS NULL}) ],
@@ -312,6 +314,7 @@ like($log, qr/CONTEXT:  COPY t, line 1, column n$/m, 'which line of COPY');
 like($log, qr/QUERY:  SELECT \$1::int\n.*CONTEXT:  PL\/pgSQL function fail\(text\) line 1 at EXECUTE$/m, 'which function');
 like($log, qr/CONTEXT:  SQL statement\n\s*PL\/pgSQL function divide\(text\) line 1 at EXECUTE$/m, 'which of its statements');
 like($log, qr/DETAIL:  Process \d+ waits for ShareLock on transaction \d+; blocked by process \d+\.\n.*UPDATE t SET n = \$1 WHERE p = \$2/s, 'who is in a deadlock');
+like($log, qr/CONTEXT:  JSON data, line 1\n\s*PL\/pgSQL function parse\(text\) line 1 at RETURN$/m, 'which function was given JSON');
 like($log, qr/DETAIL:  Process (\d+) waits for \w+ on relation \d+ of database \d+; blocked by process (\d+)\.\n\tProcess \2 waits .*\n\tProcess \1: SELECT FROM one WHERE n = \$1\n\tProcess \2: SELECT FROM other WHERE n = \$1$|DETAIL:  Process (\d+) waits for \w+ on relation \d+ of database \d+; blocked by process (\d+)\.\n\tProcess \4 waits .*\n\tProcess \3: SELECT FROM other WHERE n = \$1\n\tProcess \4: SELECT FROM one WHERE n = \$1$/m, 'or in one of statements that were not analysed yet');
 like($log, qr/ LOG:  00000: received replication command: START_REPLICATION SLOT none LOGICAL \$1\/\$2 \("a" \$3\)$/m, 'what a replica asked for');
 like($log, qr/ LOG:  00000: level: \d+; CachedPlanSource: \d+ total .* used: PREPARE m AS SELECT \$1 FROM t$/m, 'whose memory');
