@@ -43,7 +43,7 @@ static char *made = NULL;
 
 /* In the aborted transaction of an error, too. */
 static const char *
-redacted(const char *text)
+redacted(const char *text, SdesSqlKind kind)
 {
 	size_t room = Max(pgstat_track_activity_query_size, 64);
 
@@ -53,20 +53,20 @@ redacted(const char *text)
 	if (made == NULL)
 		return SDES_SQL_CUT;
 	if (strcmp(made, text) != 0)
-		(void) sdes_sqltext_redact(sdes_bytes(text, strlen(text)), SDES_SQL_STATEMENT, made,
+		(void) sdes_sqltext_redact(sdes_bytes(text, strlen(text)), kind, made,
 		                           pgstat_track_activity_query_size);
 	return made;
 }
 
 void
-sdes_redact_activity(void)
+sdes_redact_activity(SdesSqlKind kind)
 {
 	volatile PgBackendStatus *entry = MyBEEntry;
 	const char *text;
 
 	if (!sdes_redact || entry == NULL || entry->st_changecount == looked_at)
 		return;
-	text = redacted(entry->st_activity_raw);
+	text = redacted(entry->st_activity_raw, kind);
 	if (strcmp(text, entry->st_activity_raw) != 0)
 	{
 		PGSTAT_BEGIN_WRITE_ACTIVITY(entry);
@@ -97,7 +97,7 @@ keep_from_statistics(PlannedStmt *statement, const char *source)
 static void
 analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 {
-	sdes_redact_activity();
+	sdes_redact_activity(SDES_SQL_STATEMENT);
 	if (previous_analyze)
 		previous_analyze(pstate, query, jstate);
 }
@@ -105,7 +105,7 @@ analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 static void
 start(QueryDesc *query, int flags)
 {
-	sdes_redact_activity();
+	sdes_redact_activity(SDES_SQL_STATEMENT);
 	if (previous_start)
 		previous_start(query, flags);
 	else
@@ -115,7 +115,7 @@ start(QueryDesc *query, int flags)
 static void
 run(SDES_RUN_PARAMETERS)
 {
-	sdes_redact_activity();
+	sdes_redact_activity(SDES_SQL_STATEMENT);
 	if (previous_run)
 		previous_run(SDES_RUN_ARGUMENTS);
 	else
@@ -127,7 +127,7 @@ utility(PlannedStmt *statement, const char *source, bool read_only,
         ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
         DestReceiver *dest, QueryCompletion *completion)
 {
-	sdes_redact_activity();
+	sdes_redact_activity(SDES_SQL_STATEMENT);
 	keep_from_statistics(statement, source);
 	if (previous_utility)
 		previous_utility(statement, source, read_only, context, params, environment, dest,
@@ -137,12 +137,20 @@ utility(PlannedStmt *statement, const char *source, bool read_only,
 		                        dest, completion);
 }
 
-/* What no analysis saw, as it was no SQL, and of which nothing was logged. */
+/* What no analysis saw: comments alone, or no SQL, of which nothing was logged. */
 static void
 at_end(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_ABORT)
-		sdes_redact_activity();
+	sdes_redact_activity(event == XACT_EVENT_ABORT ? SDES_SQL_UNPARSED
+	                                               : SDES_SQL_STATEMENT);
+}
+
+/* The same after a savepoint. */
+static void
+at_end_of_part(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		sdes_redact_activity(SDES_SQL_UNPARSED);
 }
 
 void
@@ -157,4 +165,5 @@ sdes_activity_init(void)
 	previous_utility = ProcessUtility_hook;
 	ProcessUtility_hook = utility;
 	RegisterXactCallback(at_end, NULL);
+	RegisterSubXactCallback(at_end_of_part, NULL);
 }

@@ -5,8 +5,10 @@
 #ifndef SDES_REDACT_ACTIVITY_H
 #define SDES_REDACT_ACTIVITY_H
 
+#include "sqltext/sqltext.h"
+
 /* Takes the constants out of it, if there are new ones. Raises no error. */
-extern void sdes_redact_activity(void);
+extern void sdes_redact_activity(SdesSqlKind kind);
 
 /* Installs the hooks that do so before each statement runs. */
 extern void sdes_activity_init(void);

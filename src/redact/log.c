@@ -21,11 +21,18 @@
 #include "sdes_guc.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 
 static emit_log_hook_type previous_hook = NULL;
 
 /* A message is being written for the log alone. */
 static bool writing = false;
+
+/*
+ * Of the texts for it. Where a message is no error, nobody resets the context that it is
+ * in, and a session that lives for months would keep all that it ever logged.
+ */
+static MemoryContext room = NULL;
 
 /* Of the texts that may quote a statement or its parameters. */
 static void
@@ -50,6 +57,25 @@ hide_statement(ErrorData *edata)
 	}
 }
 
+/*
+ * What the parser did not take, as its scanner says: there, quotes may match that were not
+ * meant to.
+ */
+static SdesSqlKind
+kind_of_statement(const ErrorData *edata)
+{
+	switch (edata->sqlerrcode)
+	{
+		case ERRCODE_SYNTAX_ERROR:
+		case ERRCODE_INVALID_ESCAPE_SEQUENCE:
+		case ERRCODE_NONSTANDARD_USE_OF_ESCAPE_CHARACTER:
+		case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
+			return SDES_SQL_UNPARSED;
+		default:
+			return SDES_SQL_STATEMENT;
+	}
+}
+
 /* PostgreSQL shows the statement of what is an error by log_min_error_statement. */
 static const char *
 statement_for(const ErrorData *edata)
@@ -57,7 +83,7 @@ statement_for(const ErrorData *edata)
 	if (edata->hide_stmt ||
 	    (edata->elevel != LOG && edata->elevel < log_min_error_statement))
 		return NULL;
-	return sdes_redacted(debug_query_string, SDES_SQL_STATEMENT);
+	return sdes_redacted(debug_query_string, kind_of_statement(edata));
 }
 
 /* Statement and context of an error of sdes may be shown now. */
@@ -66,9 +92,10 @@ write_redacted(ErrorData *edata)
 {
 	ErrorData original = *edata;
 	const char *statement = debug_query_string;
+	MemoryContext before = MemoryContextSwitchTo(room);
 
 	writing = true;
-	sdes_redact_message(edata);
+	sdes_redact_message(edata, kind_of_statement(edata));
 	if (edata->elevel >= ERROR && edata->hide_stmt && edata->hide_ctx)
 		edata->hide_stmt = edata->hide_ctx = false;
 	edata->output_to_client = false;
@@ -81,6 +108,8 @@ write_redacted(ErrorData *edata)
 	{
 		debug_query_string = statement;
 		writing = false;
+		MemoryContextSwitchTo(before);
+		MemoryContextReset(room);
 	}
 	PG_END_TRY();
 	*edata = original;
@@ -100,13 +129,16 @@ redact(ErrorData *edata)
 		return;
 	}
 	if (edata->elevel >= ERROR)
-		sdes_redact_activity();
+		sdes_redact_activity(kind_of_statement(edata));
 	write_redacted(edata);
 }
 
 void
 sdes_redact_init(void)
 {
+	/* Not made when it is needed, which may be where there is no memory. */
+	room = AllocSetContextCreate(TopMemoryContext, "sdes log", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextAllowInCriticalSection(room, true);
 	previous_hook = emit_log_hook;
 	emit_log_hook = redact;
 	sdes_activity_init();

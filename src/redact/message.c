@@ -27,15 +27,25 @@ source_of(const ErrorData *edata)
 	return edata->message_id != NULL ? edata->message_id : "";
 }
 
-/* log_statement, log_duration, auto_explain, ...: see tcop/postgres.c, auto_explain.c. */
+/*
+ * log_statement, log_duration, auto_explain at the level that it is told to, what is parsed
+ * at DEBUG2, ...: see tcop/postgres.c, replication/walsender.c, auto_explain.c.
+ */
 static bool
 tells_statement(const ErrorData *edata)
 {
 	const char *source = source_of(edata);
 
-	return edata->elevel == LOG &&
-	       (begins_with(source, "statement: ") || begins_with(source, "duration: ") ||
-	        strcmp(source, "%s %s%s%s: %s") == 0);
+	return begins_with(source, "statement: ") || begins_with(source, "duration: ") ||
+	       strcmp(source, "%s %s%s%s: %s") == 0 || strcmp(source, "parse %s: %s") == 0 ||
+	       strcmp(source, "received replication command: %s") == 0;
+}
+
+/* pg_log_backend_memory_contexts(): a prepared statement's is known by its text. */
+static bool
+tells_memory(const ErrorData *edata)
+{
+	return begins_with(source_of(edata), "level: %d; %s: ");
 }
 
 /* debug_print_parse and the like: see elog_node_display(). */
@@ -61,11 +71,21 @@ quotes_input(const ErrorData *edata)
 	        edata->sqlerrcode == ERRCODE_SYNTAX_ERROR);
 }
 
-/* As "Key (a)=(1) already exists." */
+/*
+ * As "Key (a)=(1) already exists.", also of a view's CHECK OPTION and of replication that
+ * conflicts (PostgreSQL 18); and what another library or program said of its input.
+ */
 static bool
 quotes_row(const ErrorData *edata)
 {
-	return ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION;
+	int category = ERRCODE_TO_CATEGORY(edata->sqlerrcode);
+
+	return category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION ||
+	       category == ERRCODE_WITH_CHECK_OPTION_VIOLATION ||
+	       category == ERRCODE_EXTERNAL_ROUTINE_EXCEPTION ||
+	       category == ERRCODE_EXTERNAL_ROUTINE_INVOCATION_EXCEPTION ||
+	       category == ERRCODE_CONNECTION_EXCEPTION ||
+	       begins_with(source_of(edata), "conflict detected on relation");
 }
 
 /* ---- the message ---- */
@@ -155,6 +175,20 @@ statement_message(const ErrorData *edata)
 	return rest_redacted(edata->message, size - length, SDES_SQL_STATEMENT);
 }
 
+/* What a context is called follows its figures. */
+static char *
+memory_message(const ErrorData *edata)
+{
+	const char *const figures_end = " used: ";
+	const char *name = strstr(edata->message, figures_end);
+
+	if (name == NULL)
+		return edata->message;
+	return rest_redacted(edata->message,
+	                     (size_t) (name - edata->message) + strlen(figures_end),
+	                     SDES_SQL_STATEMENT);
+}
+
 static char *
 message_of(const ErrorData *edata)
 {
@@ -164,17 +198,85 @@ message_of(const ErrorData *edata)
 		return NULL;
 	if (tells_statement(edata))
 		message = statement_message(edata);
+	else if (tells_memory(edata))
+		message = memory_message(edata);
 	else if (quotes_input(edata) && !is_constant(source_of(edata)))
 		message = without_arguments(source_of(edata));
 	return message != NULL ? message : unconstify(char *, &SDES_SQL_CUT[0]);
 }
 
+/* The line after "at", if it begins with the same word, a number and a colon; else NULL. */
+static const char *
+next_process(const char *detail, const char *at)
+{
+	size_t word = strcspn(detail, " \n");
+
+	while ((at = strchr(at, '\n')) != NULL)
+	{
+		const char *number = ++at + word;
+
+		if (strncmp(at, detail, word) == 0 && *number == ' ' &&
+		    number[1 + strspn(number + 1, "0123456789")] == ':')
+			return at;
+	}
+	return NULL;
+}
+
+/*
+ * As "Process 1 waits for ... by process 2.", a line each, and then "Process 1: SELECT ..."
+ * for each; the numbers of processes and relations are to stay, those of statements not.
+ */
+static char *
+deadlock_detail(const char *detail)
+{
+	const size_t least = 64; /* of what a statement is written to */
+	size_t room = 2 * strlen(detail) + least;
+	char *out = palloc_extended(room, MCXT_ALLOC_NO_OOM);
+	size_t size = 0;
+	const char *from = detail;
+
+	if (out == NULL)
+		return NULL;
+	for (const char *next = next_process(detail, detail); next != NULL;)
+	{
+		const char *statement = strchr(next, ':') + 1;
+		const char *end = next_process(detail, statement);
+		size_t kept = (size_t) (statement - from);
+
+		if (room - size < kept + least)
+			break;
+		memcpy(out + size, from, kept);
+		size += kept;
+		from = end != NULL ? end - 1 : statement + strlen(statement);
+		size += sdes_sqltext_redact(sdes_bytes(statement, (size_t) (from - statement)),
+		                            SDES_SQL_STATEMENT, out + size, room - size);
+		next = end;
+	}
+	out[size] = '\0';
+	return size > 0 ? out : unconstify(char *, sdes_redacted(detail, SDES_SQL_PROSE));
+}
+
+/* The statement of a process that crashed, in the words of LogChildExit(). */
+static char *
+crash_detail(char *detail)
+{
+	const char *statement = strchr(detail, ':');
+
+	return statement == NULL ? NULL
+	                         : rest_redacted(detail, (size_t) (statement + 1 - detail),
+	                                         SDES_SQL_STATEMENT);
+}
+
 static char *
 detail_of(const ErrorData *edata, char *detail)
 {
-	if (tells_statement(edata) || is_node_tree(detail) || quotes_input(edata) ||
-	    quotes_row(edata))
+	if (detail == NULL || tells_statement(edata) || is_node_tree(detail) ||
+	    quotes_input(edata) || quotes_row(edata))
 		return NULL;
+	if (edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
+		return deadlock_detail(detail);
+	if (begins_with(source_of(edata), "%s (PID %d) "))
+		return crash_detail(detail);
 	return unconstify(char *, sdes_redacted(detail, SDES_SQL_PROSE));
 }
 
@@ -198,6 +300,13 @@ quoted_name(const char *at, const char *end)
 	return c > at + 1 && c < end && *c == '"' ? (size_t) (c + 1 - at) : 0;
 }
 
+/* Within a word, as in "function's", it quotes nothing. */
+static bool
+is_apostrophe(const char *line, const char *at, const char *end)
+{
+	return *at == '\'' && at > line && in_name(at[-1]) && at + 1 < end && in_name(at[1]);
+}
+
 /*
  * How much of a line tells where an error arose, and not of what: up to the first colon, or
  * what is quoted and no name. Quotes of other languages are not known here.
@@ -212,8 +321,9 @@ place_in(const char *line, const char *end)
 	{
 		size_t name = *c == '"' && !quotes_sql ? quoted_name(c, end) : 0;
 
-		if (name == 0 && (*c == '"' || *c == '\'' || (unsigned char) *c >= 0x80 ||
-		                  (*c == ':' && c + 1 < end && c[1] == ' ')))
+		if (name == 0 && !is_apostrophe(line, c, end) &&
+		    (*c == '"' || *c == '\'' || (unsigned char) *c >= 0x80 ||
+		     (*c == ':' && c + 1 < end && c[1] == ' ')))
 			break;
 		c += Max(name, 1);
 	}
@@ -222,21 +332,41 @@ place_in(const char *line, const char *end)
 	return c - line;
 }
 
-/* How lines begin that each have a place of their own: what calls what. */
+/*
+ * How lines begin, and go on, that each have a place of their own: what calls what. Texts
+ * that are quoted have lines, too, of which one may begin as PostgreSQL's do.
+ */
 static bool
-begins_place(const char *line)
+begins_place(const char *line, size_t kept)
 {
-	const char *const known[] = {"PL/pgSQL ", "SQL ",           "COPY ",
-	                             "while ",    "unnamed portal", "parallel worker",
-	                             "portal ",   "automatic "};
+	static const struct
+	{
+		const char *beginning;
+		const char *rest;
+	} known[] = {{"PL/pgSQL function ", ""},
+	             {"PL/pgSQL assignment \"", ""},
+	             {"SQL statement \"", ""},
+	             {"SQL expression \"", ""},
+	             {"SQL function \"", "\" "},
+	             {"COPY ", ", line "},
+	             {"while ", " relation \""},
+	             {"unnamed portal with parameters", ""},
+	             {"unnamed portal parameter $", ""},
+	             {"portal \"", "\" "},
+	             {"parallel worker", ""},
+	             {"automatic ", " of table \""}};
 
 	for (size_t i = 0; i < lengthof(known); i++)
-		if (begins_with(line, known[i]))
-			return true;
+		if (begins_with(line, known[i].beginning))
+		{
+			const char *rest = strstr(line, known[i].rest);
+
+			return rest != NULL && rest <= line + kept;
+		}
 	return false;
 }
 
-/* A statement that is quoted may go over many lines, of which none is kept. */
+/* A statement that is quoted may go over many lines, of which none is kept. JSON does not. */
 static char *
 context_of(const char *context)
 {
@@ -252,17 +382,16 @@ context_of(const char *context)
 	{
 		size_t size = strcspn(line, "\n");
 		const char *end = line + size;
+		size_t kept = place_in(line, end);
 		bool closed = size > 0 && end[-1] == '"';
 
-		if (line == context || (!quoting && begins_place(line)))
+		if (line == context || (!quoting && begins_place(line, kept)))
 		{
-			size_t kept = place_in(line, end);
-
 			if (to > out)
 				*to++ = '\n';
 			memcpy(to, line, kept);
 			to += kept;
-			quoting = kept < size && strchr(line + kept, '"') != NULL && !closed;
+			quoting = kept < size && !closed && !begins_with(line, "JSON data, ");
 		}
 		else if (closed)
 			quoting = false;
@@ -273,7 +402,7 @@ context_of(const char *context)
 }
 
 void
-sdes_redact_message(ErrorData *edata)
+sdes_redact_message(ErrorData *edata, SdesSqlKind statement)
 {
 	char *message = message_of(edata);
 	char *detail = detail_of(edata, edata->detail);
@@ -284,6 +413,6 @@ sdes_redact_message(ErrorData *edata)
 	edata->detail_log = detail_log;
 	edata->context = context_of(edata->context);
 	edata->internalquery =
-	    unconstify(char *, sdes_redacted(edata->internalquery, SDES_SQL_STATEMENT));
+	    unconstify(char *, sdes_redacted(edata->internalquery, statement));
 	edata->cursorpos = edata->internalpos = 0; /* of the texts as they were */
 }

@@ -7,11 +7,13 @@
 
 #include "postgres.h"
 
+#include "sqltext/sqltext.h"
+
 /*
  * Puts other texts into the fields of a message, in the current memory context, without
  * what a client may have sent: constants of statements, parameters, lines of COPY, input
- * that is none. Raises no error.
+ * that is none. Its internal query is a statement of that kind. Raises no error.
  */
-extern void sdes_redact_message(ErrorData *edata);
+extern void sdes_redact_message(ErrorData *edata, SdesSqlKind statement);
 
 #endif

@@ -8,8 +8,9 @@
 #include <string.h>
 
 /* Numbers with fewer digits before the point are costs, rows and processes. */
-#define PLAN_DIGITS  8
-#define PROSE_DIGITS 12 /* a card number's */
+#define PLAN_DIGITS   8
+#define PLAN_DECIMALS 3  /* as of milliseconds */
+#define PROSE_DIGITS  12 /* a card number's */
 
 typedef enum Kind
 {
@@ -337,15 +338,27 @@ note_quote(Output *out)
 	out->quoted = true;
 }
 
-/* Of a number that is too short to be somebody's. */
+static bool
+is_sql(SdesSqlKind kind)
+{
+	return kind == SDES_SQL_STATEMENT || kind == SDES_SQL_UNPARSED;
+}
+
+/* Of a number that is too short to be somebody's, with what follows a point. */
 static bool
 is_short(const Scan *scan, SdesSqlKind kind)
 {
-	int digits = 0;
+	int digits = 0, after = 0;
+	bool point = false;
 
-	for (const char *c = scan->token; c < scan->at && *c != '.'; c++)
-		digits += is_digit(*c);
-	return digits < (kind == SDES_SQL_PLAN ? PLAN_DIGITS : PROSE_DIGITS);
+	for (const char *c = scan->token; c < scan->at; c++)
+	{
+		point |= *c == '.';
+		digits += is_digit(*c) && !point;
+		after += is_digit(*c) && point;
+	}
+	return after <= PLAN_DECIMALS &&
+	       digits < (kind == SDES_SQL_PLAN ? PLAN_DIGITS : PROSE_DIGITS);
 }
 
 /* Not as a part of the word before it. */
@@ -356,7 +369,7 @@ put_constant(Output *out, SdesSqlKind kind, unsigned number)
 
 	if (out->size > 0 && in_word(out->text[out->size - 1]))
 		put(out, " ", 1);
-	if (kind == SDES_SQL_STATEMENT)
+	if (is_sql(kind))
 		put(out, name, (size_t) snprintf(name, sizeof(name), "$%u", number));
 	else
 		put(out, SDES_SQL_CUT, sizeof(SDES_SQL_CUT) - 1);
@@ -393,13 +406,14 @@ sdes_sqltext_redact(SdesBytes text, SdesSqlKind kind, char *out, size_t room)
 
 	while (!output.full && (token = next_token(&scan)) != END)
 	{
-		bool shown =
-		    token == OTHER || token == WORD || token == QUOTED_WORD || token == PARAMETER ||
-		    (token == NUMBER && kind != SDES_SQL_STATEMENT && is_short(&scan, kind));
+		bool shown = token == OTHER || token == WORD || token == QUOTED_WORD ||
+		             token == PARAMETER ||
+		             (token == NUMBER && !is_sql(kind) && is_short(&scan, kind));
 
 		if (token == STRING || token == QUOTED_WORD || token == UNCLOSED)
 			note_quote(&output);
-		if (token == UNCLOSED)
+		if (token == UNCLOSED ||
+		    (kind == SDES_SQL_UNPARSED && (token == STRING || token == QUOTED_WORD)))
 			return cut(&output, output.quote);
 		/* A quote inside a value, most likely: what follows may be its rest. */
 		if (before == STRING &&

@@ -16,6 +16,7 @@
 typedef enum SdesSqlKind
 {
 	SDES_SQL_STATEMENT, /* each constant becomes a parameter, "$1" */
+	SDES_SQL_UNPARSED,  /* the same, but nothing from the first text on */
 	SDES_SQL_PLAN,      /* as of EXPLAIN: texts and longer numbers become "..." */
 	SDES_SQL_PROSE      /* with SQL in it: texts, and numbers as long as a card's */
 } SdesSqlKind;
@@ -28,7 +29,8 @@ typedef enum SdesSqlKind
  * with an end of string, of which there must be 16; returns its length. In the server's
  * encoding, which contains ASCII. Where quotes do not match, or a backslash may escape one
  * or not, nothing can be told from what is between them, so all is left out from the first
- * quote on.
+ * quote on. Quotes may match by chance, as in VALUES ('the dogs' bed', 'the cats' bed'): what
+ * no parser took is SDES_SQL_UNPARSED.
  */
 extern size_t sdes_sqltext_redact(SdesBytes text, SdesSqlKind kind, char *out, size_t room);
 

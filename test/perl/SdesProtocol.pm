@@ -35,6 +35,10 @@ sub query
     return $self->_answer;
 }
 
+# The same, without waiting for the answer, which answer() does.
+sub send_query { my ($self, $sql) = @_; $self->_send('Q', "$sql\0"); }
+sub answer { my ($self) = @_; return $self->_answer; }
+
 # Messages of the extended protocol; none is answered before sync.
 sub parse { my ($self, $name, $sql) = @_; $self->_send('P', "$name\0$sql\0\0\0"); }
 sub describe { my ($self, $kind, $name) = @_; $self->_send('D', "$kind$name\0"); }

@@ -32,6 +32,9 @@ log_error_verbosity = verbose
 log_min_messages = debug1
 log_min_error_statement = error
 log_lock_waits = on
+log_replication_commands = on
+wal_level = logical
+max_wal_senders = 2
 log_temp_files = 0
 deadlock_timeout = 100ms
 debug_print_parse = on
@@ -59,6 +62,12 @@ CREATE FUNCTION store(v text) RETURNS void LANGUAGE plpgsql AS $$BEGIN EXECUTE '
 CREATE FUNCTION fail(v text) RETURNS int LANGUAGE plpgsql AS $$BEGIN EXECUTE format('SELECT %L::int', v); RETURN 1; END$$;
 CREATE FUNCTION divide(v text) RETURNS int LANGUAGE plpgsql AS $$BEGIN EXECUTE format('SELECT 1 / (length(%L) - length(%1$L))', v); RETURN 1; END$$;
 CREATE FUNCTION plain(v text) RETURNS int LANGUAGE sql AS $$SELECT v::int$$;
+CREATE VIEW seen AS SELECT p FROM t WHERE p < 'a' WITH LOCAL CHECK OPTION;
+GRANT ALL ON seen TO oms;
+CREATE TABLE one (n bigint);
+CREATE TABLE other (n bigint);
+GRANT ALL ON one, other TO oms;
+CREATE FUNCTION parse(v text) RETURNS json LANGUAGE plpgsql AS $$BEGIN RETURN v::json; END$$;
 CREATE PROCEDURE put(v text) LANGUAGE sql AS $$INSERT INTO t (e) VALUES (v)$$;
 SQL
 my $log_folder = $node->data_dir . '/log';
@@ -97,6 +106,23 @@ sub bound
         $oms->bind('', '', [ $sql =~ /\$1/ ? sprintf($format // '%s', $value) : () ]);
         $oms->execute('');
         return $oms->sync;
+    };
+}
+
+# By a superuser, each statement by itself and by messages of the extended protocol.
+sub as_auditor
+{
+    my @sql = @_;
+    return sub {
+        my ($value) = @_;
+        my $session = SdesProtocol->new($node, 'auditor', 'shop');
+        for my $sql (@sql)
+        {
+            (my $text = $sql) =~ s/\{v\}/$value/g;
+            $session->parse('', $text);
+            $session->run('');
+        }
+        return [];
     };
 }
 
@@ -141,6 +167,7 @@ my %ways = (
     'an error: with a parameter' => [ bound('SELECT 1 / (length($1::text) - length($1::text))') ],
     'an error in a function with dynamic SQL' => [ simple(q{SELECT fail('{v}')}) ],
     'an error in a statement of a function' => [ simple(q{SELECT divide('{v}')}) ],
+    'an error in JSON in a function' => [ simple(q{SELECT parse('{"a": {v}}')}) ],
     'an error in a function in SQL' => [ simple(q{SELECT plain('{v}')}) ],
     'an error in a DO block' => [ simple(qq{DO \$\$BEGIN\nPERFORM 'a\n{v}\nSQL statement "\n{v}'::int;\nEND\$\$}) ],
     'an error: no card number' => [ simple(q{SELECT '{v}'::text::int FROM t WHERE c IS NULL}) ],
@@ -150,6 +177,18 @@ my %ways = (
     'a sort that spills' => [ simple(q{SELECT count(*) FROM (SELECT i || '{v}' FROM generate_series(1, 20000) AS i ORDER BY 1) AS s}) ],
     'a parallel query' => [ simple(qq{SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SET $FORCE = on; SELECT count(*) FROM t WHERE p LIKE '%{v}'; RESET ALL}) ],
     'an error in a parallel worker' => [ simple(qq{SET $FORCE = on; SELECT (p || '{v}')::int FROM t; RESET ALL}) ],
+    'a check of a view' => [ simple(q{INSERT INTO seen (p) VALUES ('{v}')}) ],
+    'an error: quotes that match by chance' => [ simple(q{INSERT INTO t (p) VALUES ('the dogs' {v} bed', 'it')}) ],
+    'a parameter of two lines' => [ bound('SELECT 1 / (length($1::text) - length($1::text))', "two\nwhile %s waits") ],
+    'a statement of two lines in a function' => [ simple(qq{DO \$x\$BEGIN EXECUTE E'SELECT 1 AS "a"\nwhile {v}, 1 / 0'; END\$x\$}) ],
+    'a text with quotes and lines in a function' => [ simple(qq{DO \$x\$BEGIN EXECUTE E'SELECT 1 / (length(''"a"\nSQL {v}\n'') - length(''"a"\nSQL {v}\n''))'; END\$x\$}) ],
+    'a column of COPY with quotes and lines' => [ sub { my ($v) = @_; $node->psql('shop', qq{COPY t (p) FROM STDIN CSV;\nx,"a ""b""\nSQL $v"\n\\.\n}, extra_params => [ '-U', 'oms' ]); return []; } ],
+    'a plan at another level' => [ as_auditor("SET auto_explain.log_level = warning", q{SELECT '{v}' FROM t}) ],
+    'a fraction in a plan' => [ simple('SELECT 1 FROM t WHERE id > 0.{v}'), 'number' ],
+    'what is parsed' => [ as_auditor("SET log_min_messages = debug2", q{SELECT '{v}'}) ],
+    'memory of a prepared statement' => [ as_auditor(q{PREPARE m AS SELECT '{v}' FROM t}, 'SELECT pg_log_backend_memory_contexts(pg_backend_pid())') ],
+    'a command of replication' => [ sub { my ($v) = @_; $node->psql('shop', qq{START_REPLICATION SLOT none LOGICAL 0/0 ("a" '$v')}, replication => 'database'); return []; } ],
+    'a deadlock of statements that are analysed' => [ \&early_deadlock, 'number' ],
     'a deadlock' => [ \&deadlock ],
     'a wait for a lock' => [ \&lock_wait ],
     'a crash' => [ \&crash ],
@@ -170,6 +209,21 @@ sub deadlock
     $pair[0]->query('ROLLBACK');
     finish_query($other);
     ok((grep { $_->[0] eq 'E' && $_->[1] eq '40P01' } @got) || $other->{err} =~ /40P01/, 'there was a deadlock');
+    return [];
+}
+
+# Two sessions that wait before anybody could see their statements.
+sub early_deadlock
+{
+    my ($v) = @_;
+    my @pair = map { SdesProtocol->new($node, 'oms', 'shop') } 1, 2;
+    $pair[0]->query('BEGIN; LOCK one');
+    $pair[1]->query('BEGIN; LOCK other');
+    $pair[0]->send_query("SELECT FROM other WHERE n = $v");
+    my @got = $pair[1]->query("SELECT FROM one WHERE n = $v");
+    $pair[1]->query('ROLLBACK');
+    push @got, $pair[0]->answer;
+    is(scalar(grep { $_->[0] eq 'E' && $_->[1] eq '40P01' } @got), 1, 'there was a deadlock while statements were analysed');
     return [];
 }
 
@@ -261,6 +315,10 @@ like($log, qr/CONTEXT:  COPY t, line 1, column n$/m, 'which line of COPY');
 like($log, qr/QUERY:  SELECT \$1::int\n.*CONTEXT:  PL\/pgSQL function fail\(text\) line 1 at EXECUTE$/m, 'which function');
 like($log, qr/CONTEXT:  SQL statement\n\s*PL\/pgSQL function divide\(text\) line 1 at EXECUTE$/m, 'which of its statements');
 like($log, qr/DETAIL:  Process \d+ waits for ShareLock on transaction \d+; blocked by process \d+\.\n.*UPDATE t SET n = \$1 WHERE p = \$2/s, 'who is in a deadlock');
+like($log, qr/CONTEXT:  JSON data, line 1\n\s*PL\/pgSQL function parse\(text\) line 1 at RETURN$/m, 'which function was given JSON');
+like($log, qr/DETAIL:  Process (\d+) waits for \w+ on relation \d+ of database \d+; blocked by process (\d+)\.\n\tProcess \2 waits .*\n\tProcess \1: SELECT FROM one WHERE n = \$1\n\tProcess \2: SELECT FROM other WHERE n = \$1$|DETAIL:  Process (\d+) waits for \w+ on relation \d+ of database \d+; blocked by process (\d+)\.\n\tProcess \4 waits .*\n\tProcess \3: SELECT FROM other WHERE n = \$1\n\tProcess \4: SELECT FROM one WHERE n = \$1$/m, 'or in one of statements that were not analysed yet');
+like($log, qr/ LOG:  00000: received replication command: START_REPLICATION SLOT none LOGICAL \$1\/\$2 \("a" \$3\)$/m, 'what a replica asked for');
+like($log, qr/ LOG:  00000: level: \d+; CachedPlanSource: \d+ total .* used: PREPARE m AS SELECT \$1 FROM t$/m, 'whose memory');
 like($log, qr/Failed process was running: SELECT pg_sleep\(\$1\), \$2/, 'what crashed');
 
 # The client knows what it sent.
@@ -268,6 +326,29 @@ my ($error) = grep { $_->[0] eq 'E' } SdesProtocol->new($node, 'oms', 'shop')->q
 is($error->[2], 'invalid input syntax for type integer: "mine alone"', 'the client gets its message whole');
 like(error_as($node, 'oms', q{SELECT fail('mine alone')}, 'shop'), qr/QUERY:  SELECT 'mine alone'::int/, 'with its query');
 like(error_as($node, 'oms', q{SELECT divide('first')}, 'shop'), qr/CONTEXT:  SQL statement "SELECT 1 \/ \(length\('first'\)/, 'and its context');
+
+# What no analysis sees is not shown either.
+my $idle = SdesProtocol->new($node, 'oms', 'shop');
+$idle->query(q{/* pid */ SELECT set_config('application_name', 'idle', false)});
+my $shown_of_idle = sub { return $node->safe_psql('postgres', q{SELECT query FROM pg_stat_activity WHERE application_name = 'idle'}); };
+$idle->query('-- a comment alone');
+like($shown_of_idle->(), qr/^\s*$/, 'a comment alone');
+$idle->query(q{SELECT ('the dogs' and 1 cats' bed', 'it')});
+is($shown_of_idle->(), 'SELECT (...', 'quotes that match by chance');
+my $silent = SdesProtocol->new($node, 'auditor', 'shop');
+$silent->query(q{SET log_min_messages = panic; SET application_name = 'silent'});
+$silent->query('BEGIN; SAVEPOINT a');
+$silent->query(q{SELECT nothing, 'not seen'});
+is($node->safe_psql('postgres', q{SELECT query FROM pg_stat_activity WHERE application_name = 'silent'}), 'SELECT nothing, ...', 'an error after a savepoint that is not logged');
+
+# A session logs for months: what is written for the log is kept nowhere.
+my $long = SdesProtocol->new($node, 'auditor', 'shop');
+my $memory = sub { my ($row) = grep { $_->[0] eq 'D' } $long->query(q{SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name IN ('ErrorContext', 'sdes log')}); return $row->[1]; };
+$long->query('SET debug_print_parse = off; SET debug_print_rewritten = off; SET debug_print_plan = off; SET auto_explain.log_min_duration = -1');
+$long->query('SELECT 1, ' . ("'x'," x 1000) . ' 2');
+my $at_first = $memory->();
+$long->query('SELECT 1, ' . ("'x'," x 1000) . ' 2') for 1 .. 50;
+is($memory->(), $at_first, 'no memory is kept for what was logged');
 
 # While a statement runs, in parallel workers too.
 my $running = start_query($node, 'oms', "SELECT pg_sleep(20), 'while it runs'", 'shop');

@@ -110,6 +110,16 @@ test_broken(void)
 	is("SELECT $$a$", "SELECT ...");
 }
 
+/* What no parser took: quotes that match may do so by chance. */
+static void
+test_unparsed(void)
+{
+	check("INSERT INTO t VALUES ('the dogs' secret bed', 'x')", "INSERT INTO t VALUES (...",
+	      SDES_SQL_UNPARSED);
+	check("SELEC \"a\", 'b'", "SELEC ...", SDES_SQL_UNPARSED);
+	check("SELEC 5, a", "SELEC $1, a", SDES_SQL_UNPARSED);
+}
+
 static void
 test_plans(void)
 {
@@ -118,6 +128,8 @@ test_plans(void)
 	    "Seq Scan on t  (cost=0.00..123456.75 rows=10 width=8)\n  Filter: (a = 'x'::text)",
 	    "Query Text: SELECT * FROM t WHERE a = ... AND b = ...\n"
 	    "Seq Scan on t  (cost=0.00..123456.75 rows=10 width=8)\n  Filter: (a = ...::text)");
+	is_plan("(actual time=0.015..1.5 rows=1) (a = 0.4111) (b = 1234567.89012)",
+	        "(actual time=0.015..1.5 rows=1) (a = ...) (b = ...)");
 	is_plan("  ->  Index Scan on \"it's\"  (cost=0.15..8.17)\n  Index Cond: (x = $1)",
 	        "  ->  Index Scan on \"it's\"  (cost=0.15..8.17)\n  Index Cond: (x = $1)");
 }
@@ -197,6 +209,7 @@ main(void)
 	test_continued();
 	test_comments();
 	test_broken();
+	test_unparsed();
 	test_plans();
 	test_prose();
 	test_has_constants();
