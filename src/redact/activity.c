@@ -1,7 +1,6 @@
 /*
  * activity.c
- *		Takes values out of what pg_stat_activity shows, and out of the way of
- *		pg_stat_statements.
+ *		Takes values out of what pg_stat_activity shows.
  *
  * PostgreSQL shows a statement before anybody can have a look at it. So this comes as soon
  * as a statement is analysed, or executed without that; one that fails before loses its
@@ -24,11 +23,6 @@
 #include "tcop/utility.h"
 #include "utils/backend_status.h"
 #include "utils/memutils.h"
-#if PG_VERSION_NUM < 160000
-#include "utils/queryjumble.h"
-#else
-#include "nodes/queryjumble.h"
-#endif
 
 static post_parse_analyze_hook_type previous_analyze = NULL;
 static ExecutorStart_hook_type previous_start = NULL;
@@ -76,24 +70,6 @@ sdes_redact_activity(SdesSqlKind kind)
 	looked_at = entry->st_changecount;
 }
 
-/*
- * pg_stat_statements keeps the text of a utility statement as it is, unless it has no
- * number. It has had its turn already where it was loaded after sdes: its hooks come first.
- */
-static void
-keep_from_statistics(PlannedStmt *statement, const char *source)
-{
-	int from = statement->stmt_location;
-	int length = statement->stmt_len;
-	const char *text;
-
-	if (!sdes_redact || statement->queryId == 0)
-		return;
-	text = CleanQuerytext(source, &from, &length);
-	if (sdes_sqltext_has_constants(sdes_bytes(text, length)))
-		statement->queryId = 0;
-}
-
 static void
 analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 {
@@ -128,7 +104,6 @@ utility(PlannedStmt *statement, const char *source, bool read_only,
         DestReceiver *dest, QueryCompletion *completion)
 {
 	sdes_redact_activity(SDES_SQL_STATEMENT);
-	keep_from_statistics(statement, source);
 	if (previous_utility)
 		previous_utility(statement, source, read_only, context, params, environment, dest,
 		                 completion);

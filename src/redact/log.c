@@ -17,6 +17,7 @@
 #include "redact/activity.h"
 #include "redact/message.h"
 #include "redact/shares.h"
+#include "redact/statistics.h"
 #include "redact/text.h"
 #include "sdes_guc.h"
 #include "tcop/tcopprot.h"
@@ -142,4 +143,5 @@ sdes_redact_init(void)
 	previous_hook = emit_log_hook;
 	emit_log_hook = redact;
 	sdes_activity_init();
+	sdes_statistics_init();
 }

@@ -303,10 +303,23 @@ $node->stop;
 is(find_leaks([ map { $hidden->{$_} } grep { $_ ne 'EXECUTE' && $_ ne 'a comment' } keys %$hidden ], $node->data_dir . '/pg_stat', $node->data_dir . '/pg_stat_tmp'), '', 'nor in its files');
 $node->start;
 
+# What it has of a statement is gone when that ends: prepared before, or in a function.
+my $again = SdesProtocol->new($node, 'auditor', 'shop');
+$again->query($_) for "SET pg_stat_statements.track = 'all'", "PREPARE k AS SELECT count(*) FROM t WHERE p = 'prepared before' AND n = 7654321", 'EXECUTE k',
+    q{CREATE FUNCTION kept() RETURNS bigint LANGUAGE plpgsql AS $$BEGIN RETURN (SELECT count(*) FROM t WHERE p = 'in a function'); END$$}, 'SELECT kept()',
+    'SELECT pg_stat_statements_reset()', 'EXECUTE k', 'SELECT kept()';
+$texts = $node->safe_psql('shop', 'SELECT string_agg(query, chr(10)) FROM pg_stat_statements');
+unlike($texts, qr/prepared before|7654321|in a function/, 'after a reset it has no value either');
+like($texts, qr/SELECT count\(\*\) FROM t WHERE p = \$1 AND n = \$2/, 'but the statement');
+$again->query('SET sdes.redact = off');
+$again->query($_) for 'SELECT pg_stat_statements_reset()', 'EXECUTE k', 'SELECT kept()';
+$texts = $node->safe_psql('shop', 'SELECT string_agg(query, chr(10)) FROM pg_stat_statements');
+like($texts, qr/$_/, "off, it has the value: $_") for 'prepared before', 'in a function';
+
 # What is left is of use.
 like($log, qr/ LOG:  00000: statement: INSERT INTO t \(e\) VALUES \(\$1\)$/m, 'the log has the statement');
 like($log, qr/ LOG:  00000: duration: [\d.]+ ms$/m, 'and its duration');
-like($log, qr/ LOG:  00000: duration: [\d.]+ ms  plan:\n\s*Query Text: INSERT INTO t \(e\) VALUES \(\.\.\.\)\n\s*Insert on t  \(cost=0\.00\.\.0\.\d+ rows=0 width=0\)/, 'a plan with its costs');
+like($log, qr/ LOG:  00000: duration: [\d.]+ ms  plan:\n\s*Query Text: INSERT INTO t \(e\) VALUES \(\$1\)\n\s*Insert on t  \(cost=0\.00\.\.0\.\d+ rows=0 width=0\)/, 'a plan with its costs');
 like($log, qr/ LOG:  00000: execute <unnamed>: INSERT INTO t \(e\) VALUES \(\$1\)$/m, 'a prepared statement');
 like($log, qr/ ERROR:  22P02: invalid input syntax for type .*: "\.\.\."\n.*STATEMENT:  SELECT \$1::int$/ms, 'an error, its SQLSTATE and its statement');
 like($log, qr/ ERROR:  23505: duplicate key value violates unique constraint "t_p_key"$/m, 'which constraint');
