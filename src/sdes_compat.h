@@ -1,6 +1,6 @@
 /*
  * sdes_compat.h
- *		What differs between PostgreSQL 14 and 18, in one place.
+ *		What differs between PostgreSQL 14 and 18, in one place; and parameters of hooks.
  */
 #ifndef SDES_COMPAT_H
 #define SDES_COMPAT_H
@@ -119,6 +119,13 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 	list_free(ExecInsertIndexTuples(target, slot, estate, update, false, NULL, NIL,        \
 	                                (indexes) == TU_Summarizing))
 #endif
+
+/* Of ProcessUtility, into which many rooms hook; the same in all versions. */
+#define SDES_UTILITY_PARAMETERS                                                            \
+	PlannedStmt *pstmt, const char *source, bool read_only, ProcessUtilityContext context, \
+	    ParamListInfo params, QueryEnvironment *env, DestReceiver *dest,                   \
+	    QueryCompletion *qc
+#define SDES_UTILITY_ARGUMENTS pstmt, source, read_only, context, params, env, dest, qc
 
 /* The includer needs catalog/index.h. */
 #if PG_VERSION_NUM < 170000

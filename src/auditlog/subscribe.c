@@ -20,6 +20,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "sdes_compat.h"
 #include "sdes_spi.h"
 #include "store/store.h"
 #include "tcop/utility.h"
@@ -96,17 +97,15 @@ before_subscribing(void)
 }
 
 static void
-utility(PlannedStmt *pstmt, const char *source, bool read_only,
-        ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
-        DestReceiver *dest, QueryCompletion *qc)
+utility(SDES_UTILITY_PARAMETERS)
 {
 	if (IsA(pstmt->utilityStmt, CreateSubscriptionStmt) ||
 	    IsA(pstmt->utilityStmt, AlterSubscriptionStmt))
 		before_subscribing();
 	if (previous_utility)
-		previous_utility(pstmt, source, read_only, context, params, env, dest, qc);
+		previous_utility(SDES_UTILITY_ARGUMENTS);
 	else
-		standard_ProcessUtility(pstmt, source, read_only, context, params, env, dest, qc);
+		standard_ProcessUtility(SDES_UTILITY_ARGUMENTS);
 }
 
 void

@@ -99,17 +99,13 @@ run(SDES_RUN_PARAMETERS)
 }
 
 static void
-utility(PlannedStmt *statement, const char *source, bool read_only,
-        ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-        DestReceiver *dest, QueryCompletion *completion)
+utility(SDES_UTILITY_PARAMETERS)
 {
 	sdes_redact_activity(SDES_SQL_STATEMENT);
 	if (previous_utility)
-		previous_utility(statement, source, read_only, context, params, environment, dest,
-		                 completion);
+		previous_utility(SDES_UTILITY_ARGUMENTS);
 	else
-		standard_ProcessUtility(statement, source, read_only, context, params, environment,
-		                        dest, completion);
+		standard_ProcessUtility(SDES_UTILITY_ARGUMENTS);
 }
 
 /* What no analysis saw: comments alone, or no SQL, of which nothing was logged. */

@@ -89,20 +89,16 @@ end(QueryDesc *query)
 }
 
 static void
-utility(PlannedStmt *statement, const char *source, bool read_only,
-        ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-        DestReceiver *dest, QueryCompletion *completion)
+utility(SDES_UTILITY_PARAMETERS)
 {
 	SdesBytes text;
 
-	if (find_constants(statement, source, &text))
-		statement->queryId = 0;
+	if (find_constants(pstmt, source, &text))
+		pstmt->queryId = 0;
 	if (previous_utility)
-		previous_utility(statement, source, read_only, context, params, environment, dest,
-		                 completion);
+		previous_utility(SDES_UTILITY_ARGUMENTS);
 	else
-		standard_ProcessUtility(statement, source, read_only, context, params, environment,
-		                        dest, completion);
+		standard_ProcessUtility(SDES_UTILITY_ARGUMENTS);
 }
 
 void

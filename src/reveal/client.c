@@ -26,6 +26,7 @@
 #include "reveal/rewrite.h"
 #include "reveal/scroll.h"
 #include "reveal/spool.h"
+#include "sdes_compat.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
@@ -177,9 +178,7 @@ is_clients(ProcessUtilityContext context)
 }
 
 static void
-run_command(PlannedStmt *pstmt, const char *source, bool read_only,
-            ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
-            DestReceiver *dest, QueryCompletion *qc)
+run_command(SDES_UTILITY_PARAMETERS)
 {
 	const Node *outer = command;
 	const char *outer_source = client_source;
@@ -190,10 +189,9 @@ run_command(PlannedStmt *pstmt, const char *source, bool read_only,
 	PG_TRY();
 	{
 		if (previous_utility)
-			previous_utility(pstmt, source, read_only, context, params, env, dest, qc);
+			previous_utility(SDES_UTILITY_ARGUMENTS);
 		else
-			standard_ProcessUtility(pstmt, source, read_only, context, params, env, dest,
-			                        qc);
+			standard_ProcessUtility(SDES_UTILITY_ARGUMENTS);
 	}
 	PG_FINALLY();
 	{
@@ -205,14 +203,12 @@ run_command(PlannedStmt *pstmt, const char *source, bool read_only,
 }
 
 static void
-utility(PlannedStmt *pstmt, const char *source, bool read_only,
-        ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
-        DestReceiver *dest, QueryCompletion *qc)
+utility(SDES_UTILITY_PARAMETERS)
 {
 	const char *prepared = prepared_by(pstmt->utilityStmt);
 
 	dest = before_command(pstmt->utilityStmt, dest);
-	run_command(pstmt, source, read_only, context, params, env, dest, qc);
+	run_command(SDES_UTILITY_ARGUMENTS);
 	if (prepared != NULL && is_clients(context))
 		sdes_prepared_remember(prepared);
 	else if (prepared != NULL)

@@ -70,30 +70,26 @@ enc_analyze(PG_FUNCTION_ARGS)
 static ProcessUtility_hook_type previous_utility = NULL;
 
 static void
-run_utility(PlannedStmt *pstmt, const char *source, bool read_only,
-            ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
-            DestReceiver *dest, QueryCompletion *qc)
+run_utility(SDES_UTILITY_PARAMETERS)
 {
 	if (previous_utility)
-		previous_utility(pstmt, source, read_only, context, params, env, dest, qc);
+		previous_utility(SDES_UTILITY_ARGUMENTS);
 	else
-		standard_ProcessUtility(pstmt, source, read_only, context, params, env, dest, qc);
+		standard_ProcessUtility(SDES_UTILITY_ARGUMENTS);
 }
 
 static void
-utility(PlannedStmt *pstmt, const char *source, bool read_only,
-        ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
-        DestReceiver *dest, QueryCompletion *qc)
+utility(SDES_UTILITY_PARAMETERS)
 {
 	if (!IsA(pstmt->utilityStmt, VacuumStmt))
 	{
-		run_utility(pstmt, source, read_only, context, params, env, dest, qc);
+		run_utility(SDES_UTILITY_ARGUMENTS);
 		return;
 	}
 	sdes_value_set_analyzing(true);
 	PG_TRY();
 	{
-		run_utility(pstmt, source, read_only, context, params, env, dest, qc);
+		run_utility(SDES_UTILITY_ARGUMENTS);
 	}
 	PG_FINALLY();
 	{

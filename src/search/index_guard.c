@@ -295,16 +295,14 @@ check_partitions(const RangeVar *name)
 }
 
 static void
-utility(PlannedStmt *pstmt, const char *source, bool read_only,
-        ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
-        DestReceiver *dest, QueryCompletion *qc)
+utility(SDES_UTILITY_PARAMETERS)
 {
 	const CreateStmt *create = (const CreateStmt *) pstmt->utilityStmt;
 
 	if (previous_utility)
-		previous_utility(pstmt, source, read_only, context, params, env, dest, qc);
+		previous_utility(SDES_UTILITY_ARGUMENTS);
 	else
-		standard_ProcessUtility(pstmt, source, read_only, context, params, env, dest, qc);
+		standard_ProcessUtility(SDES_UTILITY_ARGUMENTS);
 	if (IsA(create, CreateStmt) && create->partspec != NULL &&
 	    sdes_search_objects() != NULL)
 		check_partitions(create->relation);

@@ -27,6 +27,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "sdes_compat.h"
 #include "store/store.h"
 #include "tcop/utility.h"
 #include "utils/fmgroids.h"
@@ -214,15 +215,13 @@ check_statement(const Node *statement)
 }
 
 static void
-utility(PlannedStmt *pstmt, const char *source, bool read_only,
-        ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
-        DestReceiver *dest, QueryCompletion *qc)
+utility(SDES_UTILITY_PARAMETERS)
 {
 	check_statement(pstmt->utilityStmt);
 	if (previous_utility)
-		previous_utility(pstmt, source, read_only, context, params, env, dest, qc);
+		previous_utility(SDES_UTILITY_ARGUMENTS);
 	else
-		standard_ProcessUtility(pstmt, source, read_only, context, params, env, dest, qc);
+		standard_ProcessUtility(SDES_UTILITY_ARGUMENTS);
 }
 
 /* ---- names ---- */

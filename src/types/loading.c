@@ -120,9 +120,7 @@ is_change(Load inner)
 }
 
 static void
-utility(PlannedStmt *pstmt, const char *source, bool read_only,
-        ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
-        DestReceiver *dest, QueryCompletion *qc)
+utility(SDES_UTILITY_PARAMETERS)
 {
 	Load outer = load;
 	Load inner = {copied_into(pstmt->utilityStmt, context), GetUserId(),
@@ -132,13 +130,13 @@ utility(PlannedStmt *pstmt, const char *source, bool read_only,
 
 	if (!is_change(inner))
 	{
-		next(pstmt, source, read_only, context, params, env, dest, qc);
+		next(SDES_UTILITY_ARGUMENTS);
 		return;
 	}
 	PG_TRY();
 	{
 		load = inner;
-		next(pstmt, source, read_only, context, params, env, dest, qc);
+		next(SDES_UTILITY_ARGUMENTS);
 	}
 	PG_FINALLY();
 	{
