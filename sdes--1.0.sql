@@ -1514,7 +1514,7 @@ function_leak AS (
 publication_leak AS (
     SELECT CASE WHEN p.puballtables THEN 'medium' ELSE 'low' END, 'publication', quote_ident(p.pubname),
            'its subscribers get rows of sdes: who was granted what, wrapped keys',
-           CASE WHEN p.puballtables THEN format('DROP PUBLICATION %I; then make it anew FOR TABLE …, without those of sdes', p.pubname)
+           CASE WHEN p.puballtables THEN format('DROP PUBLICATION %I; then make it anew FOR TABLE ..., without those of sdes', p.pubname)
                 ELSE format('ALTER PUBLICATION %I DROP TABLE %s; or, of a schema, DROP TABLES IN SCHEMA sdes', p.pubname,
                             string_agg('sdes.' || quote_ident(t.tablename), ', ')) END
     FROM pg_publication p JOIN pg_publication_tables t USING (pubname) WHERE t.schemaname = 'sdes'

@@ -9,7 +9,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
-use File::Basename qw(dirname);
+use File::Basename qw(basename dirname);
 use File::Temp ();
 use Cwd qw(abs_path);
 use Test::More ();
@@ -32,7 +32,8 @@ sub new_hsm
     my ($name, %opts) = @_;
     my $kind = $opts{kind} // 'softhsm';
     my $label = $opts{label} // "sdes-$name";
-    my $dir = "$PostgreSQL::Test::Utils::tmp_check/hsm_$name";
+    # All tests share the folder.
+    my $dir = "$PostgreSQL::Test::Utils::tmp_check/hsm_" . basename($0, '.pl') . "_$name";
     my %hsm = (kind => $kind, dir => $dir, label => $label, pin_file => "$dir/pin");
     if ($kind eq 'nss')
     {

@@ -12,6 +12,8 @@ use Test::More;
 my ($version) = read_text('sdes.control') =~ /^default_version\s*=\s*'(.*?)'/m;
 ok(defined $version, 'sdes.control names the version');
 ok(-e "$ROOT/sdes--$version.sql", 'that version has its script');
+# It is read in the encoding of the database.
+unlike(read_text("sdes--$version.sql"), qr/[^\0-\x7f]/, 'it is in ASCII');
 
 # Statements, without comments and without what is in quotes: a function's body
 # may say anything.

@@ -237,7 +237,7 @@ is(scalar(grep { $_->{kind} eq 'begin' } @all), scalar keys %began, 'no two uses
 # One hangs in it; the others wait as long as they may.
 disk('hangs');
 my $stuck = start_query($node, 'oms', 'SELECT name FROM people WHERE id = 8');
-ok(wait_for(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%id = 8' AND state = 'active'}) eq '1' }, 10), 'a disk that hangs: one is in it');
+ok(wait_for(sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE application_name = '$stuck->{name}' AND state = 'active'") eq '1' }, 10), 'a disk that hangs: one is in it');
 sleep(0.5);
 my $began = time;
 like(error_as($node, 'oms', 'SELECT name FROM people WHERE id = 9'), qr/58030.*not on the disk in time/s, 'a disk that hangs: another one gives up in time');

@@ -128,7 +128,7 @@ ok(wait_for(sub { (() = signatures($folder)) > 0 && signed($node, $folder) }, 40
 # ---- restarts ----
 
 my $stay = start_query($node, 'oms', 'BEGIN; SELECT name FROM people WHERE id = 3; SELECT pg_sleep(100)');
-ok(wait_for(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(100)%' AND wait_event = 'PgSleep'}) eq '1' }, 10), 'a session has seen a value');
+ok(wait_for(sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE application_name = '$stay->{name}' AND wait_event = 'PgSleep'") eq '1' }, 10), 'a session has seen a value');
 my $last = (records(1, $folder))[-1]{sequence};
 $node->stop('fast');
 finish_query($stay);
