@@ -12,6 +12,7 @@ package SdesProtocol;
 
 use strict;
 use warnings;
+use Errno;
 use IO::Socket::UNIX;
 
 sub new
@@ -91,8 +92,9 @@ sub _read
     my $bytes = '';
     while (length $bytes < $size)
     {
-        sysread($self->{socket}, $bytes, $size - length $bytes, length $bytes)
-            or die 'the server has closed the connection';
+        my $got = sysread $self->{socket}, $bytes, $size - length $bytes, length $bytes;
+        next if !defined $got && $!{EINTR}; # another program of the test has ended
+        die 'no answer from the server: ' . (defined $got ? 'it has closed the connection' : $!) if !$got;
     }
     return $bytes;
 }

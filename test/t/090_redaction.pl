@@ -386,7 +386,9 @@ for my $way (sort keys %$shown)
 {
     isnt(find_leaks([ $shown->{$way} ], logs()), '', "$way: off, it is in the log") if ($ways{$way}[1] // '') ne 'hidden';
 }
-for my $way ('DO', 'CALL', 'a cursor', 'CREATE TABLE AS', 'a default', 'COPY of a query')
+# PostgreSQL 17 takes the constants out of more of them by itself.
+my $version = $node->safe_psql('postgres', 'SHOW server_version_num');
+for my $way ('DO', 'a default', 'COPY of a query', $version < 170_000 ? ('CALL', 'a cursor', 'CREATE TABLE AS') : ())
 {
     cmp_ok(index($texts, $shown->{$way}), '>=', 0, "$way: off, it is in pg_stat_statements");
 }
