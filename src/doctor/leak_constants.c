@@ -62,16 +62,16 @@ opens(Node *node, void *context)
 
 /* =, <>, <, and so on: a pattern is no value. */
 static bool
-compares(Oid operator)
+compares(Oid op)
 {
-	char *name = get_opname(operator);
+	char *name = get_opname(op);
 
 	return name != NULL && strspn(name, "<>=") == strlen(name);
 }
 
 /* Functions take a constant and seal it; operators compare it. */
 static bool
-is_beside_values(Oid function, Oid operator, List * arguments)
+is_beside_values(Oid function, Oid op, List *arguments)
 {
 	bool constant = false;
 	bool opened = false;
@@ -82,8 +82,7 @@ is_beside_values(Oid function, Oid operator, List * arguments)
 		constant |= is_plain_constant(lfirst(cell));
 		opened |= opens(lfirst(cell), NULL);
 	}
-	return constant &&
-	       (is_ours(function) || (OidIsValid(operator) && opened && compares(operator)));
+	return constant && (is_ours(function) || (OidIsValid(op) && opened && compares(op)));
 }
 
 static bool

@@ -95,7 +95,6 @@ write_redacted(ErrorData *edata)
 	const char *statement = debug_query_string;
 	MemoryContext before = MemoryContextSwitchTo(room);
 
-	writing = true;
 	sdes_redact_message(edata, kind_of_statement(edata));
 	if (edata->elevel >= ERROR && edata->hide_stmt && edata->hide_ctx)
 		edata->hide_stmt = edata->hide_ctx = false;
@@ -103,6 +102,7 @@ write_redacted(ErrorData *edata)
 	debug_query_string = statement_for(edata);
 	PG_TRY();
 	{
+		writing = true;
 		EmitErrorReport();
 	}
 	PG_FINALLY();

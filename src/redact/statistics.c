@@ -18,6 +18,7 @@
 #include "sdes_compat.h"
 #include "sdes_guc.h"
 #include "tcop/utility.h"
+#include "utils/memutils.h"
 #if PG_VERSION_NUM < 160000
 #include "utils/queryjumble.h"
 #else
@@ -59,9 +60,14 @@ end_without_constants(QueryDesc *query, SdesBytes text)
 	const char *source = query->sourceText;
 	int from = statement->stmt_location;
 	int length = statement->stmt_len;
-	char *copy = pnstrdup((const char *) text.data, text.size);
+	/* Of its own: what this is called in may last for many statements. */
+	MemoryContext room =
+	    AllocSetContextCreate(CurrentMemoryContext, "sdes statement", ALLOCSET_SMALL_SIZES);
+	MemoryContext before = MemoryContextSwitchTo(room);
 
-	query->sourceText = sdes_redacted(copy, SDES_SQL_STATEMENT);
+	query->sourceText =
+	    sdes_redacted(pnstrdup((const char *) text.data, text.size), SDES_SQL_STATEMENT);
+	MemoryContextSwitchTo(before);
 	statement->stmt_location = statement->stmt_len = 0; /* all of it */
 	PG_TRY();
 	{
@@ -74,7 +80,7 @@ end_without_constants(QueryDesc *query, SdesBytes text)
 		statement->stmt_len = length;
 	}
 	PG_END_TRY();
-	pfree(copy);
+	MemoryContextDelete(room);
 }
 
 static void
