@@ -4,6 +4,13 @@
  *
  * SdesBytes borrows: it never owns what it points to. Reader and writer keep
  * a sticky failure, so that a codec reads straight down and checks once.
+ *
+ * Invariant: after a failure nothing more is consumed or written, so that one
+ * check at the end of a codec covers every field before it. memcpy is never
+ * given a null pointer, not even for no bytes (C99, 7.21.1).
+ *
+ * Reading is inline: every value that is opened or compared has some ten fields, and
+ * calls for them would cost as much as its cipher.
  */
 #ifndef SDES_BYTES_H
 #define SDES_BYTES_H
@@ -11,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct SdesBytes
 {
@@ -41,17 +49,87 @@ typedef struct SdesWriter
 	bool failed; /* something did not fit */
 } SdesWriter;
 
-extern SdesReader sdes_reader(SdesBytes bytes);
-extern uint8_t sdes_read_u8(SdesReader *r);
-extern uint16_t sdes_read_u16(SdesReader *r);
-extern uint32_t sdes_read_u32(SdesReader *r);
-extern uint64_t sdes_read_u64(SdesReader *r);
+static inline SdesReader
+sdes_reader(SdesBytes bytes)
+{
+	return (SdesReader){bytes.data, bytes.size, false};
+}
+
 /* A view of the next size bytes; data is NULL when fewer are left. */
-extern SdesBytes sdes_read_bytes(SdesReader *r, size_t size);
+static inline SdesBytes
+sdes_read_bytes(SdesReader *r, size_t size)
+{
+	SdesBytes view = {r->at, size};
+
+	if (r->failed || size > r->left)
+	{
+		r->failed = true;
+		return (SdesBytes){NULL, 0};
+	}
+	if (size > 0)
+	{
+		r->at += size;
+		r->left -= size;
+	}
+	return view;
+}
+
 /* Copies the next size bytes to out; out is zeroed when fewer are left. */
-extern void sdes_read_into(SdesReader *r, void *out, size_t size);
+static inline void
+sdes_read_into(SdesReader *r, void *out, size_t size)
+{
+	SdesBytes view = sdes_read_bytes(r, size);
+
+	if (size == 0)
+		return;
+	if (r->failed)
+		memset(out, 0, size);
+	else
+		memcpy(out, view.data, size);
+}
+
+/* The next size bytes, 8 at the most, as a big-endian number; 0 on failure. */
+static inline uint64_t
+sdes_read_number_of(SdesReader *r, size_t size)
+{
+	SdesBytes view = sdes_read_bytes(r, size);
+	uint64_t value = 0;
+
+	for (size_t i = 0; i < view.size; i++)
+		value = value << 8 | view.data[i];
+	return value;
+}
+
+static inline uint8_t
+sdes_read_u8(SdesReader *r)
+{
+	return (uint8_t) sdes_read_number_of(r, 1);
+}
+
+static inline uint16_t
+sdes_read_u16(SdesReader *r)
+{
+	return (uint16_t) sdes_read_number_of(r, 2);
+}
+
+static inline uint32_t
+sdes_read_u32(SdesReader *r)
+{
+	return (uint32_t) sdes_read_number_of(r, 4);
+}
+
+static inline uint64_t
+sdes_read_u64(SdesReader *r)
+{
+	return sdes_read_number_of(r, 8);
+}
+
 /* True when nothing failed and nothing is left over. */
-extern bool sdes_read_complete(const SdesReader *r);
+static inline bool
+sdes_read_complete(const SdesReader *r)
+{
+	return !r->failed && r->left == 0;
+}
 
 extern SdesWriter sdes_writer(void *out, size_t size);
 extern void sdes_write_u8(SdesWriter *w, uint8_t value);

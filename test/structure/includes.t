@@ -10,7 +10,7 @@ use Structure;
 use Test::More;
 
 # The files at the top of src/ that every room above the waterline may include.
-my @TOP = qw(sdes.h sdes_guc.h sdes_errors.h sdes_compat.h sdes_shmem.h sdes_spi.h sdes_datum.h);
+my @TOP = qw(sdes.h sdes_guc.h sdes_errors.h sdes_compat.h sdes_shmem.h sdes_spi.h sdes_datum.h sdes_recent.h);
 
 # What of the agent's room the server's side may know.
 my @AGENT_SHARED = qw(agent/protocol agent/config agent/client agent/backoff agent/buffer);
