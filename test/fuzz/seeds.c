@@ -558,6 +558,27 @@ limits(void)
 		pin(size);
 }
 
+/* Sizes about those at which libraries go from one loop to the next. */
+static void
+providers(void)
+{
+	static const size_t sizes[] = {0,   1,   15,  16,  17,  63,  64,  65,  127,  128,
+	                               129, 255, 256, 257, 767, 768, 769, 900, 1500, 4000};
+	static const uint8_t aads[] = {0, 1, 16, 115, 200};
+	uint8_t input[4096 + 300];
+
+	for (size_t i = 0; i < sizeof(input); i++)
+		input[i] = (uint8_t) (i * 167 + (i >> 8));
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+	{
+		uint8_t aad = aads[i % sizeof(aads)];
+
+		input[46] = aad;
+		input[47] = 0;
+		seed("provider", sdes_bytes(input, 49 + (size_t) aad + sizes[i]));
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -575,5 +596,6 @@ main(int argc, char **argv)
 	pans();
 	statements();
 	limits();
+	providers();
 	return EXIT_SUCCESS;
 }
