@@ -7,6 +7,7 @@
 #   make check           every test; ends with "N passed, N failed"
 #   make bench           what a rotation costs; make bench ROWS=10000000
 #   make bench-audit     what the audit costs
+#   make bench-micro     what sealing and opening cost by themselves, by provider of AES
 #   make check-modules   a small check on each PKCS#11 module that Debian has
 #   make check-matrix    the tests of SQL on Debian 13 and sid, in chroots (as root or with sudo)
 #   make format          clang-format over the C sources
@@ -134,12 +135,16 @@ $(AUDITOR): $(AUDITOR_OBJECTS) $(BUILD)/objects
 	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) -pie $(AUDITOR_OBJECTS) $(LDFLAGS) -o $@ \
 		$(shell pkg-config --libs jansson) -lcrypto
 
-# The rooms below a value's sealing, compiled as for the server.
+# What seals a value, compiled as for the server.
 MICRO         := $(BUILD)/bench_micro
 MICRO_OBJECTS := $(filter $(addprefix $(BUILD)/obj/src/,crypto/% provider/% envelope/%),$(OBJS)) \
 	$(BUILD)/obj/bench/micro.o
 $(MICRO): $(MICRO_OBJECTS)
 	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) $^ $(LDFLAGS) -o $@ -lcrypto $(PROVIDER_LIBS) -lpthread
+
+.PHONY: bench-micro
+bench-micro: $(MICRO)
+	@bench/micro $(MICRO) $(if $(CSV),--csv)
 
 -include $(OBJS:.o=.d) $(AGENT_OBJECTS:.o=.d) $(AUDITOR_OBJECTS:.o=.d) $(MICRO_OBJECTS:.o=.d)
 
@@ -166,8 +171,8 @@ uninstall-programs:
 
 else
 
-.PHONY: all install installcheck objects
-all install installcheck objects:
+.PHONY: all install installcheck objects bench-micro
+all install installcheck objects bench-micro:
 	@echo "sdes cannot be built here yet, it lacks the development files of: $(MISSING)." >&2
 	@echo "On Debian, 'make setup' installs what is needed. A server elsewhere is" >&2
 	@echo "named with 'make PG_CONFIG=/path/to/pg_config'." >&2
@@ -227,7 +232,7 @@ soak:
 	@test/run soak
 
 format:
-	clang-format -i $$(find src test scripts -name '*.[ch]')
+	clang-format -i $$(find src test scripts bench -name '*.[ch]')
 
 # The searches, for plaintext in files and for keys in memory, need no server to build.
 $(BUILD)/leaksearch: scripts/leaksearch.c

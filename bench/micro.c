@@ -2,8 +2,8 @@
  * micro.c
  *		What sealing, opening and a token cost below the waterline, by provider.
  *
- *		micro			a table of nanoseconds for each call
- *		micro --csv		the same as lines "provider,operation,bytes,ns"
+ *		micro				lines "provider,operation,bytes,ns": nanoseconds of a call
+ *		micro --providers	their names
  *		micro PROVIDER OPERATION BYTES CALLS
  *						nothing but so many calls, for a tool that counts instructions
  *
@@ -272,28 +272,12 @@ plan(void)
 }
 
 static void
-print_csv(void)
+print_figures(void)
 {
 	printf("provider,operation,bytes,ns\n");
 	for (int i = 0; i < nfigures; i++)
 		printf("%s,%s,%zu,%.1f\n", figures[i].provider->name, figures[i].operation,
 		       figures[i].bytes, median(&figures[i]));
-}
-
-/* A line for each operation and size, a column for each provider. */
-static void
-print_table(void)
-{
-	printf("%-6s %6s", "ns", "bytes");
-	for (int p = 0; provider_at(p) != NULL; p++)
-		printf(" %9s", provider_at(p)->name);
-	for (int i = 0; i < nfigures; i++)
-	{
-		if (figures[i].provider == &copy)
-			printf("\n%-6s %6zu", figures[i].operation, figures[i].bytes);
-		printf(" %9.1f", median(&figures[i]));
-	}
-	printf("\n");
 }
 
 static void
@@ -321,13 +305,16 @@ main(int argc, char *argv[])
 		only_calls(argv + 1);
 		return 0;
 	}
+	if (argc == 2 && strcmp(argv[1], "--providers") == 0)
+	{
+		for (int p = 0; provider_at(p) != NULL; p++)
+			printf("%s\n", provider_at(p)->name);
+		return 0;
+	}
 	plan();
 	for (int round = 0; round < ROUNDS; round++)
 		for (int i = 0; i < nfigures; i++)
 			figures[i].ns[round] = measure(&figures[i]);
-	if (argc == 2 && strcmp(argv[1], "--csv") == 0)
-		print_csv();
-	else
-		print_table();
+	print_figures();
 	return 0;
 }
