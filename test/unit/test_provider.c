@@ -3,7 +3,8 @@
  *		Whose AES and HMAC: the choice, the self-test that broken ones do not pass, and
  *		what comes of it when there is no locked memory.
  *
- * The linker wraps the calls by which pages are had, and malloc(), so that they fail.
+ * The linker wraps the calls by which pages are had, malloc() and the self-test, so that
+ * they fail.
  */
 #include "provider/provider.h"
 #include "crypto/secret.h"
@@ -63,6 +64,20 @@ __wrap_CRYPTO_malloc(size_t size, const char *file, int line)
 	return failing == MALLOC ? NULL : __real_CRYPTO_malloc(size, file, line);
 }
 
+static int failing_first; /* so many providers do not pass, the first ones */
+
+extern const char *__real_sdes_provider_self_test(const SdesProvider *);
+extern const char *__wrap_sdes_provider_self_test(const SdesProvider *);
+
+const char *
+__wrap_sdes_provider_self_test(const SdesProvider *provider)
+{
+	for (int i = 0; i < failing_first && sdes_providers()[i] != NULL; i++)
+		if (provider == sdes_providers()[i])
+			return i == 0 ? "the first" : "another";
+	return __real_sdes_provider_self_test(provider);
+}
+
 /* ---- the choice ---- */
 
 static void
@@ -93,6 +108,32 @@ test_names(void)
 	ok(sdes_provider_choose("nothing").provider == NULL &&
 	       sdes_provider_choose("").provider == NULL && sdes_provider_in_use() == all[0],
 	   "no other name is any");
+}
+
+static void
+test_passed_over(void)
+{
+	const SdesProvider *first = sdes_providers()[0];
+	const SdesProvider *second = sdes_providers()[1]; /* NULL if there is but OpenSSL */
+	SdesProviderChoice choice;
+
+	sdes_provider_use(&sdes_provider_openssl);
+	failing_first = 1;
+	choice = sdes_provider_choose("auto");
+	ok(choice.provider == second && choice.failed == first &&
+	       strcmp(choice.why, "the first") == 0,
+	   "auto passes over one that fails its self-test");
+	sdes_provider_use(&sdes_provider_openssl);
+	choice = sdes_provider_choose(first->name);
+	ok(choice.provider == NULL && choice.failed == first &&
+	       sdes_provider_in_use() == &sdes_provider_openssl,
+	   "by name it is not used");
+	failing_first = 9;
+	choice = sdes_provider_choose("auto");
+	ok(choice.provider == NULL && choice.failed == first &&
+	       strcmp(choice.why, "the first") == 0,
+	   "all fail: the first is named, and none is used");
+	failing_first = 0;
 }
 
 /* In a child: it lasts. All that OpenSSL has fetched before it keeps. */
@@ -377,6 +418,7 @@ int
 main(void)
 {
 	test_names();
+	test_passed_over();
 	ok(child_passes(fips_is_openssl), "in FIPS mode, auto is OpenSSL");
 	ok(child_passes(none_makes_no_key), "where none can be used there are no keys");
 	test_broken();
