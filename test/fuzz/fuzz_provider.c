@@ -10,19 +10,21 @@
  *		0		32	key, of AES and of HMAC
  *		32		12	nonce
  *		44		2	the bit that is turned, in all that is authenticated
- *		46		1	how many bytes of the rest are the AAD,
- *		47		1	and so many times 256 more, modulo 4
- *		48		1	where the AAD is cut in two, in parts of 255
- *		49			AAD, then text
+ *		46		2	size of the text, modulo 10,000
+ *		48		2	size of the AAD, modulo 1,000
+ *		50		1	where the AAD is cut in two, in parts of 255
+ *		51			of what AAD and text consist, over and over
+ *
+ * The sizes are numbers since the fuzzer sees no loops of libraries, and would keep short
+ * inputs only.
  */
 #include "fuzz.h"
 #include "provider/provider.h"
 
 #include <sys/mman.h>
 
-#define PAGE  4096
-#define ROOM  (4 * PAGE)
-#define PARTS 49
+#define PAGE 4096
+#define ROOM (4 * PAGE)
 
 /* The parts of a message, each at the end of its pages. */
 typedef struct Message
@@ -72,24 +74,35 @@ result_at_edge(int place, size_t size)
 	return out;
 }
 
+/* Over and over the same, zeros if it is nothing, from some byte of it on. */
+static SdesBytes
+fill_edge(int place, SdesBytes with, size_t from, size_t size)
+{
+	uint8_t *out = at_the_edge(place, size);
+
+	for (size_t i = 0; i < size; i++)
+		out[i] = with.size == 0 ? 0 : with.data[(from + i) % with.size];
+	return sdes_bytes(out, size);
+}
+
 static bool
 read_message(const uint8_t *data, size_t size, Message *out)
 {
-	SdesBytes aad;
-	size_t cut;
+	SdesReader r = sdes_reader(sdes_bytes(data, size));
+	size_t text, aad, cut;
 
-	if (size < PARTS)
+	out->key = sdes_read_bytes(&r, SDES_AEAD_KEY_SIZE);
+	out->nonce = sdes_read_bytes(&r, SDES_NONCE_SIZE);
+	out->turn = sdes_read_u16(&r);
+	text = sdes_read_u16(&r) % 10000;
+	aad = sdes_read_u16(&r) % 1000;
+	cut = aad * sdes_read_u8(&r) / 255;
+	if (r.failed)
 		return false;
-	out->key = sdes_bytes(data, SDES_AEAD_KEY_SIZE);
-	out->nonce = copy_to_edge(0, sdes_bytes(data + 32, SDES_NONCE_SIZE));
-	out->turn = (unsigned) (data[44] << 8 | data[45]);
-	aad = sdes_bytes(data + PARTS, (size_t) data[46] + 256 * (data[47] % 4));
-	if (aad.size > size - PARTS)
-		aad.size = size - PARTS;
-	cut = aad.size * data[48] / 255;
-	out->aad[0] = copy_to_edge(1, sdes_bytes(aad.data, cut));
-	out->aad[1] = copy_to_edge(2, sdes_bytes(aad.data + cut, aad.size - cut));
-	out->text = copy_to_edge(3, sdes_bytes(aad.data + aad.size, size - PARTS - aad.size));
+	out->nonce = copy_to_edge(0, out->nonce);
+	out->aad[0] = fill_edge(1, sdes_bytes(r.at, r.left), 0, cut);
+	out->aad[1] = fill_edge(2, sdes_bytes(r.at, r.left), cut, aad - cut);
+	out->text = fill_edge(3, sdes_bytes(r.at, r.left), aad, text);
 	return true;
 }
 
@@ -170,7 +183,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		SdesAead *aead;
 		Message m;
 
-		if (size >= ROOM || !read_message(data, size, &m))
+		if (!read_message(data, size, &m))
 			return 0;
 		sdes_provider_use(*at);
 		REQUIRE(sdes_aead_new(&aead, m.key) == SDES_OK);

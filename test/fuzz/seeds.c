@@ -562,20 +562,21 @@ limits(void)
 static void
 providers(void)
 {
-	static const size_t sizes[] = {0,   1,   15,  16,  17,  63,  64,  65,  127,  128,
-	                               129, 255, 256, 257, 767, 768, 769, 900, 1500, 4000};
-	static const uint8_t aads[] = {0, 1, 16, 115, 200};
-	uint8_t input[4096 + 300];
+	static const uint16_t sizes[] = {0,   1,   15,  16,  17,  63,  64,  65,  127,  128,
+	                                 129, 255, 256, 257, 767, 768, 769, 900, 1500, 9999};
+	static const uint16_t aads[] = {0, 1, 16, 115, 256, 257, 800};
+	uint8_t input[51 + 37];
 
-	for (size_t i = 0; i < sizeof(input); i++)
-		input[i] = (uint8_t) (i * 167 + (i >> 8));
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 	{
-		uint8_t aad = aads[i % sizeof(aads)];
+		SdesWriter w = sdes_writer(input, sizeof(input));
 
-		input[46] = aad;
-		input[47] = 0;
-		seed("provider", sdes_bytes(input, 49 + (size_t) aad + sizes[i]));
+		while (w.left > 0)
+			sdes_write_u8(&w, (uint8_t) (w.left * 167 + i));
+		w = sdes_writer(input + 46, 4);
+		sdes_write_u16(&w, sizes[i]);
+		sdes_write_u16(&w, aads[i % (sizeof(aads) / sizeof(aads[0]))]);
+		seed("provider", SDES_BYTES_OF(input));
 	}
 }
 
