@@ -36,9 +36,9 @@ sdes_aead_new(SdesAead **out, SdesBytes key)
 	*out = NULL;
 	if (provider == NULL || key.size != SDES_AEAD_KEY_SIZE)
 		return SDES_ERR_CRYPTO;
-	status = provider->aead->new (out, key.data);
+	status = provider->aead->create(out, key.data);
 	if (status == SDES_ERR_LOCKED_MEMORY)
-		status = sdes_aead_openssl.new(out, key.data);
+		status = sdes_aead_openssl.create(out, key.data);
 	return status;
 }
 

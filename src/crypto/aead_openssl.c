@@ -138,7 +138,7 @@ openssl_open(SdesAead *base, SdesBytes aad, const SdesSealed *sealed, uint8_t *p
 }
 
 const SdesAeadFunctions sdes_aead_openssl = {
-    .new = openssl_new,
+    .create = openssl_new,
     .free = openssl_free,
     .seal = openssl_seal,
     .open = openssl_open,

@@ -147,7 +147,7 @@ openssl_run(SdesMac *base, const SdesBytes *pieces, int npieces, uint8_t *out)
 }
 
 const SdesMacFunctions sdes_mac_openssl = {
-    .new = openssl_new,
+    .create = openssl_new,
     .free = openssl_free,
     .run = openssl_run,
 };
@@ -161,9 +161,9 @@ sdes_mac_new(SdesMac **out, SdesBytes key)
 	*out = NULL;
 	if (provider == NULL)
 		return SDES_ERR_CRYPTO;
-	status = provider->mac->new (out, key);
+	status = provider->mac->create(out, key);
 	if (status == SDES_ERR_LOCKED_MEMORY)
-		status = sdes_mac_openssl.new(out, key);
+		status = sdes_mac_openssl.create(out, key);
 	return status;
 }
 

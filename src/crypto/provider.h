@@ -19,7 +19,7 @@
 typedef struct SdesAeadFunctions
 {
 	/* Of SDES_AEAD_KEY_SIZE bytes. */
-	SdesStatus (*new)(SdesAead **out, const uint8_t *key);
+	SdesStatus (*create)(SdesAead **out, const uint8_t *key);
 	void (*free)(SdesAead *aead);
 	SdesStatus (*seal)(SdesAead *aead, const uint8_t *nonce, SdesBytes aad,
 	                   SdesBytes plaintext, uint8_t *ciphertext, uint8_t *tag);
@@ -30,7 +30,7 @@ typedef struct SdesAeadFunctions
 
 typedef struct SdesMacFunctions
 {
-	SdesStatus (*new)(SdesMac **out, SdesBytes key);
+	SdesStatus (*create)(SdesMac **out, SdesBytes key);
 	void (*free)(SdesMac *mac);
 	SdesStatus (*run)(SdesMac *mac, const SdesBytes *pieces, int npieces, uint8_t *out);
 } SdesMacFunctions;

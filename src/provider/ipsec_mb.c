@@ -87,7 +87,7 @@ imb_open(SdesAead *base, SdesBytes aad, const SdesSealed *sealed, uint8_t *plain
 }
 
 static const SdesAeadFunctions imb_aead = {
-    .new = imb_new,
+    .create = imb_new,
     .free = imb_free,
     .seal = imb_seal,
     .open = imb_open,

@@ -4,7 +4,7 @@
  *
  * Invariant: nettle's structs hold the key and what a message leaves behind, so they
  * are in pages of their own (sdes_pages_new()) and nothing of them is on the stack.
- * nettle expands keys in C, which may leave them there: new wipes the dead stack.
+ * nettle expands keys in C, which may leave them there: so the dead stack is wiped then.
  */
 #include "provider/provider.h"
 
@@ -131,14 +131,14 @@ mac_run(SdesMac *base, const SdesBytes *pieces, int npieces, uint8_t *out)
 }
 
 static const SdesAeadFunctions nettle_aead = {
-    .new = aead_new,
+    .create = aead_new,
     .free = aead_free,
     .seal = aead_seal,
     .open = aead_open,
 };
 
 static const SdesMacFunctions nettle_mac = {
-    .new = mac_new,
+    .create = mac_new,
     .free = mac_free,
     .run = mac_run,
 };

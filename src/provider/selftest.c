@@ -166,8 +166,8 @@ test_aead(const SdesAeadFunctions *by)
 	SdesAead *aead = NULL, *openssl = NULL;
 	const char *why = NULL;
 
-	if (by->new (&aead, known_key) != SDES_OK ||
-	    sdes_aead_openssl.new(&openssl, known_key) != SDES_OK)
+	if (by->create(&aead, known_key) != SDES_OK ||
+	    sdes_aead_openssl.create(&openssl, known_key) != SDES_OK)
 		why = "no AES-256-GCM key can be made";
 	else if (!known_answer(aead))
 		why = "AES-256-GCM gives another result than the published one";
@@ -203,8 +203,8 @@ known_mac(const SdesMacFunctions *by, SdesBytes key, const char *message,
           const uint8_t *want)
 {
 	SdesMac *mac = NULL;
-	bool good = by->new (&mac, key) ==
-	            SDES_OK &&mac_is(mac, sdes_bytes(message, strlen(message)), want);
+	bool good = by->create(&mac, key) == SDES_OK &&
+	            mac_is(mac, sdes_bytes(message, strlen(message)), want);
 
 	sdes_mac_free(mac);
 	return good;
@@ -217,7 +217,7 @@ same_mac_as_openssl(const SdesMacFunctions *by)
 	uint8_t text[200], want[SDES_MAC_SIZE];
 	SdesBytes key = SDES_BYTES_OF(known_key);
 	SdesMac *mac = NULL;
-	bool good = by->new (&mac, key) == SDES_OK;
+	bool good = by->create(&mac, key) == SDES_OK;
 
 	fill(text, sizeof(text), 3);
 	for (size_t n = 0; good && n <= sizeof(text); n++)

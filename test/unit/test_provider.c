@@ -170,7 +170,7 @@ static int runs;
 static SdesStatus
 aead_new(SdesAead **out, const uint8_t *bytes)
 {
-	SdesStatus status = sdes_aead_openssl.new(out, bytes);
+	SdesStatus status = sdes_aead_openssl.create(out, bytes);
 
 	(*out)->by = &broken_aead;
 	return status;
@@ -179,7 +179,7 @@ aead_new(SdesAead **out, const uint8_t *bytes)
 static SdesStatus
 mac_new(SdesMac **out, SdesBytes bytes)
 {
-	SdesStatus status = sdes_mac_openssl.new(out, bytes);
+	SdesStatus status = sdes_mac_openssl.create(out, bytes);
 
 	(*out)->by = &broken_mac;
 	return status;
@@ -298,9 +298,9 @@ static void
 restore(void)
 {
 	broken_aead = sdes_aead_openssl;
-	broken_aead.new = aead_new;
+	broken_aead.create = aead_new;
 	broken_mac = sdes_mac_openssl;
-	broken_mac.new = mac_new;
+	broken_mac.create = mac_new;
 }
 
 static void
@@ -311,14 +311,14 @@ test_broken(void)
 	restore();
 	ok(sdes_provider_self_test(&whole) == NULL, "unbroken, it passes");
 #define BROKEN(functions, what, by) (restore(), functions.what = by, is_found(#by))
-	BROKEN(broken_aead, new, no_aead);
+	BROKEN(broken_aead, create, no_aead);
 	BROKEN(broken_aead, seal, seal_wrong);
 	BROKEN(broken_aead, seal, seal_long_wrong);
 	BROKEN(broken_aead, seal, seal_nothing);
 	BROKEN(broken_aead, open, open_anything);
 	BROKEN(broken_aead, open, open_almost);
 	BROKEN(broken_aead, open, open_nothing);
-	BROKEN(broken_mac, new, no_mac);
+	BROKEN(broken_mac, create, no_mac);
 	BROKEN(broken_mac, run, mac_once);
 	BROKEN(broken_mac, run, mac_of_first_piece);
 	BROKEN(broken_mac, run, mac_of_blocks_wrong);
