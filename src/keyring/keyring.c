@@ -6,7 +6,7 @@
  * and the key, or in mode hsm the fact, that row commits to. Nothing can throw
  * between making a cipher and putting it into its entry.
  *
- * Expanded keys live on OpenSSL's plain heap, so they are freed (and wiped) on
+ * Expanded keys may live on OpenSSL's plain heap, so they are freed (and wiped) on
  * eviction and at exit, and the process is undumpable from its start.
  */
 #include "postgres.h"
