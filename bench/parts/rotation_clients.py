@@ -19,7 +19,7 @@ BUCKETS = "unnest('{parts,longs,keyed}'::text[]) name"
 
 def run(bench):
     load(bench)
-    seconds = 3 if bench.quick else SECONDS
+    seconds = 2 if bench.quick else SECONDS
     bench.configure("autovacuum", "on")
     share = bench.admin.value("SELECT boot_val FROM pg_settings WHERE name = 'sdes.rotation_share'")
     bench.configure("sdes.rotation_share", share)
