@@ -8,6 +8,7 @@
 #   make bench           plain text, sdes and its peers side by side; make bench PARTS='scan load'
 #   make bench QUICK=1   the same in two minutes; make bench WRITE_DOCS=1 writes docs/performance.md
 #   make bench-rotation  what a rotation costs; make bench-audit what the audit costs
+#   make bench-micro     what sealing and opening cost by themselves, by provider of AES
 #   make check-modules   a small check on each PKCS#11 module that Debian has
 #   make check-matrix    the tests of SQL on Debian 13 and sid, in chroots (as root or with sudo)
 #   make format          clang-format over the C sources
@@ -27,7 +28,7 @@ BELOW_WATERLINE := $(sort $(wildcard src/crypto/*.c src/envelope/*.c)) \
 	$(addprefix src/agent/,protocol.c config.c token_list.c backoff.c)
 MODULE_SOURCES := $(BELOW_WATERLINE) src/agent/client.c \
 	$(sort $(wildcard $(addsuffix /*.c,$(addprefix src/,\
-		journal pan parcel sqltext agentlink audit auditlog store keyring policy value types search redact reveal rotation admin exchange doctor worker))) \
+		provider journal pan parcel sqltext agentlink audit auditlog store keyring policy value types search redact reveal rotation admin exchange doctor worker))) \
 		$(wildcard src/sdes*.c))
 AGENT_SOURCES := $(BELOW_WATERLINE) $(sort $(wildcard src/hsm/*.c) \
 	$(filter-out src/agent/client.c $(BELOW_WATERLINE),$(wildcard src/agent/*.c)))
@@ -43,7 +44,7 @@ EXTENSION  = sdes
 MODULE_big = sdes
 DATA       = $(wildcard sdes--*.sql)
 OBJS       = $(MODULE_SOURCES:%.c=$(BUILD)/obj/%.o)
-SHLIB_LINK = -lcrypto
+SHLIB_LINK = -lcrypto $(PROVIDER_LIBS)
 
 # "make installcheck" against a running server with a token; "make check" brings
 # its own. Scripts run in the order of their names, in one database.
@@ -74,6 +75,8 @@ MISSING := $(strip $(if $(wildcard $(PGXS)),,PostgreSQL) \
 
 ifeq ($(MISSING),)
 
+include src/provider/libraries.mk
+
 # The server's headers are not held to our warnings: a directory given with
 # -isystem is a system directory even when PGXS names it with -I as well.
 # Before 16 they export nothing by themselves, so what they mark is told here.
@@ -91,7 +94,7 @@ endif
 include $(PGXS)
 
 # Everything is compiled again when the compiler, a flag or the version changes.
-FLAGS_NOW := $(CC) $(CPPFLAGS) $(CFLAGS)
+FLAGS_NOW := $(CC) $(CPPFLAGS) $(CFLAGS) $(PROVIDERS)
 ifneq ($(FLAGS_NOW),$(file <$(BUILD)/flags))
 $(shell mkdir -p $(BUILD))
 $(file >$(BUILD)/flags,$(FLAGS_NOW))
@@ -109,6 +112,9 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 $(BUILD)/obj/src/hsm/%.o $(BUILD)/obj/src/agent/%.o: \
 	override CPPFLAGS += $(shell pkg-config --cflags p11-kit-1 libp11)
 
+# nettle's and ipsec-mb's for the room that makes providers of them.
+$(BUILD)/obj/src/provider/%.o: override CPPFLAGS += $(PROVIDER_CPPFLAGS)
+
 # A file that is gone from a room must leave the library, too.
 $(BUILD)/objects: FORCE
 	@echo '$(OBJS) $(AGENT_OBJECTS) $(AUDITOR_OBJECTS)' | cmp -s - $@ || \
@@ -116,6 +122,11 @@ $(BUILD)/objects: FORCE
 FORCE:
 
 sdes.so: $(BUILD)/objects
+
+all: say-providers
+.PHONY: say-providers
+say-providers:
+	@echo "crypto providers in sdes.so: $(PROVIDERS)"
 
 $(AGENT): $(AGENT_OBJECTS) $(BUILD)/objects
 	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) -pie $(AGENT_OBJECTS) $(LDFLAGS) -o $@ \
@@ -125,7 +136,18 @@ $(AUDITOR): $(AUDITOR_OBJECTS) $(BUILD)/objects
 	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) -pie $(AUDITOR_OBJECTS) $(LDFLAGS) -o $@ \
 		$(shell pkg-config --libs jansson) -lcrypto
 
--include $(OBJS:.o=.d) $(AGENT_OBJECTS:.o=.d) $(AUDITOR_OBJECTS:.o=.d)
+# What seals a value, compiled as for the server.
+MICRO         := $(BUILD)/bench_micro
+MICRO_OBJECTS := $(filter $(addprefix $(BUILD)/obj/src/,crypto/% provider/% envelope/%),$(OBJS)) \
+	$(BUILD)/obj/bench/micro.o
+$(MICRO): $(MICRO_OBJECTS)
+	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) $^ $(LDFLAGS) -o $@ -lcrypto $(PROVIDER_LIBS) -lpthread
+
+.PHONY: bench-micro
+bench-micro: $(MICRO)
+	@bench/micro $(MICRO) $(if $(CSV),--csv)
+
+-include $(OBJS:.o=.d) $(AGENT_OBJECTS:.o=.d) $(AUDITOR_OBJECTS:.o=.d) $(MICRO_OBJECTS:.o=.d)
 
 all: $(AGENT) $(AUDITOR)
 
@@ -150,8 +172,8 @@ uninstall-programs:
 
 else
 
-.PHONY: all install installcheck objects
-all install installcheck objects:
+.PHONY: all install installcheck objects bench-micro
+all install installcheck objects bench-micro:
 	@echo "sdes cannot be built here yet, it lacks the development files of: $(MISSING)." >&2
 	@echo "On Debian, 'make setup' installs what is needed. A server elsewhere is" >&2
 	@echo "named with 'make PG_CONFIG=/path/to/pg_config'." >&2
@@ -214,7 +236,7 @@ soak:
 	@test/run soak
 
 format:
-	clang-format -i $$(find src test scripts -name '*.[ch]')
+	clang-format -i $$(find src test scripts bench -name '*.[ch]')
 
 # The searches, for plaintext in files and for keys in memory, need no server to build.
 $(BUILD)/leaksearch: scripts/leaksearch.c

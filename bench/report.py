@@ -35,6 +35,7 @@ def describe(bench):
     bench.note("system", f"Linux {platform.release()}, {platform.freedesktop_os_release()['PRETTY_NAME']}")
     bench.note("PostgreSQL", bench.admin.value("SHOW server_version"))
     bench.note("OpenSSL", ssl.OPENSSL_VERSION.split()[1])
+    bench.note("sdes", bench.admin.value("""SELECT detail FROM sdes.health() WHERE "check" = 'crypto'"""))
     bench.note("HSM", "SoftHSM2, AES-256 KEKs")
     bench.note("settings", ", ".join(f"`{s} = {bench.admin.value('SHOW ' + s)}`" for s in SETTINGS))
     bench.note("run", f"{bench.rows:,} rows, {bench.rounds} rounds, pgbench for {bench.seconds} s each")

@@ -194,5 +194,7 @@ def audit(figures):
 
 
 def micro(figures):
-    return table(["", "ns"], [[name, number(figures.median("micro", name, "", "cpu_ns"))]
-                              for name in figures.names("micro")])
+    providers = list(dict.fromkeys(k[2] for k in figures.rounds if k[0] == "micro"))
+    return table(["ns", "bytes", *providers],
+                 [[what, f"{size:,}", *(number(figures.median("micro", what, p, "cpu_ns", size)) for p in providers)]
+                  for what in figures.names("micro") for size in figures.sizes("micro", what)])

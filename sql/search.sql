@@ -209,6 +209,24 @@ CREATE STATISTICS related (ndistinct, mcv) ON t, s FROM statistics_of;
 ANALYZE statistics_of;
 SELECT attname, n_distinct, most_common_vals::text ~ '^{sdes1:' AS ciphertext FROM pg_stats WHERE tablename = 'statistics_of' ORDER BY 1;
 
+-- EXPLAIN says which index is larger than it need be
+CREATE TABLE looked_up (v sdes.enc_text('crm', 'searchable'));
+INSERT INTO looked_up SELECT 'user' || lpad(g::text, 6, '0') || '@example.org' FROM generate_series(1, 10000) g;
+CREATE INDEX large ON looked_up (v);
+VACUUM ANALYZE looked_up;
+SET enable_seqscan = off;
+EXPLAIN (COSTS OFF, VERBOSE OFF) SELECT FROM looked_up WHERE v = 'x'::text;
+SET enable_indexscan = off;
+EXPLAIN (COSTS OFF, VERBOSE OFF) SELECT FROM looked_up WHERE v IN ('x'::text, 'y'::text);
+RESET enable_indexscan;
+DROP INDEX large;
+CREATE INDEX small ON looked_up USING hash (v);
+EXPLAIN (COSTS OFF, VERBOSE OFF) SELECT FROM looked_up WHERE v = 'x'::text;
+DROP INDEX small;
+CREATE UNIQUE INDEX one ON looked_up (v);
+EXPLAIN (COSTS OFF, VERBOSE OFF) SELECT FROM looked_up WHERE v = 'x'::text;
+RESET enable_seqscan;
+
 -- what cannot serve a key
 CREATE INDEX ON statistics_of (l);
 CREATE INDEX ON statistics_of (p);

@@ -20,6 +20,7 @@
 #include "reveal/reveal.h"
 #include "rotation/rotation.h"
 #include "sdes_compat.h"
+#include "sdes_crypto.h"
 #include "sdes_guc.h"
 #include "sdes_process.h"
 #include "search/search.h"
@@ -44,6 +45,7 @@ _PG_init(void)
 		return;
 
 	sdes_process_init();
+	sdes_crypto_init();
 	sdes_redact_init();
 	sdes_agentlink_init();
 	sdes_audit_init();

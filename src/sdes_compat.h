@@ -101,23 +101,20 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define SDES_RUN_ARGUMENTS  query, direction, count
 #endif
 
-/*
- * What an update says of the indexes; summarizing ones may be all there is to do. An insert
- * has all of them to do.
- */
+/* What an update says of the indexes; summarizing ones may be all there is to do. */
 #if PG_VERSION_NUM < 160000
-#define SDES_UPDATE_INDEXES         bool
-#define SDES_ALL_INDEXES            true
-#define SDES_NEEDS_INDEXES(indexes) (indexes)
-#define SDES_INSERT_INDEX_TUPLES(target, slot, estate, update, indexes)                    \
-	list_free(ExecInsertIndexTuples(target, slot, estate, update, false, NULL, NIL))
+#define SDES_UPDATE_INDEXES                    bool
+#define SDES_NEEDS_INDEXES(indexes)            (indexes)
+#define SDES_INDEX_IS_CONCERNED(info, indexes) true
+#define SDES_INSERT_INDEX_TUPLES(target, slot, estate)                                     \
+	list_free(ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL))
 #else
 #define SDES_UPDATE_INDEXES         TU_UpdateIndexes
-#define SDES_ALL_INDEXES            TU_All
 #define SDES_NEEDS_INDEXES(indexes) ((indexes) != TU_None)
-#define SDES_INSERT_INDEX_TUPLES(target, slot, estate, update, indexes)                    \
-	list_free(ExecInsertIndexTuples(target, slot, estate, update, false, NULL, NIL,        \
-	                                (indexes) == TU_Summarizing))
+#define SDES_INDEX_IS_CONCERNED(info, indexes)                                             \
+	((indexes) != TU_Summarizing || (info)->ii_Summarizing)
+#define SDES_INSERT_INDEX_TUPLES(target, slot, estate)                                     \
+	list_free(ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL, false))
 #endif
 
 /* Of ProcessUtility, into which many rooms hook; the same in all versions. */

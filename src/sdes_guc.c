@@ -23,6 +23,7 @@ char *sdes_pkcs11_init_args;
 char *sdes_pkcs11_token;
 char *sdes_pin_source;
 char *sdes_agent_socket;
+char *sdes_crypto_provider;
 bool sdes_accept_ciphertext;
 bool sdes_redact;
 int sdes_key_cache_ttl;
@@ -209,6 +210,23 @@ define_audit_settings(void)
 }
 
 static void
+define_start_settings(void)
+{
+	DefineCustomStringVariable(
+	    "sdes.agent_socket", "Sockets of key agents that run as services of their own.",
+	    "Empty: the server starts and supervises its own agent.", &sdes_agent_socket, "",
+	    PGC_POSTMASTER, GUC_SUPERUSER_ONLY | GUC_DISALLOW_IN_AUTO_FILE, check_socket, NULL,
+	    NULL);
+	/* No check hook: a value that it refused would be passed over with a warning. */
+	DefineCustomStringVariable(
+	    "sdes.crypto_provider", "Whose AES-256-GCM and HMAC-SHA-256 sessions use.",
+	    "openssl, nettle or ipsec-mb; auto: the fastest on this processor, OpenSSL where "
+	    "that is in FIPS mode.",
+	    &sdes_crypto_provider, "auto", PGC_POSTMASTER, GUC_DISALLOW_IN_AUTO_FILE, NULL,
+	    NULL, NULL);
+}
+
+static void
 define_cache_setting(const char *name, const char *what, const char *more, int *value,
                      int seconds)
 {
@@ -253,13 +271,10 @@ sdes_guc_init(void)
 
 	/* A postmaster setting can only be made while the postmaster starts. */
 	if (preloaded)
+	{
 		define_audit_settings();
-	if (preloaded)
-		DefineCustomStringVariable(
-		    "sdes.agent_socket", "Sockets of key agents that run as services of their own.",
-		    "Empty: the server starts and supervises its own agent.", &sdes_agent_socket,
-		    "", PGC_POSTMASTER, GUC_SUPERUSER_ONLY | GUC_DISALLOW_IN_AUTO_FILE,
-		    check_socket, NULL, NULL);
+		define_start_settings();
+	}
 
 	DefineCustomBoolVariable(
 	    "sdes.accept_ciphertext", "Accept encrypted values as input, as a restore does.",

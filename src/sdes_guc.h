@@ -13,6 +13,7 @@ extern char *sdes_pkcs11_init_args;
 extern char *sdes_pkcs11_token;
 extern char *sdes_pin_source;
 extern char *sdes_agent_socket;
+extern char *sdes_crypto_provider; /* a name, unchecked: see sdes_crypto.c */
 extern bool sdes_accept_ciphertext;
 extern bool sdes_redact;
 extern int sdes_key_cache_ttl;     /* s: a key is fetched anew after that */

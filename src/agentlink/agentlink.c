@@ -370,12 +370,6 @@ ask_until_answered(Asking *asking, SdesLinkFailure *failure)
 	return status;
 }
 
-bool
-sdes_must_not_wait(void)
-{
-	return InterruptHoldoffCount > 0 || CritSectionCount > 0;
-}
-
 static SdesStatus
 prepare(SdesLinkFailure *failure)
 {

@@ -20,6 +20,7 @@
 
 #include "agent/protocol.h"
 #include "datatype/timestamp.h"
+#include "miscadmin.h"
 
 /* Longest a backend waits for one answer; the agent gives up before that. */
 #define SDES_LINK_TIMEOUT_MS 12000
@@ -41,7 +42,11 @@ extern void sdes_agentlink_init(void);
  * True where nothing may be waited for and no catalog read: interrupts are held, as while
  * the lock of a page is. Index comparisons run like this.
  */
-extern bool sdes_must_not_wait(void);
+static inline bool
+sdes_must_not_wait(void)
+{
+	return InterruptHoldoffCount > 0 || CritSectionCount > 0;
+}
 
 typedef struct SdesLinkFailure
 {

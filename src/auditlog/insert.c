@@ -36,8 +36,7 @@ write_row(Writer *writer, HeapTuple row)
 	ExecForceStoreHeapTuple(row, writer->slot, false);
 	table_tuple_insert(writer->rel, writer->slot, GetCurrentCommandId(true),
 	                   TABLE_INSERT_NO_LOGICAL, NULL);
-	SDES_INSERT_INDEX_TUPLES(writer->target, writer->slot, writer->estate, false,
-	                         SDES_ALL_INDEXES);
+	SDES_INSERT_INDEX_TUPLES(writer->target, writer->slot, writer->estate);
 	ResetPerTupleExprContext(writer->estate);
 }
 

@@ -1,80 +1,45 @@
 /*
  * aead.c
- *		AES-256-GCM over OpenSSL's EVP, with the expanded key kept.
+ *		AES-256-GCM by the provider that made the key.
  *
- * Invariant: both contexts are keyed once, in sdes_aead_new(), and a call sets
- * the nonce alone; a new context per value would cost three times the cipher.
- * There is one context per direction because OpenSSL's key setup may depend on
- * the direction (it does on s390x), and a switch without a new key is not
- * documented.
+ * Invariant: what a provider is given has been checked, its AAD is in one piece, and
+ * what it leaves in a plaintext that it did not authenticate is wiped here.
  *
  * A failure clears OpenSSL's error queue: TLS code in the same thread must not
  * find our errors in it.
  */
 #include "crypto/aead.h"
 
+#include "crypto/provider.h"
 #include "crypto/secret.h"
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
+#include <string.h>
 
-struct SdesAead
+/* An envelope's AAD, with four tokens, is 115 bytes long. */
+#define AAD_ON_STACK 256
+
+typedef struct Aad
 {
-	EVP_CIPHER_CTX *sealer;
-	EVP_CIPHER_CTX *opener;
-};
-
-/* Fetched once per process; a second thread that fetches too lets go of its own. */
-static const EVP_CIPHER *
-aes_256_gcm(void)
-{
-	static EVP_CIPHER *kept;
-	EVP_CIPHER *cipher = __atomic_load_n(&kept, __ATOMIC_ACQUIRE);
-	EVP_CIPHER *fetched;
-
-	if (cipher != NULL)
-		return cipher;
-	fetched = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-	if (__atomic_compare_exchange_n(&kept, &cipher, fetched, false, __ATOMIC_ACQ_REL,
-	                                __ATOMIC_ACQUIRE))
-		return fetched;
-	EVP_CIPHER_free(fetched);
-	return cipher;
-}
+	SdesBytes whole;
+	uint8_t room[AAD_ON_STACK];
+	uint8_t *heap; /* NULL unless it did not fit */
+} Aad;
 
 SdesStatus
 sdes_aead_new(SdesAead **out, SdesBytes key)
 {
-	const EVP_CIPHER *cipher = aes_256_gcm();
-	SdesAead *aead;
+	const SdesProvider *provider = sdes_provider_in_use();
+	SdesStatus status;
 
 	*out = NULL;
-	if (cipher == NULL || key.size != SDES_AEAD_KEY_SIZE)
-	{
-		ERR_clear_error();
+	if (provider == NULL || key.size != SDES_AEAD_KEY_SIZE)
 		return SDES_ERR_CRYPTO;
-	}
-	aead = OPENSSL_zalloc(sizeof(*aead));
-	if (aead == NULL)
-	{
-		ERR_clear_error();
-		return SDES_ERR_MEMORY;
-	}
-
-	aead->sealer = EVP_CIPHER_CTX_new();
-	aead->opener = EVP_CIPHER_CTX_new();
-	if (aead->sealer == NULL || aead->opener == NULL ||
-	    EVP_EncryptInit_ex2(aead->sealer, cipher, key.data, NULL, NULL) != 1 ||
-	    EVP_DecryptInit_ex2(aead->opener, cipher, key.data, NULL, NULL) != 1)
-	{
-		sdes_aead_free(aead);
-		ERR_clear_error();
-		return SDES_ERR_CRYPTO;
-	}
-	*out = aead;
-	return SDES_OK;
+	status = provider->aead->create(out, key.data);
+	if (status == SDES_ERR_LOCKED_MEMORY)
+		status = sdes_aead_openssl.create(out, key.data);
+	return status;
 }
 
 void
@@ -82,44 +47,53 @@ sdes_aead_free(SdesAead *aead)
 {
 	if (aead == NULL)
 		return;
-	/* Each wipes its expanded key. */
-	EVP_CIPHER_CTX_free(aead->sealer);
-	EVP_CIPHER_CTX_free(aead->opener);
-	OPENSSL_free(aead);
+	aead->by->free(aead);
 	sdes_wipe_registers();
 }
 
-/* Every size fits OpenSSL's int. */
-static bool
-sizes_fit(const SdesBytes *aad, int naad, size_t text)
+/* Of pieces that fit together into SDES_AEAD_MAX_SIZE; or SIZE_MAX. */
+static size_t
+total_size(const SdesBytes *pieces, int npieces)
 {
-	for (int i = 0; i < naad; i++)
+	size_t size = 0;
+
+	for (int i = 0; i < npieces; i++)
 	{
-		if (aad[i].size > SDES_AEAD_MAX_SIZE)
-			return false;
+		if (pieces[i].size > SDES_AEAD_MAX_SIZE - size)
+			return SIZE_MAX;
+		size += pieces[i].size;
 	}
-	return text <= SDES_AEAD_MAX_SIZE;
+	return size;
 }
 
-/*
- * Runs one message through a context that has its nonce. Empty pieces are left
- * out: EVP reads a null input pointer as a call of another kind.
- */
-static bool
-feed(EVP_CIPHER_CTX *ctx, const SdesBytes *aad, int naad, SdesBytes in, uint8_t *out)
+/* The caller frees the heap's part. */
+static SdesStatus
+gather(const SdesBytes *pieces, int npieces, Aad *out)
 {
-	int done = 0;
+	size_t size = total_size(pieces, npieces);
+	uint8_t *at = out->room;
 
-	for (int i = 0; i < naad; i++)
+	out->heap = NULL;
+	if (size == SIZE_MAX)
+		return SDES_ERR_TOO_LONG;
+	if (npieces == 1)
 	{
-		if (aad[i].size > 0 &&
-		    EVP_CipherUpdate(ctx, NULL, &done, aad[i].data, (int) aad[i].size) != 1)
-			return false;
+		out->whole = pieces[0];
+		return SDES_OK;
 	}
-	if (in.size == 0)
-		return true;
-	return EVP_CipherUpdate(ctx, out, &done, in.data, (int) in.size) == 1 &&
-	       (size_t) done == in.size;
+	if (size > sizeof(out->room) && (at = out->heap = OPENSSL_malloc(size)) == NULL)
+	{
+		ERR_clear_error();
+		return SDES_ERR_MEMORY;
+	}
+	out->whole = sdes_bytes(at, size);
+	for (int i = 0; i < npieces; i++)
+	{
+		if (pieces[i].size > 0)
+			memcpy(at, pieces[i].data, pieces[i].size);
+		at += pieces[i].size;
+	}
+	return SDES_OK;
 }
 
 SdesStatus
@@ -127,63 +101,36 @@ sdes_aead_seal(SdesAead *aead, const uint8_t nonce[SDES_NONCE_SIZE], const SdesB
                int naad, SdesBytes plaintext, uint8_t *ciphertext,
                uint8_t tag[SDES_AEAD_TAG_SIZE])
 {
-	OSSL_PARAM params[2];
-	uint8_t none[1];
-	int done = 0;
+	Aad gathered;
+	SdesStatus status = plaintext.size > SDES_AEAD_MAX_SIZE ? SDES_ERR_TOO_LONG
+	                                                        : gather(aad, naad, &gathered);
 
-	if (!sizes_fit(aad, naad, plaintext.size))
-		return SDES_ERR_TOO_LONG;
-	params[0] = OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag,
-	                                              SDES_AEAD_TAG_SIZE);
-	params[1] = OSSL_PARAM_construct_end();
-
-	if (EVP_EncryptInit_ex2(aead->sealer, NULL, NULL, nonce, NULL) != 1 ||
-	    !feed(aead->sealer, aad, naad, plaintext, ciphertext) ||
-	    EVP_EncryptFinal_ex(aead->sealer, none, &done) != 1 || done != 0 ||
-	    EVP_CIPHER_CTX_get_params(aead->sealer, params) != 1)
-	{
+	if (status != SDES_OK)
+		return status;
+	status = aead->by->seal(aead, nonce, gathered.whole, plaintext, ciphertext, tag);
+	OPENSSL_free(gathered.heap);
+	if (status != SDES_OK)
 		ERR_clear_error();
-		return SDES_ERR_CRYPTO;
-	}
-	return SDES_OK;
-}
-
-/* SDES_ERR_TAG only where the cipher ran and the tag alone was wrong. */
-static SdesStatus
-open_unwiped(SdesAead *aead, const SdesBytes *aad, int naad, const SdesSealed *sealed,
-             uint8_t *plaintext)
-{
-	OSSL_PARAM params[2];
-	uint8_t none[1];
-	int done = 0;
-
-	/* OpenSSL's type is not const, but a tag that is set is only read. */
-	params[0] = OSSL_PARAM_construct_octet_string(
-	    OSSL_CIPHER_PARAM_AEAD_TAG, (void *) (uintptr_t) sealed->tag, SDES_AEAD_TAG_SIZE);
-	params[1] = OSSL_PARAM_construct_end();
-
-	if (EVP_DecryptInit_ex2(aead->opener, NULL, NULL, sealed->nonce, params) != 1 ||
-	    !feed(aead->opener, aad, naad, sealed->ciphertext, plaintext))
-		return SDES_ERR_CRYPTO;
-	if (EVP_DecryptFinal_ex(aead->opener, none, &done) != 1)
-		return SDES_ERR_TAG;
-	return done == 0 ? SDES_OK : SDES_ERR_CRYPTO;
+	return status;
 }
 
 SdesStatus
 sdes_aead_open(SdesAead *aead, const SdesBytes *aad, int naad, const SdesSealed *sealed,
                uint8_t *plaintext)
 {
-	SdesStatus status;
+	Aad gathered;
+	SdesStatus status = sealed->ciphertext.size > SDES_AEAD_MAX_SIZE
+	                        ? SDES_ERR_TOO_LONG
+	                        : gather(aad, naad, &gathered);
 
-	if (!sizes_fit(aad, naad, sealed->ciphertext.size))
-		return SDES_ERR_TOO_LONG;
-	status = open_unwiped(aead, aad, naad, sealed, plaintext);
 	if (status != SDES_OK)
-	{
-		if (sealed->ciphertext.size > 0)
-			OPENSSL_cleanse(plaintext, sealed->ciphertext.size);
-		ERR_clear_error();
-	}
+		return status;
+	status = aead->by->open(aead, gathered.whole, sealed, plaintext);
+	OPENSSL_free(gathered.heap);
+	if (status == SDES_OK)
+		return SDES_OK;
+	if (sealed->ciphertext.size > 0)
+		sdes_wipe(plaintext, sealed->ciphertext.size);
+	ERR_clear_error();
 	return status;
 }

@@ -2,10 +2,10 @@
  * aead.h
  *		AES-256-GCM (NIST SP 800-38D) with 96-bit nonces and 128-bit tags.
  *
- * An SdesAead is one key, expanded once and kept. OpenSSL holds the expanded
- * key on the plain heap, which is why every process that owns one is
- * undumpable and why sdes_aead_free() must be called at eviction.
- * Not for use by two threads at once.
+ * An SdesAead is one key, expanded once and kept by the provider in use
+ * (provider.h). OpenSSL holds the expanded key on the plain heap, which is why
+ * every process that owns one is undumpable and why sdes_aead_free() must be
+ * called at eviction. Not for use by two threads at once.
  */
 #ifndef SDES_AEAD_H
 #define SDES_AEAD_H

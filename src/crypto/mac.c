@@ -1,6 +1,7 @@
 /*
  * mac.c
- *		HMAC-SHA-256, SHA-256 and constant-time comparison over OpenSSL's EVP.
+ *		HMAC-SHA-256, SHA-256 and constant-time comparison over OpenSSL's EVP; and
+ *		kept keys by the provider that made them.
  *
  * Invariant: no key outlives a call, but in an SdesMac, whose purpose that is. A
  * context that is configured and fetched once, keyed with no key bytes, is copied
@@ -9,6 +10,7 @@
  */
 #include "crypto/mac.h"
 
+#include "crypto/provider.h"
 #include "crypto/secret.h"
 
 #include <openssl/core_names.h>
@@ -96,27 +98,47 @@ sdes_hmac_sha256(SdesBytes key, const SdesBytes *pieces, int npieces,
 	return done ? SDES_OK : hmac_failed(out);
 }
 
-/* The context itself: it holds the key's two hash states and nothing else. */
-SdesStatus
-sdes_mac_new(SdesMac **out, SdesBytes key)
-{
-	EVP_MAC_CTX *ctx = hmac_context();
+/* ---- a kept key ---- */
 
-	*out = NULL;
-	if (!hmac_key(ctx, key))
+typedef struct OpensslMac
+{
+	SdesMac base;
+	EVP_MAC_CTX *ctx; /* holds the key's two hash states and nothing else of it */
+} OpensslMac;
+
+static void
+openssl_free(SdesMac *base)
+{
+	EVP_MAC_CTX_free(((OpensslMac *) base)->ctx);
+	OPENSSL_free(base);
+}
+
+static SdesStatus
+openssl_new(SdesMac **out, SdesBytes key)
+{
+	OpensslMac *mac = OPENSSL_zalloc(sizeof(*mac));
+
+	if (mac == NULL)
 	{
-		EVP_MAC_CTX_free(ctx);
+		ERR_clear_error();
+		return SDES_ERR_MEMORY;
+	}
+	mac->base.by = &sdes_mac_openssl;
+	mac->ctx = hmac_context();
+	if (!hmac_key(mac->ctx, key))
+	{
+		openssl_free(&mac->base);
 		ERR_clear_error();
 		return SDES_ERR_CRYPTO;
 	}
-	*out = (SdesMac *) ctx;
+	*out = &mac->base;
 	return SDES_OK;
 }
 
-SdesStatus
-sdes_mac(SdesMac *mac, const SdesBytes *pieces, int npieces, uint8_t out[SDES_MAC_SIZE])
+static SdesStatus
+openssl_run(SdesMac *base, const SdesBytes *pieces, int npieces, uint8_t *out)
 {
-	EVP_MAC_CTX *ctx = (EVP_MAC_CTX *) mac;
+	EVP_MAC_CTX *ctx = ((OpensslMac *) base)->ctx;
 
 	/* No key: the one it has, from the start. */
 	if (EVP_MAC_init(ctx, NULL, 0, NULL) == 1 && hmac_run(ctx, pieces, npieces, out))
@@ -124,12 +146,43 @@ sdes_mac(SdesMac *mac, const SdesBytes *pieces, int npieces, uint8_t out[SDES_MA
 	return hmac_failed(out);
 }
 
+const SdesMacFunctions sdes_mac_openssl = {
+    .create = openssl_new,
+    .free = openssl_free,
+    .run = openssl_run,
+};
+
+SdesStatus
+sdes_mac_new(SdesMac **out, SdesBytes key)
+{
+	const SdesProvider *provider = sdes_provider_in_use();
+	SdesStatus status;
+
+	*out = NULL;
+	if (provider == NULL)
+		return SDES_ERR_CRYPTO;
+	status = provider->mac->create(out, key);
+	if (status == SDES_ERR_LOCKED_MEMORY)
+		status = sdes_mac_openssl.create(out, key);
+	return status;
+}
+
+SdesStatus
+sdes_mac(SdesMac *mac, const SdesBytes *pieces, int npieces, uint8_t out[SDES_MAC_SIZE])
+{
+	return mac->by->run(mac, pieces, npieces, out);
+}
+
 void
 sdes_mac_free(SdesMac *mac)
 {
-	EVP_MAC_CTX_free((EVP_MAC_CTX *) mac);
+	if (mac == NULL)
+		return;
+	mac->by->free(mac);
 	sdes_wipe_registers();
 }
+
+/* ---- SHA-256 ---- */
 
 /* Fetched once per process; a second thread that fetches too lets go of its own. */
 static const EVP_MD *

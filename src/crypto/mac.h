@@ -11,7 +11,10 @@
 #define SDES_MAC_SIZE    32
 #define SDES_DIGEST_SIZE 32
 
-/* An HMAC key, kept expanded for many messages. One thread at a time. */
+/*
+ * An HMAC key, kept expanded for many messages by the provider in use (provider.h).
+ * One thread at a time. All else here is OpenSSL's.
+ */
 typedef struct SdesMac SdesMac;
 
 /* The caller keeps the key's bytes and frees *out. Any key length. */

@@ -1,6 +1,7 @@
 /*
  * secret.c
- *		Locked memory from OpenSSL's secure heap, one heap per process.
+ *		Locked memory from OpenSSL's secure heap, one heap per process, and whole
+ *		pages of it for expanded keys.
  *
  * Invariant: what sdes_secret_new() hands out is in the secure heap, and its
  * pages are locked by this very process. OpenSSL falls back to the plain heap
@@ -119,6 +120,28 @@ SdesBytes
 sdes_secret_bytes(const SdesSecret *secret)
 {
 	return sdes_bytes(secret->data, secret->size);
+}
+
+void *
+sdes_pages_new(size_t size)
+{
+	void *pages =
+	    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (pages == MAP_FAILED)
+		return NULL;
+	if (mlock(pages, size) == 0 && madvise(pages, size, MADV_DONTDUMP) == 0 &&
+	    madvise(pages, size, MADV_DONTFORK) == 0)
+		return pages;
+	munmap(pages, size);
+	return NULL;
+}
+
+void
+sdes_pages_free(void *pages, size_t size)
+{
+	OPENSSL_cleanse(pages, size);
+	munmap(pages, size);
 }
 
 __attribute__((noinline)) void

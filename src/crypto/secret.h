@@ -35,6 +35,17 @@ extern SdesStatus sdes_secret_new(SdesSecret *out, size_t size);
 /* Wipes and frees; leaves *secret empty. An empty secret is fine. */
 extern void sdes_secret_free(SdesSecret *secret);
 
+/*
+ * Whole pages for an expanded key, zeroed, of this key alone: locked, and neither in
+ * core files nor in children, where a zeroed copy would pass for a key. NULL where
+ * they cannot be had or locked. An expanded key is many times as long as a key, which
+ * the secure heap has no room for.
+ */
+extern void *sdes_pages_new(size_t size);
+
+/* Wipes and unmaps; size is that of sdes_pages_new(). */
+extern void sdes_pages_free(void *pages, size_t size);
+
 /* Wipes memory that held a secret in passing, in a way no compiler removes. */
 static inline void
 sdes_wipe(void *data, size_t size)

@@ -19,6 +19,7 @@
 #include "keyring/keyring.h"
 #include "policy/pan_grants.h"
 #include "sdes_compat.h"
+#include "sdes_crypto.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
 #include "store/sites.h"
@@ -80,6 +81,25 @@ check_processes(Health *health)
 	else
 		sdes_health_add(health, "memory", true,
 		                "processes of this server cannot be dumped or traced", NULL);
+}
+
+/* Whose AES this is, and whether a faster one was passed over for its self-test. */
+static void
+check_crypto(Health *health)
+{
+	SdesProviderChoice choice = sdes_crypto_choice();
+	const char *used = choice.provider == NULL
+	                       ? "no provider can be used"
+	                       : psprintf("AES-256-GCM by %s, HMAC-SHA-256 by %s%s",
+	                                  choice.provider->aead_by, choice.provider->mac_by,
+	                                  choice.fips ? ", which is in FIPS mode" : "");
+
+	sdes_health_add(health, "crypto", choice.failed == NULL && choice.provider != NULL,
+	                choice.failed == NULL ? used
+	                                      : psprintf("%s; \"%s\" fails its self-test: %s",
+	                                                 used, choice.failed->name, choice.why),
+	                "Install another version of that library and restart the server, or "
+	                "set sdes.crypto_provider.");
 }
 
 static void
@@ -679,6 +699,7 @@ sdes_health(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	health.ntokens = sdes_agentlink_count();
 	check_processes(&health);
+	check_crypto(&health);
 	check_supervisor(&health);
 	for (health.link = 0; health.link < health.ntokens; health.link++)
 		check_token(&health);

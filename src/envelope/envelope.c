@@ -105,14 +105,12 @@ shortest_rest(uint8_t suite)
 	       (suite == SDES_SUITE_AES_256_GCM_HSM ? SDES_ENVELOPE_CHECK_SIZE : 0);
 }
 
-/* Everything before the ciphertext. */
+/* Everything before the ciphertext. Zeroing all of *out would take as long as this. */
 static SdesStatus
 parse_header(SdesReader *r, SdesEnvelope *out)
 {
-	SdesStatus status;
+	SdesStatus status = parse_kind(r, out);
 
-	*out = (SdesEnvelope){0};
-	status = parse_kind(r, out);
 	if (status != SDES_OK)
 		return status;
 	sdes_read_into(r, out->key_id, SDES_KEY_ID_SIZE);

@@ -119,7 +119,10 @@ typedef struct SdesSealSpec
 /* True when the bytes can only be an envelope (they begin with the marker). */
 extern bool sdes_envelope_marked(SdesBytes bytes);
 
-/* SDES_ERR_FORMAT or SDES_ERR_SUITE for anything but a canonical envelope. */
+/*
+ * SDES_ERR_FORMAT or SDES_ERR_SUITE for anything but a canonical envelope. Tokens beyond
+ * ntokens and nci are not set.
+ */
 extern SdesStatus sdes_envelope_parse(SdesBytes bytes, SdesEnvelope *out);
 
 /*

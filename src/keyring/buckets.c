@@ -10,6 +10,7 @@
 #include "keyring/keyring.h"
 #include "keyring/search_keys.h"
 #include "sdes_errors.h"
+#include "sdes_recent.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -21,6 +22,7 @@ typedef struct BucketEntry
 } BucketEntry;
 
 static HTAB *buckets = NULL;
+static SdesRecent recent;
 static Oid bucket_table = InvalidOid;
 static bool stale = false;
 
@@ -44,6 +46,7 @@ ready(void)
 
 	if (buckets != NULL && stale && !sdes_must_not_wait())
 	{
+		sdes_recent_forget(&recent);
 		hash_destroy(buckets);
 		buckets = NULL;
 	}
@@ -67,7 +70,7 @@ sdes_keyring_find_bucket(int32 hash)
 	SdesBucketRow row;
 
 	ready();
-	entry = hash_search(buckets, &hash, HASH_FIND, NULL);
+	entry = sdes_recent_find(&recent, buckets, &hash, sizeof(hash), (uint8) hash);
 	if (entry == NULL)
 	{
 		if (sdes_must_not_wait() || !sdes_store_bucket_by_hash(hash, &row))

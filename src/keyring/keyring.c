@@ -6,7 +6,7 @@
  * and the key, or in mode hsm the fact, that row commits to. Nothing can throw
  * between making a cipher and putting it into its entry.
  *
- * Expanded keys live on OpenSSL's plain heap, so they are freed (and wiped) on
+ * Expanded keys may live on OpenSSL's plain heap, so they are freed (and wiped) on
  * eviction and at exit, and the process is undumpable from its start.
  */
 #include "postgres.h"
@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "sdes_errors.h"
 #include "sdes_guc.h"
+#include "sdes_recent.h"
 #include "storage/ipc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -63,8 +64,11 @@ typedef struct ActiveEntry
 
 static HTAB *keys = NULL;
 static HTAB *actives = NULL;
-static uint64 changes = 0; /* of sdes.dek, as far as this backend was told */
-static uint64 seen = 0;    /* the value of changes when the entries were read */
+static SdesRecent recent_keys;
+static SdesRecent recent_actives;
+static bool incoming = false; /* another search key is to succeed the one in use */
+static uint64 changes = 0;    /* of sdes.dek, as far as this backend was told */
+static uint64 seen = 0;       /* the value of changes when the entries were read */
 static Oid dek_table = InvalidOid;
 
 static HTAB *
@@ -76,6 +80,13 @@ make_table(const char *name, Size keysize, Size entrysize)
 	ctl.entrysize = entrysize;
 	ctl.hcxt = TopMemoryContext;
 	return hash_create(name, 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* NULL when nothing is known of that key. */
+static KeyEntry *
+find(const uint8 *key_id)
+{
+	return sdes_recent_find(&recent_keys, keys, key_id, SDES_KEY_ID_SIZE, key_id[0]);
 }
 
 /* Wipes the key; what its row says stays. */
@@ -93,6 +104,7 @@ static void
 forget(KeyEntry *entry)
 {
 	let_go(entry);
+	sdes_recent_forget(&recent_keys);
 	hash_search(keys, entry->key_id, HASH_REMOVE, NULL);
 }
 
@@ -256,7 +268,7 @@ row_of(const List *rows, const uint8 *key_id)
 static bool
 is_preferred(const SdesDekRow *row, const ActiveEntry *active)
 {
-	const KeyEntry *other = hash_search(keys, active->key_id, HASH_FIND, NULL);
+	const KeyEntry *other = find(active->key_id);
 
 	if (active->foreign != row->foreign)
 		return active->foreign;
@@ -280,6 +292,7 @@ note_active(const SdesDekRow *row)
 		return;
 	memcpy(active->key_id, row->binding.key_id, SDES_KEY_ID_SIZE);
 	active->foreign = row->foreign;
+	incoming |= row->state == SDES_KEY_INCOMING;
 }
 
 /* Reads all rows, and holds every known key against its own; what is gone is forgotten. */
@@ -295,6 +308,8 @@ refresh(void)
 
 	dek_table = sdes_table_oid(SDES_TABLE_DEK);
 	rows = sdes_store_deks();
+	incoming = false;
+	sdes_recent_forget(&recent_actives);
 	hash_seq_init(&seq, actives);
 	while ((active = hash_seq_search(&seq)) != NULL)
 		hash_search(actives, &active->slot, HASH_REMOVE, NULL);
@@ -356,7 +371,7 @@ ready(void)
 static KeyEntry *
 entry_of(const uint8 *key_id)
 {
-	KeyEntry *entry = hash_search(keys, key_id, HASH_FIND, NULL);
+	KeyEntry *entry = find(key_id);
 	SdesDekRow row;
 
 	if (entry != NULL || sdes_must_not_wait())
@@ -417,7 +432,7 @@ explain_expiry(SdesLinkFailure *failure)
 static SdesStatus
 without_refresh(const uint8 *key_id, SdesKeyAge age, SdesLinkFailure *failure)
 {
-	KeyEntry *entry = hash_search(keys, key_id, HASH_FIND, NULL);
+	KeyEntry *entry = find(key_id);
 	bool outage = sdes_is_outage(failure->status);
 
 	if (entry == NULL)
@@ -437,6 +452,13 @@ without_refresh(const uint8 *key_id, SdesKeyAge age, SdesLinkFailure *failure)
 	return failure->status;
 }
 
+/* Whether the key is there and known to be young. Under a lock it is used as it is. */
+static bool
+at_hand(KeyEntry *entry)
+{
+	return entry->held && (sdes_must_not_wait() || sdes_freshness_known(&entry->freshness));
+}
+
 /* Makes sure the entry's key is at hand and not too old. */
 static SdesStatus
 ensure(KeyEntry *entry, SdesPatience patience, SdesLinkFailure *failure)
@@ -444,11 +466,10 @@ ensure(KeyEntry *entry, SdesPatience patience, SdesLinkFailure *failure)
 	SdesKeyAge age = SDES_KEY_EXPIRED;
 	uint8 key_id[SDES_KEY_ID_SIZE];
 
+	if (at_hand(entry))
+		return SDES_OK;
 	if (entry->held)
 	{
-		/* Under a lock it is used as it is. */
-		if (sdes_must_not_wait() || sdes_freshness_known(&entry->freshness))
-			return SDES_OK;
 		age = sdes_freshness_age(&entry->freshness);
 		if (age == SDES_KEY_FRESH || (age == SDES_KEY_STALE && !sdes_refresh_due()))
 			return SDES_OK;
@@ -484,10 +505,12 @@ opened(KeyEntry *entry)
 	SdesLinkFailure failure;
 	uint8 key_id[SDES_KEY_ID_SIZE];
 
+	if (at_hand(entry))
+		return &entry->key;
 	memcpy(key_id, entry->key_id, sizeof(key_id));
 	if (ensure(entry, SDES_PATIENT, &failure) != SDES_OK)
 		sdes_report(ERROR, failure.status, failure.detail);
-	entry = hash_search(keys, key_id, HASH_FIND, NULL);
+	entry = find(key_id);
 	return &entry->key;
 }
 
@@ -509,13 +532,12 @@ report_revoked(const SdesDekRow *row)
 	                SDES_KEEP_OUT_OF_LOG));
 }
 
+/* After ready(), as usable(). */
 static KeyEntry *
 known(const uint8 *key_id)
 {
-	KeyEntry *entry;
+	KeyEntry *entry = entry_of(key_id);
 
-	ready();
-	entry = entry_of(key_id);
 	if (entry == NULL)
 		report_unknown(key_id);
 	return entry;
@@ -539,8 +561,8 @@ report_closed(const KeyEntry *entry)
 	         errhint("Values under it cannot be opened any more."), SDES_KEEP_OUT_OF_LOG));
 }
 
-const SdesKey *
-sdes_keyring_by_id(const uint8 *key_id)
+static const SdesKey *
+usable(const uint8 *key_id)
 {
 	KeyEntry *entry = known(key_id);
 
@@ -550,10 +572,19 @@ sdes_keyring_by_id(const uint8 *key_id)
 }
 
 const SdesKey *
+sdes_keyring_by_id(const uint8 *key_id)
+{
+	ready();
+	return usable(key_id);
+}
+
+const SdesKey *
 sdes_keyring_for_renewal(const uint8 *key_id)
 {
-	KeyEntry *entry = known(key_id);
+	KeyEntry *entry;
 
+	ready();
+	entry = known(key_id);
 	if (entry->key.state == SDES_KEY_DESTROYED)
 		report_closed(entry);
 	return opened(entry);
@@ -580,14 +611,14 @@ sdes_keyring_try(const uint8 *key_id)
 		sdes_keyring_unreachable(id);
 		return NULL;
 	}
-	entry = hash_search(keys, id, HASH_FIND, NULL);
+	entry = find(id);
 	return &entry->key;
 }
 
 void
 sdes_keyring_unreachable(const uint8 *key_id)
 {
-	KeyEntry *entry = hash_search(keys, key_id, HASH_FIND, NULL);
+	KeyEntry *entry = find(key_id);
 
 	if (entry != NULL)
 		entry->failed_at = GetCurrentTimestamp();
@@ -596,17 +627,27 @@ sdes_keyring_unreachable(const uint8 *key_id)
 bool
 sdes_keyring_owner(const uint8 *key_id, SdesKeyOwner *owner)
 {
-	KeyEntry *entry;
+	/* These never change: no news is looked for, which would cost each value. */
+	KeyEntry *entry = keys != NULL && seen == changes ? find(key_id) : NULL;
 
-	ready();
-	entry = entry_of(key_id);
+	if (entry == NULL)
+	{
+		ready();
+		entry = entry_of(key_id);
+	}
 	if (entry == NULL)
 		return false;
 	memcpy(owner->bucket, entry->key.bucket, SDES_UUID_SIZE);
 	owner->purpose = entry->key.purpose;
 	owner->mode = entry->key.mode;
-	owner->state = entry->key.state;
 	return true;
+}
+
+SdesKeyState
+sdes_keyring_state(const uint8 *key_id)
+{
+	ready();
+	return known(key_id)->key.state;
 }
 
 /* A bucket's active key; NULL if it has none. */
@@ -619,7 +660,8 @@ find_active(const uint8 *bucket, SdesDekPurpose purpose)
 	memset(&slot, 0, sizeof(slot));
 	memcpy(slot.bucket, bucket, SDES_UUID_SIZE);
 	slot.purpose = purpose;
-	return hash_search(actives, &slot, HASH_FIND, NULL);
+	return sdes_recent_find(&recent_actives, actives, &slot, sizeof(slot),
+	                        bucket[0] ^ purpose);
 }
 
 static bool
@@ -650,7 +692,7 @@ sdes_keyring_active(const uint8 *bucket, SdesDekPurpose purpose)
 		                errhint("See SELECT * FROM sdes.keys."), SDES_KEEP_OUT_OF_LOG));
 	/* A copy: the entry may go while the key is fetched. */
 	memcpy(key_id, active->key_id, SDES_KEY_ID_SIZE);
-	return sdes_keyring_by_id(key_id);
+	return usable(key_id);
 }
 
 const SdesKey *
@@ -677,15 +719,18 @@ sdes_keyring_can_search(void)
 const SdesKey *
 sdes_keyring_search_next(void)
 {
-	const ActiveEntry *found =
-	    find_active(sdes_keyring_system_bucket()->uuid, INCOMING_SEARCH);
+	const ActiveEntry *found;
 	uint8 key_id[SDES_KEY_ID_SIZE];
 
+	ready();
+	if (!incoming)
+		return NULL;
+	found = find_active(sdes_keyring_system_bucket()->uuid, INCOMING_SEARCH);
 	if (found == NULL)
 		return NULL;
 	/* A copy: the entry may go while the key is fetched. */
 	memcpy(key_id, found->key_id, SDES_KEY_ID_SIZE);
-	return sdes_keyring_by_id(key_id);
+	return usable(key_id);
 }
 
 /* Tries to have a key at hand; whether it is. */
@@ -711,7 +756,7 @@ prepare(const uint8 *bucket, SdesDekPurpose purpose, bool likely)
 		unprepared_in = GetCurrentStatementStartTimestamp();
 		return false;
 	}
-	entry = hash_search(keys, key_id, HASH_FIND, NULL);
+	entry = find(key_id);
 	if (entry != NULL)
 		entry->needed_in = GetCurrentStatementStartTimestamp();
 	return entry != NULL;

@@ -45,7 +45,6 @@ typedef struct SdesKeyOwner
 	uint8 bucket[SDES_UUID_SIZE];
 	SdesDekPurpose purpose; /* tells a literal from a stored value */
 	SdesDekMode mode;
-	SdesKeyState state;
 } SdesKeyOwner;
 
 extern void sdes_keyring_init(void);
@@ -121,9 +120,13 @@ extern void sdes_keyring_prepare(bool likely);
 
 /*
  * Which bucket's key an envelope names, without fetching the key; false when
- * the id is unknown.
+ * the id is unknown. As the row says, which is held against its commitment when the key
+ * is fetched: that the key is of this bucket is to be seen then.
  */
 extern bool sdes_keyring_owner(const uint8 *key_id, SdesKeyOwner *owner);
+
+/* The state of a key; an error when its id is unknown. */
+extern SdesKeyState sdes_keyring_state(const uint8 *key_id);
 
 /* The system bucket; NULL before the first bucket is made. */
 extern const SdesBucketRow *sdes_keyring_find_system_bucket(void);

@@ -22,6 +22,7 @@
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "rotation/index_entries.h"
 #include "rotation/relations.h"
 #include "rotation/renewal.h"
 #include "sdes_compat.h"
@@ -285,7 +286,7 @@ write_row(Work *work, Writer *writer, Row *row)
 	if (result != TM_Ok)
 		elog(ERROR, "row that is locked could not be updated: %d", result);
 	if (SDES_NEEDS_INDEXES(indexes))
-		SDES_INSERT_INDEX_TUPLES(writer->target, slot, writer->estate, true, indexes);
+		sdes_index_entries_add(writer->target, slot, writer->estate, indexes);
 	ResetPerTupleExprContext(writer->estate);
 	work->batch->rows++;
 	work->batch->bytes += row->tuple->t_len;

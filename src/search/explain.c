@@ -1,6 +1,7 @@
 /*
  * explain.c
- *		EXPLAIN tells where a plan decrypts row by row, and what would help.
+ *		EXPLAIN tells where a plan decrypts row by row, which indexes are larger than
+ *		they need be, and what would help.
  *
  * After a plan in text format there is a line for each condition, sort and group that
  * opens values of a column. What opens them only for the client, reveal(), is seen in
@@ -10,6 +11,8 @@
 
 #include "search/explain.h"
 
+#include "access/genam.h"
+#include "catalog/pg_am.h"
 #include "commands/explain.h"
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
@@ -24,6 +27,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "value/value.h"
 
 static ExplainOneQuery_hook_type previous_hook = NULL;
@@ -32,18 +36,25 @@ typedef struct Notes
 {
 	const SdesSearchObjects *objects;
 	const PlannedStmt *plan;
-	List *lines; /* of char *, none twice */
+	List *decrypting; /* lines, of char *, none twice */
+	List *indexes;    /* the same of indexes */
 } Notes;
+
+static void
+add(List **lines, char *line)
+{
+	ListCell *cell;
+
+	foreach (cell, *lines)
+		if (strcmp(lfirst(cell), line) == 0)
+			return;
+	*lines = lappend(*lines, line);
+}
 
 static void
 note(Notes *notes, char *line)
 {
-	ListCell *cell;
-
-	foreach (cell, notes->lines)
-		if (strcmp(lfirst(cell), line) == 0)
-			return;
-	notes->lines = lappend(notes->lines, line);
+	add(&notes->decrypting, line);
 }
 
 /* "orders.email", as the statement names them, where that is known. */
@@ -193,6 +204,45 @@ note_groups(Notes *notes, const Plan *input, int n, const AttrNumber *columns)
 	}
 }
 
+/*
+ * What a hash index takes for a value, measured; docs/search.md. One of more than half
+ * as much again is worth a word, unless the whole index is of a few pages.
+ */
+#define HASH_ENTRY 34
+#define FEW_PAGES  100
+
+/* A btree for lookups alone could be a hash index. Its keys' order means nothing. */
+static bool
+could_be_hash(const Notes *notes, Relation index)
+{
+	const FormData_pg_index *form = index->rd_index;
+	const FormData_pg_attribute *key = TupleDescAttr(RelationGetDescr(index), 0);
+
+	return index->rd_rel->relam == BTREE_AM_OID && !form->indisunique &&
+	       form->indnatts == 1 &&
+	       sdes_type_by_oid(notes->objects->types, getBaseType(key->atttypid)) >= 0;
+}
+
+static void
+note_index(Notes *notes, Oid oid)
+{
+	Relation index = index_open(oid, AccessShareLock);
+	float4 rows = index->rd_rel->reltuples;
+	BlockNumber pages = (BlockNumber) index->rd_rel->relpages;
+
+	if (rows > 0 && pages >= FEW_PAGES && could_be_hash(notes, index))
+	{
+		double entry = (double) pages * BLCKSZ / rows;
+
+		if (entry > 1.5 * HASH_ENTRY)
+			add(&notes->indexes,
+			    psprintf("%s, a btree, takes %.0f bytes for each value; USING hash takes "
+			             "about %d, for lookups alone",
+			             RelationGetRelationName(index), entry, HASH_ENTRY));
+	}
+	index_close(index, AccessShareLock);
+}
+
 static void look_at(Notes *notes, const Plan *plan);
 
 static void
@@ -248,6 +298,15 @@ look_at(Notes *notes, const Plan *plan)
 		case T_SubqueryScan:
 			look_at(notes, ((const SubqueryScan *) plan)->subplan);
 			break;
+		case T_IndexScan:
+			note_index(notes, ((const IndexScan *) plan)->indexid);
+			break;
+		case T_IndexOnlyScan:
+			note_index(notes, ((const IndexOnlyScan *) plan)->indexid);
+			break;
+		case T_BitmapIndexScan:
+			note_index(notes, ((const BitmapIndexScan *) plan)->indexid);
+			break;
 		case T_BitmapAnd:
 			look_at_all(notes, ((const BitmapAnd *) plan)->bitmapplans);
 			break;
@@ -273,8 +332,10 @@ print_notes(const PlannedStmt *plan, ExplainState *es)
 		return;
 	look_at(&notes, plan->planTree);
 	look_at_all(&notes, plan->subplans);
-	foreach (cell, notes.lines)
+	foreach (cell, notes.decrypting)
 		ExplainPropertyText("Decrypts row by row", lfirst(cell), es);
+	foreach (cell, notes.indexes)
+		ExplainPropertyText("Larger than need be", lfirst(cell), es);
 }
 
 #if PG_VERSION_NUM < 170000

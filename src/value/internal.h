@@ -49,6 +49,13 @@ extern bool sdes_value_fits(const SdesEnvelope *envelope, int32 typmod);
 /* What is known of a value's key; an error when that is nothing. */
 extern void sdes_value_owner(const SdesEnvelope *envelope, SdesKeyOwner *owner);
 
+/*
+ * The key of a value of that owner: what the policy was asked, and what is on record, is
+ * of its bucket. An error when somebody has edited the key's row since.
+ */
+extern const SdesKey *sdes_value_key(const SdesEnvelope *envelope,
+                                     const SdesKeyOwner *owner);
+
 /* What it takes to open an envelope under its key. */
 extern SdesOpening sdes_value_opening(const SdesKey *key, const SdesEnvelope *envelope,
                                       const SdesType *type);

@@ -44,6 +44,7 @@ sdes_value_begin_revealing(struct varlena *value, const SdesType *type, SdesReve
 	                       .type = type,
 	                       .masked = !(privileges & SDES_PRIVILEGE_DECRYPT),
 	                       .is_utf8 = !(envelope.flags & SDES_ENVELOPE_BYTES)};
+	memcpy(out->bucket, owner.bucket, SDES_UUID_SIZE);
 	return true;
 }
 
@@ -63,7 +64,7 @@ open_like_first(SdesRevealing *items, int n, const SdesEnvelope *envelopes, bool
 			continue;
 		openings[count].envelope = &envelopes[i];
 		openings[count].context.type = items[i].type->tag;
-		memcpy(openings[count].context.bucket, key->bucket, SDES_UUID_SIZE);
+		memcpy(openings[count].context.bucket, items[i].bucket, SDES_UUID_SIZE);
 		places[count++] = i;
 		opened[i] = true;
 	}

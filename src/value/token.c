@@ -225,7 +225,8 @@ is_kept(const Kept *entry, const SdesEnvelope *envelope, const SdesType *type,
 
 /* The token of what a value holds, whoever the user is. */
 static SdesToken
-made_token(const SdesEnvelope *envelope, const SdesType *type, SdesTokenKind kind)
+made_token(const SdesEnvelope *envelope, const SdesKeyOwner *owner, const SdesType *type,
+           SdesTokenKind kind)
 {
 	Kept *entry = kept_of(envelope, kind);
 	text *plain;
@@ -234,7 +235,7 @@ made_token(const SdesEnvelope *envelope, const SdesType *type, SdesTokenKind kin
 	if (is_kept(entry, envelope, type, kind))
 		return entry->token;
 	sdes_keyring_search(); /* while there is no plaintext yet that an error would leave */
-	plain = sdes_value_open_under(sdes_keyring_by_id(envelope->key_id), envelope, type);
+	plain = sdes_value_open_under(sdes_value_key(envelope, owner), envelope, type);
 	token = sdes_token_of_text((SdesPlain){VARDATA(plain), VARSIZE(plain) - VARHDRSZ}, type,
 	                           kind);
 	sdes_value_wipe(plain);
@@ -313,7 +314,7 @@ sdes_value_probe(struct varlena *value, const SdesType *type, SdesTokenKind kind
 		sdes_value_require(owner.bucket, SDES_PRIVILEGE_DECRYPT);
 		sdes_audit_use(owner.bucket, SDES_AUDIT_SEARCH, 1);
 	}
-	out->token = made_token(&envelope, type, kind);
+	out->token = made_token(&envelope, &owner, type, kind);
 }
 
 bool

@@ -60,10 +60,11 @@ sdes_value_require(const uint8 *bucket, int privilege)
 {
 	uint8 copy[SDES_UUID_SIZE];
 
+	if (sdes_policy_privileges(bucket) & privilege)
+		return;
 	/* Of something that may move while the record is written. */
 	memcpy(copy, bucket, SDES_UUID_SIZE);
-	if (!(sdes_policy_privileges(copy) & privilege))
-		sdes_audit_denied(copy, operation_of(privilege));
+	sdes_audit_denied(copy, operation_of(privilege));
 	sdes_policy_require(copy, privilege);
 }
 
@@ -180,6 +181,20 @@ sdes_value_open_under(const SdesKey *key, const SdesEnvelope *envelope,
 	return sdes_from_utf8(item.plain, !(envelope->flags & SDES_ENVELOPE_BYTES));
 }
 
+const SdesKey *
+sdes_value_key(const SdesEnvelope *envelope, const SdesKeyOwner *owner)
+{
+	const SdesKey *key = sdes_keyring_by_id(envelope->key_id);
+
+	if (key->purpose != owner->purpose ||
+	    memcmp(key->bucket, owner->bucket, SDES_UUID_SIZE) != 0)
+		ereport(ERROR,
+		        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		         errmsg("the row of an encryption key was changed while it was in use"),
+		         errhint("Try again."), SDES_KEEP_OUT_OF_LOG));
+	return key;
+}
+
 text *
 sdes_value_open_for(const SdesEnvelope *envelope, const SdesKeyOwner *owner,
                     const SdesType *type, SdesAuditOperation operation)
@@ -191,7 +206,7 @@ sdes_value_open_for(const SdesEnvelope *envelope, const SdesKeyOwner *owner,
 		sdes_audit_use(owner->bucket, operation, 1);
 		sdes_honey_opened(envelope, owner);
 	}
-	plain = sdes_value_open_under(sdes_keyring_by_id(envelope->key_id), envelope, type);
+	plain = sdes_value_open_under(sdes_value_key(envelope, owner), envelope, type);
 	if (owner->purpose != SDES_PURPOSE_LITERAL)
 		sdes_audit_bytes(VARSIZE(plain) - VARHDRSZ);
 	return plain;
@@ -291,12 +306,12 @@ gains_token(const SdesEnvelope *envelope, int32 typmod)
  * since before its key was retired, and nobody would look for it any more.
  */
 static struct varlena *
-under_living_key(struct varlena *value, const SdesType *type, const SdesEnvelope *envelope,
-                 const SdesKeyOwner *owner)
+under_living_key(struct varlena *value, const SdesType *type, const SdesEnvelope *envelope)
 {
 	SdesRenewing item = {.value = value, .type = type};
+	SdesKeyState state = sdes_keyring_state(envelope->key_id);
 
-	if (owner->state == SDES_KEY_ACTIVE || owner->state == SDES_KEY_DECRYPT_ONLY)
+	if (state == SDES_KEY_ACTIVE || state == SDES_KEY_DECRYPT_ONLY)
 		return value;
 	/* Raises for a key that is destroyed. */
 	sdes_keyring_for_renewal(envelope->key_id);
@@ -327,7 +342,7 @@ sdes_value_reseal(struct varlena *value, const SdesType *type, int32 typmod)
 	memcpy(target, sdes_value_bucket_of(typmod)->uuid, SDES_UUID_SIZE);
 	stays = memcmp(owner.bucket, target, SDES_UUID_SIZE) == 0;
 	if (stays && sdes_value_fits(&envelope, typmod))
-		return under_living_key(value, type, &envelope, &owner);
+		return under_living_key(value, type, &envelope);
 
 	sealed_here++;
 	sdes_value_require(target, SDES_PRIVILEGE_ENCRYPT);
@@ -341,7 +356,7 @@ sdes_value_reseal(struct varlena *value, const SdesType *type, int32 typmod)
 		sdes_audit_use(owner.bucket, SDES_AUDIT_DECRYPT, 1);
 		sdes_honey_opened(&envelope, &owner);
 	}
-	plain = sdes_value_open_under(sdes_keyring_by_id(envelope.key_id), &envelope, type);
+	plain = sdes_value_open_under(sdes_value_key(&envelope, &owner), &envelope, type);
 	PG_TRY();
 	{
 		SdesPlain fresh = {VARDATA(plain), VARSIZE(plain) - VARHDRSZ};

@@ -125,7 +125,8 @@ typedef struct SdesRevealing
 {
 	struct varlena *value;
 	const SdesType *type;
-	bool masked; /* a mask is due */
+	uint8 bucket[SDES_UUID_SIZE]; /* that the policy was asked about */
+	bool masked;                  /* a mask is due */
 	text *plain;
 	SdesStatus status;
 	bool is_utf8;

@@ -558,6 +558,28 @@ limits(void)
 		pin(size);
 }
 
+/* Sizes about those at which libraries go from one loop to the next. */
+static void
+providers(void)
+{
+	static const uint16_t sizes[] = {0,   1,   15,  16,  17,  63,  64,  65,  127,  128,
+	                                 129, 255, 256, 257, 767, 768, 769, 900, 1500, 9999};
+	static const uint16_t aads[] = {0, 1, 16, 115, 256, 257, 800};
+	uint8_t input[51 + 37];
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+	{
+		SdesWriter w = sdes_writer(input, sizeof(input));
+
+		while (w.left > 0)
+			sdes_write_u8(&w, (uint8_t) (w.left * 167 + i));
+		w = sdes_writer(input + 46, 4);
+		sdes_write_u16(&w, sizes[i]);
+		sdes_write_u16(&w, aads[i % (sizeof(aads) / sizeof(aads[0]))]);
+		seed("provider", SDES_BYTES_OF(input));
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -575,5 +597,6 @@ main(int argc, char **argv)
 	pans();
 	statements();
 	limits();
+	providers();
 	return EXIT_SUCCESS;
 }

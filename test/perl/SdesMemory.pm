@@ -157,15 +157,32 @@ sub key_schedule
     return pack 'N*', @words;
 }
 
+sub sha256_state
+{
+    my ($block) = @_;
+    my ($words) = Digest::SHA->new(256)->add($block)->getstate =~ /^H:(.*)$/m;
+    return pack 'L*', map { hex } split /:/, $words;
+}
+
 # What must not lie around of a data key: name => bytes. The sealing key is the
 # first 32 bytes of its schedule; HKDF's own key (RFC 5869) gives it away as well.
-# A search key seals nothing: it is HMAC's.
+# A search key seals nothing: it is HMAC's, which is as good as the two states of
+# SHA-256 that it begins with (FIPS 198-1), in words of the machine.
 sub key_forms
 {
     my ($dek, $purpose) = @_;
     my $prk = hmac_sha256($dek, "\0" x 32);
-    return { dek => $dek, prk => $prk, mac => hmac_sha256($SEARCH_LABEL . "\1", $prk) }
-        if $purpose eq 'search';
+    if ($purpose eq 'search')
+    {
+        my $mac = hmac_sha256($SEARCH_LABEL . "\1", $prk);
+        return {
+            dek => $dek,
+            prk => $prk,
+            mac => $mac,
+            inner => sha256_state(("\x36" x 64) ^ ($mac . "\0" x 32)),
+            outer => sha256_state(("\x5c" x 64) ^ ($mac . "\0" x 32)),
+        };
+    }
     my $schedule = key_schedule(hmac_sha256($SEAL_LABEL . "\1", $prk));
     return {
         dek => $dek,

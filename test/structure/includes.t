@@ -10,7 +10,7 @@ use Structure;
 use Test::More;
 
 # The files at the top of src/ that every room above the waterline may include.
-my @TOP = qw(sdes.h sdes_guc.h sdes_errors.h sdes_compat.h sdes_shmem.h sdes_spi.h sdes_datum.h);
+my @TOP = qw(sdes.h sdes_guc.h sdes_errors.h sdes_compat.h sdes_crypto.h sdes_shmem.h sdes_spi.h sdes_datum.h sdes_recent.h);
 
 # What of the agent's room the server's side may know.
 my @AGENT_SHARED = qw(agent/protocol agent/config agent/client agent/backoff agent/buffer);
@@ -20,6 +20,7 @@ my @AGENT_SHARED = qw(agent/protocol agent/config agent/client agent/backoff age
 # fits a file counts.
 my %MAY = (
     'crypto' => [],
+    'provider' => [qw(crypto)],
     'envelope' => [qw(crypto)],
     'pan' => [qw(crypto)],
     'journal' => [qw(crypto)],
@@ -50,15 +51,17 @@ my %MAY = (
 # Within the agent's room, what the server's side shares knows no other file.
 my %OWN_ROOM_ONLY = map { $_ => \@AGENT_SHARED } @AGENT_SHARED;
 
-my @BELOW = qw(crypto envelope journal auditor pan parcel sqltext hsm agent);
+my @BELOW = qw(crypto provider envelope journal auditor pan parcel sqltext hsm agent);
 
 # Libraries by their headers, and who may use them: rooms, or parts of them.
 # Wiping and comparing (openssl/crypto.h) is for everybody.
 my %LIBRARY = (
-    'openssl/(?!crypto\.h$)' => [qw(crypto parcel hsm/pkcs11_rsa hsm/pkcs11_sign hsm/pkcs11_libp11)],
+    'openssl/(?!crypto\.h$)' => [qw(crypto provider/provider parcel hsm/pkcs11_rsa hsm/pkcs11_sign hsm/pkcs11_libp11)],
     'libp11\.h$' => [qw(hsm/pkcs11_libp11)],
     'p11-kit/' => [qw(hsm agent)],
     'jansson\.h$' => [qw(auditor)],
+    'nettle/' => [qw(provider/nettle)],
+    'intel-ipsec-mb\.h$' => [qw(provider/ipsec_mb)],
 );
 
 sub room_of

@@ -1,10 +1,12 @@
 /*
  * test_aead.c
- *		AES-256-GCM: round trips, refusals, and no plaintext after a refusal.
+ *		AES-256-GCM: round trips, refusals, and no plaintext after a refusal; by
+ *		every provider of this build.
  *
  * The standard's own vectors are in test_vectors.
  */
 #include "crypto/aead.h"
+#include "provider/provider.h"
 #include "tap.h"
 
 #include <openssl/err.h>
@@ -215,12 +217,15 @@ test_keys(void)
 	ok(true, "freeing none is fine");
 }
 
-int
-main(void)
+static void
+test_provider(const SdesProvider *provider)
 {
 	SdesAead *aead = NULL;
 
+	diag("%s", provider->name);
+	sdes_provider_use(provider);
 	is_status(sdes_aead_new(&aead, SDES_BYTES_OF(key)), SDES_OK, "new");
+	ok(aead->by == provider->aead, "of %s", provider->name);
 	test_round_trip(aead);
 	test_refusals(aead);
 	test_bit_flips(aead);
@@ -229,5 +234,12 @@ main(void)
 	test_limits(aead);
 	sdes_aead_free(aead);
 	test_keys();
+}
+
+int
+main(void)
+{
+	for (const SdesProvider *const *at = sdes_providers(); *at != NULL; at++)
+		test_provider(*at);
 	return done_testing();
 }

@@ -122,7 +122,7 @@ add_key(Journal *journal, const Signer *signer)
 static void
 add_checkpoint(Journal *journal)
 {
-	uint8_t none[1];
+	uint8_t none[1] = {0};
 	SdesWriter f = sdes_writer(none, 0);
 
 	journal->checkpoint.sequence = journal->next;

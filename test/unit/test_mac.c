@@ -5,6 +5,7 @@
  */
 #include "crypto/mac.h"
 #include "hex.h"
+#include "provider/provider.h"
 #include "tap.h"
 
 static const uint8_t message[] = "the quick brown fox jumps over the lazy dog, twice over";
@@ -177,8 +178,13 @@ main(void)
 	test_empty();
 	test_pieces();
 	test_no_memory_of_keys();
-	test_kept_keys();
-	test_kept_pieces();
+	for (const SdesProvider *const *at = sdes_providers(); *at != NULL; at++)
+	{
+		diag("kept keys by %s", (*at)->mac_by);
+		sdes_provider_use(*at);
+		test_kept_keys();
+		test_kept_pieces();
+	}
 	test_equal();
 	return done_testing();
 }

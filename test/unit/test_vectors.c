@@ -1,6 +1,6 @@
 /*
  * test_vectors.c
- *		The vectors of NIST, the RFCs and project Wycheproof.
+ *		The vectors of NIST, the RFCs and project Wycheproof, by every provider.
  *
  * Reads the lines that vectors.py wrote to the file SDES_VECTORS. A source that
  * yields no vectors fails, so that a missing package cannot pass for success;
@@ -9,6 +9,7 @@
 #include "crypto/aead.h"
 #include "crypto/kdf.h"
 #include "crypto/mac.h"
+#include "provider/provider.h"
 #include "tap.h"
 #include "vectors.h"
 
@@ -121,6 +122,22 @@ run_sha256_monte(const Vector *v)
 	return same_bytes(SDES_BYTES_OF(out), v->fields[1]);
 }
 
+/* Once by every provider of this build. */
+static bool
+by_all(bool (*run)(const Vector *v), const Vector *v)
+{
+	for (const SdesProvider *const *at = sdes_providers(); *at != NULL; at++)
+	{
+		sdes_provider_use(*at);
+		if (!run(v))
+		{
+			diag("by %s:", (*at)->name);
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool
 run_vector(const Vector *v)
 {
@@ -137,7 +154,7 @@ run_vector(const Vector *v)
 	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
 	{
 		if (strcmp(v->operation, operations[i].operation) == 0)
-			return operations[i].run(v);
+			return by_all(operations[i].run, v);
 	}
 	return false;
 }
