@@ -326,16 +326,13 @@ question_about(const uint8 *bucket)
 	return question;
 }
 
-static const Answer *
-answer_to(const uint8 *bucket)
+static pg_noinline const Answer *
+look_up(const uint8 *bucket)
 {
 	Question question = question_about(bucket);
 	Answer *answer;
 	Answer fresh;
 
-	ready();
-	if (last != NULL && memcmp(&last->question, &question, sizeof(question)) == 0)
-		return last;
 	answer = answers ? hash_search(answers, &question, HASH_FIND, NULL) : NULL;
 	if (answer == NULL && sdes_must_not_wait())
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -351,6 +348,17 @@ answer_to(const uint8 *bucket)
 	/* Reading catalogs may have brought news. */
 	last = loaded && !changed ? answer : NULL;
 	return answer;
+}
+
+static const Answer *
+answer_to(const uint8 *bucket)
+{
+	ready();
+	if (last != NULL && last->question.current == GetUserId() &&
+	    last->question.authenticated == GetAuthenticatedUserId() &&
+	    memcmp(last->question.bucket, bucket, SDES_UUID_SIZE) == 0)
+		return last;
+	return look_up(bucket);
 }
 
 int

@@ -342,16 +342,17 @@ sdes_cipher_seal(const SdesKey *key, SdesSealing *items, int n)
 			seal_here(key, &items[i]);
 }
 
-static void
-open_here(const SdesKey *key, SdesOpening *item)
+static text *
+open_here(const SdesKey *key, const SdesEnvelope *envelope, const SdesValueContext *context,
+          SdesStatus *status)
 {
-	item->plain = (text *) make_varlena(item->envelope->sealed.ciphertext.size);
-	item->status = sdes_envelope_open(key->aead, item->envelope, &item->context,
-	                                  (uint8 *) VARDATA(item->plain));
-	if (item->status == SDES_OK)
-		return;
-	pfree(item->plain);
-	item->plain = NULL;
+	text *plain = (text *) make_varlena(envelope->sealed.ciphertext.size);
+
+	*status = sdes_envelope_open(key->aead, envelope, context, (uint8 *) VARDATA(plain));
+	if (*status == SDES_OK)
+		return plain;
+	pfree(plain);
+	return NULL;
 }
 
 static bool
@@ -363,7 +364,8 @@ open_with(const SdesKey *key, SdesOpening *items, int n, SdesPatience patience,
 	if (key->mode == SDES_MODE_HSM)
 		return open_in_hsm(key, items, n, patience, failure);
 	for (int i = 0; i < n; i++)
-		open_here(key, &items[i]);
+		items[i].plain =
+		    open_here(key, items[i].envelope, &items[i].context, &items[i].status);
 	return true;
 }
 
@@ -374,6 +376,23 @@ sdes_cipher_open(const SdesKey *key, SdesOpening *items, int n)
 
 	if (!open_with(key, items, n, SDES_PATIENT, &failure))
 		sdes_report(ERROR, failure.status, failure.detail);
+}
+
+text *
+sdes_cipher_open_one(const SdesKey *key, const SdesEnvelope *envelope,
+                     const SdesValueContext *context)
+{
+	SdesOpening item;
+
+	if (key->mode == SDES_MODE_HSM)
+	{
+		item = (SdesOpening){.envelope = envelope, .context = *context};
+		sdes_cipher_open(key, &item, 1);
+	}
+	else
+		item.plain = open_here(key, envelope, context, &item.status);
+	sdes_check(item.status);
+	return item.plain;
 }
 
 bool

@@ -42,7 +42,11 @@ extern void sdes_cipher_seal(const SdesKey *key, SdesSealing *items, int n);
  */
 extern void sdes_cipher_open(const SdesKey *key, SdesOpening *items, int n);
 
-/* The same, but asks once and tells why in *failure: false when there was no answer. */
+/* One of them; an error unless it opens. */
+extern text *sdes_cipher_open_one(const SdesKey *key, const SdesEnvelope *envelope,
+                                  const SdesValueContext *context);
+
+/* Of some, but asks once and tells why in *failure: false when there was no answer. */
 extern bool sdes_cipher_try_open(const SdesKey *key, SdesOpening *items, int n,
                                  SdesLinkFailure *failure);
 

@@ -245,6 +245,9 @@ refuse_ciphertext_within(SdesPlain plain)
 	const char *end = plain.data + plain.size;
 	const char *at = plain.data;
 
+	/* Most values are too short to have some within. */
+	if (plain.size < sdes_armor_size(SDES_ENVELOPE_MIN_SIZE))
+		return;
 	while ((at = memmem(at, end - at, SDES_ARMOR_PREFIX, SDES_ARMOR_PREFIX_SIZE)) != NULL)
 	{
 		if (is_armor_at(at, end - at))

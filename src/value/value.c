@@ -161,24 +161,29 @@ seal_under(const uint8 *bucket, SdesDekPurpose purpose, SdesPlain plain,
 	return value;
 }
 
+static SdesValueContext
+context_of(const SdesKey *key, const SdesType *type)
+{
+	SdesValueContext context = {.type = type->tag};
+
+	memcpy(context.bucket, key->bucket, SDES_UUID_SIZE);
+	return context;
+}
+
 SdesOpening
 sdes_value_opening(const SdesKey *key, const SdesEnvelope *envelope, const SdesType *type)
 {
-	SdesOpening item = {.envelope = envelope, .context = {.type = type->tag}};
-
-	memcpy(item.context.bucket, key->bucket, SDES_UUID_SIZE);
-	return item;
+	return (SdesOpening){.envelope = envelope, .context = context_of(key, type)};
 }
 
 text *
 sdes_value_open_under(const SdesKey *key, const SdesEnvelope *envelope,
                       const SdesType *type)
 {
-	SdesOpening item = sdes_value_opening(key, envelope, type);
+	SdesValueContext context = context_of(key, type);
 
-	sdes_cipher_open(key, &item, 1);
-	sdes_check(item.status);
-	return sdes_from_utf8(item.plain, !(envelope->flags & SDES_ENVELOPE_BYTES));
+	return sdes_from_utf8(sdes_cipher_open_one(key, envelope, &context),
+	                      !(envelope->flags & SDES_ENVELOPE_BYTES));
 }
 
 const SdesKey *
