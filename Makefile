@@ -5,8 +5,9 @@
 #   make setup           installs the Debian packages that building needs
 #   make demo            a throw-away server with an encrypted order stream; make demo-stop
 #   make check           every test; ends with "N passed, N failed"
-#   make bench           what a rotation costs; make bench ROWS=10000000
-#   make bench-audit     what the audit costs
+#   make bench           plain text, sdes and its peers side by side; make bench PARTS='scan load'
+#   make bench QUICK=1   the same in two minutes; make bench WRITE_DOCS=1 writes docs/performance.md
+#   make bench-rotation  what a rotation costs; make bench-audit what the audit costs
 #   make bench-micro     what sealing and opening cost by themselves, by provider of AES
 #   make check-modules   a small check on each PKCS#11 module that Debian has
 #   make check-matrix    the tests of SQL on Debian 13 and sid, in chroots (as root or with sudo)
@@ -59,7 +60,7 @@ ISOLATION_OPTS = --inputdir=test/isolation
 override with_llvm = no
 
 # These need nothing of PGXS, and some run before it is installed.
-OWN_GOALS := setup check check-modules check-matrix bench bench-audit demo demo-stop soak format $(BUILD)/leaksearch $(BUILD)/keyhunt
+OWN_GOALS := setup check check-modules check-matrix bench bench-rotation bench-audit demo demo-stop soak format $(BUILD)/leaksearch $(BUILD)/keyhunt
 ifneq ($(filter-out $(OWN_GOALS),$(or $(MAKECMDGOALS),all)),)
 
 # What is missing on this machine, if anything; empty when it can build.
@@ -193,7 +194,7 @@ clean-build:
 
 endif # OWN_GOALS
 
-.PHONY: setup check check-modules check-matrix bench bench-audit demo demo-stop soak format
+.PHONY: setup check check-modules check-matrix bench bench-rotation bench-audit demo demo-stop soak format
 setup:
 	@scripts/setup demo
 
@@ -211,13 +212,16 @@ demo:
 demo-stop:
 	@demo/stop
 
+# Its options are in the environment, where make puts variables of its command line.
 bench:
-	@scripts/setup demo
-	@bench/run $(ROWS)
+	@scripts/setup bench
+	@bench/run $(PARTS)
+
+bench-rotation:
+	@$(MAKE) bench PARTS='rotation rotation-clients'
 
 bench-audit:
-	@scripts/setup demo
-	@bench/audit $(VALUES)
+	@$(MAKE) bench PARTS='scan clients audit' KINDS='sdes strict'
 
 check-modules:
 	@scripts/setup modules
