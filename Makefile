@@ -89,6 +89,12 @@ PG_CFLAGS = -fvisibility=hidden -Wall -Wextra -Werror -Wshadow -Wstrict-prototyp
 ifneq ($(findstring clang,$(CC)),)
 # The server was built with gcc and hands on flags that only gcc knows.
 PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument
+else
+# To open a value is some thirty calls across the rooms. Inlined when sdes.so is linked, they
+# are a seventh less of a scan. (clang would need a linker of its own for that; the programs
+# are linked from the same objects as ever.)
+PG_CFLAGS += -flto=auto -ffat-lto-objects -Wa,--debug-prefix-map=$(CURDIR)=.
+NO_LTO = -fno-lto
 endif
 
 include $(PGXS)
@@ -129,11 +135,11 @@ say-providers:
 	@echo "crypto providers in sdes.so: $(PROVIDERS)"
 
 $(AGENT): $(AGENT_OBJECTS) $(BUILD)/objects
-	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) -pie $(AGENT_OBJECTS) $(LDFLAGS) -o $@ \
+	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) $(NO_LTO) -pie $(AGENT_OBJECTS) $(LDFLAGS) -o $@ \
 		$(shell pkg-config --libs p11-kit-1 libp11) -lcrypto -ldl -lpthread
 
 $(AUDITOR): $(AUDITOR_OBJECTS) $(BUILD)/objects
-	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) -pie $(AUDITOR_OBJECTS) $(LDFLAGS) -o $@ \
+	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) $(NO_LTO) -pie $(AUDITOR_OBJECTS) $(LDFLAGS) -o $@ \
 		$(shell pkg-config --libs jansson) -lcrypto
 
 # What seals a value, compiled as for the server.
