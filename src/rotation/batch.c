@@ -25,6 +25,7 @@
 #include "rotation/index_entries.h"
 #include "rotation/relations.h"
 #include "rotation/renewal.h"
+#include "rotation/room.h"
 #include "sdes_compat.h"
 #include "storage/bufmgr.h"
 #include "utils/guc.h"
@@ -372,6 +373,7 @@ sdes_batch_run(Relation rel, const SdesRowShape *shape, SdesTrackedSet *set,
 	Work work;
 
 	start(&work, rel, shape, set, batch);
+	sdes_room_reclaim(rel);
 	look(&work);
 	if (work.nrows > 0)
 	{
@@ -380,6 +382,7 @@ sdes_batch_run(Relation rel, const SdesRowShape *shape, SdesTrackedSet *set,
 		gather(&work);
 		sdes_value_renew(work.renewal->items, work.renewal->n);
 		write_as_owner(&work);
+		sdes_room_note(rel, began, batch->next);
 	}
 	/* A page whose first rows are long and locked is left to a later pass. */
 	if (batch->next == began && batch->rows == 0)
