@@ -15,6 +15,8 @@ main(int argc, char **argv)
 {
 	char self[PATH_MAX] = "";
 	char server[PATH_MAX];
+	char preload[2 * PATH_MAX];
+	const char *more = getenv("LD_PRELOAD"); /* a test's own library */
 	char *slash;
 
 	(void) argc;
@@ -25,7 +27,8 @@ main(int argc, char **argv)
 		return 127;
 	}
 	snprintf(server, sizeof(server), "%.*s/stock/postgres", (int) (slash - self), self);
-	setenv("LD_PRELOAD", PRELOAD, 1);
+	snprintf(preload, sizeof(preload), "%s:%s", PRELOAD, more != NULL ? more : "");
+	setenv("LD_PRELOAD", preload, 1);
 	argv[0] = self;
 	execv(server, argv);
 	perror(server);
