@@ -22,12 +22,14 @@ asan_build()
     gcc -shared -fPIC -Wl,-z,initfirst -Wall -Wextra -Werror -o $ASAN_BUILD/first.so test/programs/asan_first.c
 }
 
-# The copy, in <dir>/installed: bin, lib and share as pg_config names them, with ours in.
+# The copy, in <dir>/installed: bin, lib, share and the headers, which a test reads, as
+# pg_config names them, with ours in.
 # From here on it is the PostgreSQL that is tested.
 asan_install()
 {
     local dir=$1 root=$1/installed bin part
-    for part in "$("$PG_CONFIG" --bindir)" "$("$PG_CONFIG" --pkglibdir)" "$("$PG_CONFIG" --sharedir)"; do
+    for part in bindir pkglibdir sharedir includedir-server; do
+        part=$("$PG_CONFIG" "--$part")
         mkdir -p "$root$(dirname "$part")"
         cp -a "$part" "$root$(dirname "$part")"
     done
