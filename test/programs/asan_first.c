@@ -24,8 +24,9 @@ extern void __ubsan_get_current_report_data(const char **kind, const char **mess
                                             unsigned *column, char **address)
     __attribute__((weak));
 
-static const char *asan_options = "";
-static const char *ubsan_options = "";
+/* Copies: the server writes its processes' titles over its environment. */
+static char asan_options[1024];
+static char ubsan_options[1024];
 
 const char *
 __asan_default_options(void)
@@ -62,16 +63,22 @@ __ubsan_on_report(void)
 	close(fd);
 }
 
-/* What comes after the name in an entry of the environment; NULL if it is another one. */
-static const char *
-value_of(const char *entry, const char *name)
+/* Takes what comes after the name in an entry of the environment, if it is that one. */
+static void
+take(char *options, size_t size, const char *entry, const char *name)
 {
+	size_t n = 0;
+
 	while (*name != '\0' && *entry == *name)
 	{
 		entry++;
 		name++;
 	}
-	return *name == '\0' ? entry : NULL;
+	if (*name != '\0')
+		return;
+	for (; n < size - 1 && entry[n] != '\0'; n++)
+		options[n] = entry[n];
+	options[n] = '\0';
 }
 
 /* Nothing of libc may be called here: it is not ready either. */
@@ -82,11 +89,8 @@ begin(int argc, char **argv, char **environment)
 	(void) argv;
 	for (; *environment != NULL; environment++)
 	{
-		const char *asan = value_of(*environment, "ASAN_OPTIONS=");
-		const char *ubsan = value_of(*environment, "UBSAN_OPTIONS=");
-
-		asan_options = asan != NULL ? asan : asan_options;
-		ubsan_options = ubsan != NULL ? ubsan : ubsan_options;
+		take(asan_options, sizeof(asan_options), *environment, "ASAN_OPTIONS=");
+		take(ubsan_options, sizeof(ubsan_options), *environment, "UBSAN_OPTIONS=");
 	}
 	__asan_init();
 }
