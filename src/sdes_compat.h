@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "access/tableam.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"

@@ -24,6 +24,7 @@ sdes_bytea_datum(const void *data, size_t size)
 	bytea *made = palloc(VARHDRSZ + size);
 
 	SET_VARSIZE(made, VARHDRSZ + size);
-	memcpy(VARDATA(made), data, size);
+	if (size > 0) /* of no bytes there may be no pointer */
+		memcpy(VARDATA(made), data, size);
 	return PointerGetDatum(made);
 }

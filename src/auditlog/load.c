@@ -47,6 +47,7 @@ read_position(SdesReading *reading)
 	reading->segment = (uint64) DatumGetInt64(column(0, 1, &null));
 	reading->offset = (uint64) DatumGetInt64(column(0, 2, &null));
 	reading->next = (uint64) DatumGetInt64(column(0, 3, &null));
+	reading->known = reading->next > 0;
 	hash = DatumGetByteaPP(column(0, 4, &null));
 	memcpy(reading->hash, VARDATA_ANY(hash),
 	       Min(VARSIZE_ANY_EXHDR(hash), sizeof(reading->hash)));

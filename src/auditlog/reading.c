@@ -140,7 +140,10 @@ come_to(SdesReading *reading, const SdesVerify *v, size_t bytes)
 	memcpy(reading->hash, v->hash, sizeof(reading->hash));
 }
 
-/* A segment's header, which has to go on where the one before has ended. */
+/*
+ * A segment's header, which has to go on where the one before has ended. A cluster that
+ * pg_upgrade has made has the rows of another one's journal, and an identifier of its own.
+ */
 static bool
 read_header(SdesReading *reading, SdesBytes bytes)
 {
@@ -151,7 +154,7 @@ read_header(SdesReading *reading, SdesBytes bytes)
 		return false;
 	bytes.size = SDES_JOURNAL_HEADER_SIZE;
 	if (sdes_journal_read_header(bytes, &header) == SDES_OK && !v.begun &&
-	    header.system_identifier != GetSystemIdentifier())
+	    !reading->known && header.system_identifier != GetSystemIdentifier())
 	{
 		reading->elsewhere = true;
 		return false;

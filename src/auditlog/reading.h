@@ -25,6 +25,7 @@ typedef struct SdesReading
 	uint8 hash[SDES_DIGEST_SIZE]; /* of the record before */
 	bool troubled;                /* it could not be loaded last */
 	bool own;                     /* this server writes it */
+	bool known;                   /* some of it was loaded, whatever cluster wrote it */
 	bool elsewhere;               /* it is of another database cluster: nobody reads it */
 	SdesJournalEnd end;           /* of one's own: what is known to be on the disk */
 	char *wrong; /* what is wrong with what comes next; NULL: nothing, palloc'd */

@@ -69,6 +69,7 @@ derive(SdesReading *reading, TupleDesc desc, Tuplestorestate *rows)
 		return false;
 	reading->until = (uint64) DatumGetInt64(
 	    SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &null));
+	reading->known = reading->until > 0;
 	while (sdes_reading_go_on(reading, uses, PIECE_BYTES))
 		;
 	return reading->first != 0;

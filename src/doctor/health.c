@@ -10,8 +10,12 @@
 
 #include <sys/prctl.h>
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xlog.h"
 #include "agentlink/agentlink.h"
+#include "catalog/pg_extension.h"
 #include "doctor/internal.h"
 #include "keyring/copies.h"
 #include "keyring/destroy.h"
@@ -24,6 +28,8 @@
 #include "sdes_guc.h"
 #include "store/sites.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 SDES_SQL_FUNCTION(sdes_health);
@@ -65,6 +71,45 @@ check_preload(Health *health)
 	                        : "sdes was not loaded when the server started",
 	    "Add 'sdes' to shared_preload_libraries in postgresql.conf and restart the "
 	    "server.");
+}
+
+/* Of the extension in this database. */
+static const char *
+installed_version(void)
+{
+	Relation rel = table_open(ExtensionRelationId, AccessShareLock);
+	const char *version = "?";
+	HeapTuple tuple;
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool null;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
+	            CStringGetDatum("sdes"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		version = TextDatumGetCString(heap_getattr(tuple, Anum_pg_extension_extversion,
+		                                           RelationGetDescr(rel), &null));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return version;
+}
+
+static void
+check_version(Health *health)
+{
+	const char *version = installed_version();
+	bool ok = strcmp(version, SDES_VERSION) == 0;
+
+	sdes_health_add(
+	    health, "version", ok,
+	    ok ? "version " SDES_VERSION
+	       : psprintf("the server runs version %s, the extension in this "
+	                  "database is of version %s",
+	                  SDES_VERSION, version),
+	    "Run ALTER EXTENSION sdes UPDATE as a superuser, in each database. If the "
+	    "server's version is the older one, restart it before.");
 }
 
 static void
@@ -698,6 +743,7 @@ sdes_health(PG_FUNCTION_ARGS)
 	if (!sdes_is_preloaded())
 		return (Datum) 0;
 	health.ntokens = sdes_agentlink_count();
+	check_version(&health);
 	check_processes(&health);
 	check_crypto(&health);
 	check_supervisor(&health);

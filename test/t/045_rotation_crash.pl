@@ -94,7 +94,7 @@ for my $kill (1 .. soak(1, 20))
     $version++;
     my $pid = wait_for(sub { (rotation_workers($node))[0] }, 10);
     if ($pid) { kill 'KILL', $pid; }
-    $node->poll_query_until('postgres', 'SELECT true');
+    wait_for(sub { eval { ($node->psql('postgres', 'SELECT 1'))[0] == 0 } }, 60);
     emptied_ok($node, $version, "worker SIGKILL $kill: it goes on to the end");
     intact_ok($node, "worker SIGKILL $kill: nothing is lost");
 }
@@ -164,8 +164,10 @@ for my $n (1 .. $PROMOTIONS)
         "promotion $n: a standby does not re-encrypt");
     $standby->promote;
     $node = $standby;
-    $version = $node->safe_psql('ledger', q{SELECT max(version) FROM sdes.keys WHERE bucket = 'ledger'});
-    emptied_ok($node, $version, "promotion $n: the new primary goes on to the end");
+    # It makes one of its own, by which values go on to be re-encrypted.
+    ok($node->poll_query_until('ledger', "SELECT max(version) > $version FROM sdes.keys WHERE bucket = 'ledger'"),
+        "promotion $n: the new primary has a version of its own");
+    emptied_ok($node, ++$version, "promotion $n: the new primary goes on to the end");
     intact_ok($node, "promotion $n: nothing is lost");
 }
 

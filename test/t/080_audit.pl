@@ -234,7 +234,9 @@ my %acts = map { $_->{use} => 1 } grep { $_->{kind} eq 'event' && $_->{use} } @a
 is(scalar(grep { $_->{kind} eq 'end' && !$began{ $_->{use} } && !$acts{ $_->{use} } } @all), 0, 'a slow disk: no end without a begin');
 is(scalar(grep { $_->{kind} eq 'begin' } @all), scalar keys %began, 'no two uses have one number');
 
-# One hangs in it; the others wait as long as they may.
+# One hangs in it; the others wait as long as they may. It is not to be the worker that signs.
+ok(wait_for(sub { query_as($node, 'auditor', 'SELECT last - signed_to <= 1 FROM sdes.verify_audit()') eq 't' }, 20), 'all is signed');
+sleep(1);
 disk('hangs');
 my $stuck = start_query($node, 'oms', 'SELECT name FROM people WHERE id = 8');
 ok(wait_for(sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE application_name = '$stuck->{name}' AND state = 'active'") eq '1' }, 10), 'a disk that hangs: one is in it');

@@ -6,6 +6,8 @@
 
 use strict;
 use warnings;
+use File::Basename qw(basename);
+use File::Copy qw(copy);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SdesTest;
@@ -83,13 +85,22 @@ for my $name (sort keys %WITH)
     is(value($b, $BYTES, db => $name), value($a, $BYTES), "$name: the first copy is the same, byte for byte");
 }
 
+# Files that come and go, as they are.
+sub copies_of
+{
+    my ($dir, $pattern) = @_;
+    mkdir $dir;
+    copy($_, "$dir/" . basename($_)) for glob $pattern;
+    return grep { -s } glob "$dir/*";
+}
+
 # A transaction that is too large for memory, with what that leaves on disks meanwhile.
 my $long = $a->background_psql('shop', extra_params => [ '-U', 'oms' ]);
 $long->query_safe('BEGIN; ' . people(1001, 3000));
 my @spilled;
-ok(wait_for(sub { $a->safe_psql('postgres', 'SELECT pg_switch_wal()'); @spilled = glob $a->data_dir . '/pg_replslot/*/*.spill' }, 20), 'the publisher spills a long transaction');
+ok(wait_for(sub { $a->safe_psql('postgres', 'SELECT pg_switch_wal()'); @spilled = copies_of($a->basedir . '/spilled', $a->data_dir . '/pg_replslot/*/*.spill') }, 20), 'the publisher spills a long transaction');
 my @streamed;
-ok(wait_for(sub { @streamed = glob $b->data_dir . '/base/pgsql_tmp/*/*' }, 20), 'a subscriber keeps what is streamed of it');
+ok(wait_for(sub { @streamed = copies_of($b->basedir . '/streamed', $b->data_dir . '/base/pgsql_tmp/*/*') }, 20), 'a subscriber keeps what is streamed of it');
 is(find_leaks(\@canaries, @spilled, @streamed), '', 'which is ciphertext');
 $long->query_safe("UPDATE people SET region = 'moved' WHERE id = 7; UPDATE people SET email = 'other\@example.org' WHERE id = 8; DELETE FROM people WHERE id = 9; COMMIT");
 $long->quit;
