@@ -133,15 +133,14 @@ sub rotate
     return $node->safe_psql($database // 'ledger', "SELECT sdes.rotate_bucket('" . ($bucket // 'ledger') . "')");
 }
 
-# Waits until nothing is left under older keys, of a server that may be about to restart
-# (IPC::Run dies of a psql that ends before it reads); true if so.
+# Waits until nothing is left under older keys; true if so.
 sub wait_until_emptied
 {
     my ($node, $database, $seconds) = @_;
     return wait_for(sub {
-        my ($status, $out) = eval { $node->psql($database // 'ledger',
-            q{SELECT count(*) FROM sdes.keys WHERE state IN ('decrypt-only', 'retired') AND emptied_at IS NULL}) };
-        return defined $status && $status == 0 && $out eq '0';
+        my ($status, $out) = $node->psql($database // 'ledger',
+            q{SELECT count(*) FROM sdes.keys WHERE state IN ('decrypt-only', 'retired') AND emptied_at IS NULL});
+        return $status == 0 && $out eq '0';
     }, $seconds // 60);
 }
 

@@ -296,4 +296,17 @@ sub _get_env
     return $self->SUPER::_get_env(defined $conf ? (SOFTHSM2_CONF => $conf) : (), @mods);
 }
 
+# One that ends before it has read its statement, as there is no server, has failed as any
+# other that cannot connect; of its pipe IPC::Run would die.
+sub psql
+{
+    my ($self, $database, $sql, %params) = @_;
+    my $list = wantarray;
+    my @result = eval { $list ? $self->SUPER::psql($database, $sql, %params) : scalar $self->SUPER::psql($database, $sql, %params) };
+    my $error = $@;
+    die $error if $error ne '' && ($error !~ /^ack Broken pipe/ || $params{on_error_die});
+    @result = (2, '', $error) if $error ne '';
+    return $list ? @result : $result[0];
+}
+
 1;
