@@ -1,13 +1,8 @@
 /*
  * keyring.c
- *		The cache of open keys.
+ *		Asking for a key: it is fetched if need be, checked, and not too old.
  *
- * Invariant: an entry in the table is always whole: the row it was made from,
- * and the key, or in mode hsm the fact, that row commits to. Nothing can throw
- * between making a cipher and putting it into its entry.
- *
- * Expanded keys may live on OpenSSL's plain heap, so they are freed (and wiped) on
- * eviction and at exit, and the process is undumpable from its start.
+ * Nothing can throw between making a cipher and putting it into its entry.
  */
 #include "postgres.h"
 
@@ -15,317 +10,24 @@
 
 #include "access/xact.h"
 #include "keyring/buckets.h"
+#include "keyring/entries.h"
 #include "keyring/fetch.h"
-#include "keyring/freshness.h"
 #include "keyring/own_key.h"
 #include "keyring/search_keys.h"
 #include "keyring/usage.h"
-#include "miscadmin.h"
 #include "sdes_errors.h"
-#include "sdes_guc.h"
-#include "sdes_recent.h"
-#include "storage/ipc.h"
-#include "utils/hsearch.h"
-#include "utils/inval.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 /* After a failed fetch during a restore, how long not to try that key again. */
 #define RESTORE_RETRY_MS 10000
 
-typedef struct KeyEntry
-{
-	uint8 key_id[SDES_KEY_ID_SIZE]; /* hash key */
-	SdesKey key;
-	bool held; /* fetched and proven; key.aead or key.mac is there in mode cached */
-	uint8 commitment[SDES_COMMITMENT_SIZE];
-	uint8 binding[SDES_DEK_BINDING_SIZE]; /* what the commitment covers */
-	SdesFreshness freshness;
-	bool expired;          /* let go of for its age, and not had since */
-	TimestampTz failed_at; /* of the last fetch that failed */
-	TimestampTz needed_in; /* the last statement that it was made ready for */
-} KeyEntry;
-
-/* In place of a purpose: the incoming search key. */
-#define INCOMING_SEARCH ((SdesDekPurpose) (0x80 | SDES_PURPOSE_SEARCH))
-
-typedef struct ActiveSlot
-{
-	uint8 bucket[SDES_UUID_SIZE];
-	SdesDekPurpose purpose;
-} ActiveSlot;
-
-typedef struct ActiveEntry
-{
-	ActiveSlot slot; /* hash key */
-	uint8 key_id[SDES_KEY_ID_SIZE];
-	bool foreign; /* made by another database: seals nothing here */
-} ActiveEntry;
-
-static HTAB *keys = NULL;
-static HTAB *actives = NULL;
-static SdesRecent recent_keys;
-static SdesRecent recent_actives;
-static bool incoming = false; /* another search key is to succeed the one in use */
-static uint64 changes = 0;    /* of sdes.dek, as far as this backend was told */
-static uint64 seen = 0;       /* the value of changes when the entries were read */
-static Oid dek_table = InvalidOid;
-
-static HTAB *
-make_table(const char *name, Size keysize, Size entrysize)
-{
-	HASHCTL ctl = {0};
-
-	ctl.keysize = keysize;
-	ctl.entrysize = entrysize;
-	ctl.hcxt = TopMemoryContext;
-	return hash_create(name, 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
-/* NULL when nothing is known of that key. */
-static KeyEntry *
-find(const uint8 *key_id)
-{
-	return sdes_recent_find(&recent_keys, keys, key_id, SDES_KEY_ID_SIZE, key_id[0]);
-}
-
-/* Wipes the key; what its row says stays. */
-static void
-let_go(KeyEntry *entry)
-{
-	sdes_aead_free(entry->key.aead);
-	sdes_mac_free(entry->key.mac);
-	entry->key.aead = NULL;
-	entry->key.mac = NULL;
-	entry->held = false;
-}
-
-static void
-forget(KeyEntry *entry)
-{
-	let_go(entry);
-	sdes_recent_forget(&recent_keys);
-	hash_search(keys, entry->key_id, HASH_REMOVE, NULL);
-}
-
-static void
-forget_all(int code, Datum arg)
-{
-	HASH_SEQ_STATUS seq;
-	KeyEntry *entry;
-
-	hash_seq_init(&seq, keys);
-	while ((entry = hash_seq_search(&seq)) != NULL)
-		forget(entry);
-}
-
-/*
- * A statement that compares under locks keeps the keys that were made ready for it,
- * however long it takes: it could not fetch them again.
- */
-static bool
-is_needed(const KeyEntry *entry)
-{
-	return entry->needed_in != 0 && entry->needed_in == GetCurrentStatementStartTimestamp();
-}
-
-/*
- * Lets go of what is too old, and has the next one noticed in time. At the end of a
- * transaction nothing is needed any more.
- */
-#define LOOK_AGAIN_MS 1000
-
-static void
-sweep(bool at_end)
-{
-	HASH_SEQ_STATUS seq;
-	KeyEntry *entry;
-	int soonest = -1;
-	int expired = 0;
-
-	hash_seq_init(&seq, keys);
-	while ((entry = hash_seq_search(&seq)) != NULL)
-	{
-		int left = entry->held ? sdes_freshness_left_ms(&entry->freshness) : -1;
-
-		if (left == 0 && !at_end && is_needed(entry))
-			left = LOOK_AGAIN_MS;
-		if (left == 0)
-		{
-			let_go(entry);
-			entry->expired = true;
-			expired++;
-		}
-		else if (left > 0 && (soonest < 0 || left < soonest))
-			soonest = left;
-	}
-	if (expired > 0)
-		elog(DEBUG1, "%d cached encryption key(s) expired", expired);
-	if (soonest > 0)
-		sdes_expiry_set(soonest);
-	else
-		sdes_expiry_none();
-}
-
-/*
- * An error takes all alarms with it, so one is set again here. (A second error in
- * a failed transaction block has no callback: then the next transaction's end.)
- */
-static void
-sweep_at_end(XactEvent event, void *arg)
-{
-	if (keys != NULL && sdes_expiry_due())
-		sweep(true);
-}
-
-static void
-invalidate(Datum arg, Oid relid)
-{
-	/* Before the first key there is nothing to go stale. */
-	if (relid == InvalidOid || relid == dek_table)
-		changes++;
-}
-
-static void
-start(void)
-{
-	if (keys != NULL)
-		return;
-	sdes_require_preload();
-	actives = make_table("sdes active keys", sizeof(ActiveSlot), sizeof(ActiveEntry));
-	keys = make_table("sdes keys", SDES_KEY_ID_SIZE, sizeof(KeyEntry));
-	before_shmem_exit(forget_all, 0);
-}
-
 void
 sdes_keyring_init(void)
 {
-	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
-	RegisterXactCallback(sweep_at_end, NULL);
+	sdes_entries_init();
 	sdes_buckets_init();
 	sdes_search_keys_init();
 	sdes_usage_init();
-}
-
-static bool
-opens_values(const KeyEntry *entry)
-{
-	return entry->key.state == SDES_KEY_ACTIVE ||
-	       entry->key.state == SDES_KEY_DECRYPT_ONLY ||
-	       entry->key.state == SDES_KEY_INCOMING;
-}
-
-/*
- * Puts what a row says into its entry. A key that was fetched for a row that said
- * anything else is let go of, and so is one that opens nothing any more.
- */
-static KeyEntry *
-remember(const SdesDekRow *row)
-{
-	bool found;
-	KeyEntry *entry = hash_search(keys, row->binding.key_id, HASH_ENTER, &found);
-	uint8 binding[SDES_DEK_BINDING_SIZE];
-
-	sdes_dek_binding_encode(&row->binding, binding);
-	if (!found)
-		memset((char *) entry + SDES_KEY_ID_SIZE, 0, sizeof(*entry) - SDES_KEY_ID_SIZE);
-	else if (memcmp(entry->commitment, row->commitment, sizeof(entry->commitment)) != 0 ||
-	         memcmp(entry->binding, binding, sizeof(binding)) != 0)
-		let_go(entry);
-	memcpy(entry->commitment, row->commitment, sizeof(entry->commitment));
-	memcpy(entry->binding, binding, sizeof(binding));
-	memcpy(entry->key.key_id, row->binding.key_id, SDES_KEY_ID_SIZE);
-	memcpy(entry->key.bucket, row->binding.bucket, SDES_UUID_SIZE);
-	memcpy(entry->key.kek_id, row->binding.kek_id, SDES_KEK_ID_SIZE);
-	entry->key.version = row->binding.version;
-	entry->key.purpose = row->binding.purpose;
-	entry->key.mode = row->binding.mode;
-	entry->key.state = row->state;
-	if (!opens_values(entry))
-		let_go(entry);
-	return entry;
-}
-
-static const SdesDekRow *
-row_of(const List *rows, const uint8 *key_id)
-{
-	ListCell *cell;
-
-	foreach (cell, rows)
-	{
-		const SdesDekRow *row = lfirst(cell);
-
-		if (memcmp(row->binding.key_id, key_id, SDES_KEY_ID_SIZE) == 0)
-			return row;
-	}
-	return NULL;
-}
-
-/*
- * Of two active keys of a bucket the one that was made here counts, as where rows of
- * another database's keys arrive; else the one made last.
- */
-static bool
-is_preferred(const SdesDekRow *row, const ActiveEntry *active)
-{
-	const KeyEntry *other = find(active->key_id);
-
-	if (active->foreign != row->foreign)
-		return active->foreign;
-	return other == NULL || other->key.version < row->binding.version;
-}
-
-static void
-note_active(const SdesDekRow *row)
-{
-	ActiveSlot slot;
-	ActiveEntry *active;
-	bool found;
-
-	if (row->state != SDES_KEY_ACTIVE && row->state != SDES_KEY_INCOMING)
-		return;
-	memset(&slot, 0, sizeof(slot));
-	memcpy(slot.bucket, row->binding.bucket, SDES_UUID_SIZE);
-	slot.purpose = row->state == SDES_KEY_INCOMING ? INCOMING_SEARCH : row->binding.purpose;
-	active = hash_search(actives, &slot, HASH_ENTER, &found);
-	if (found && !is_preferred(row, active))
-		return;
-	memcpy(active->key_id, row->binding.key_id, SDES_KEY_ID_SIZE);
-	active->foreign = row->foreign;
-	incoming |= row->state == SDES_KEY_INCOMING;
-}
-
-/* Reads all rows, and holds every known key against its own; what is gone is forgotten. */
-static void
-refresh(void)
-{
-	uint64 now = changes; /* what arrives while reading is for the next time */
-	List *rows;
-	ListCell *cell;
-	HASH_SEQ_STATUS seq;
-	ActiveEntry *active;
-	KeyEntry *entry;
-
-	dek_table = sdes_table_oid(SDES_TABLE_DEK);
-	rows = sdes_store_deks();
-	incoming = false;
-	sdes_recent_forget(&recent_actives);
-	hash_seq_init(&seq, actives);
-	while ((active = hash_seq_search(&seq)) != NULL)
-		hash_search(actives, &active->slot, HASH_REMOVE, NULL);
-
-	/* Of a table that is being scanned, only the current entry may go. */
-	hash_seq_init(&seq, keys);
-	while ((entry = hash_seq_search(&seq)) != NULL)
-		if (row_of(rows, entry->key_id) == NULL)
-			forget(entry);
-	foreach (cell, rows)
-	{
-		remember(lfirst(cell));
-		note_active(lfirst(cell));
-	}
-	list_free_deep(rows);
-	seen = now;
 }
 
 /* Why a statement's keys could not be made ready, which it may do without. */
@@ -343,49 +45,13 @@ sdes_keyring_report_unprepared(void)
 	         errhint("Try again."), SDES_KEEP_OUT_OF_LOG));
 }
 
-/*
- * Invalidations are looked for at each use, so that a revocation ends a statement under
- * way, in a parallel worker and on a standby, too: one that only reads on takes no lock,
- * and would hear of no change. To the callers' callers it is as if a function had opened
- * a table. Without news it costs a look at one flag in shared memory.
- */
-static void
-ready(void)
-{
-	start();
-	if (!sdes_must_not_wait())
-	{
-		AcceptInvalidationMessages();
-		if (sdes_expiry_due())
-			sweep(false);
-	}
-	if (seen == changes && OidIsValid(dek_table))
-		return;
-	if (!sdes_must_not_wait())
-		refresh();
-	else if (!OidIsValid(dek_table))
-		sdes_keyring_report_unprepared();
-}
-
-/* The entry of a key id, from its row if need be; NULL when there is no row. */
-static KeyEntry *
-entry_of(const uint8 *key_id)
-{
-	KeyEntry *entry = find(key_id);
-	SdesDekRow row;
-
-	if (entry != NULL || sdes_must_not_wait())
-		return entry;
-	return sdes_store_dek_by_id(key_id, &row) ? remember(&row) : NULL;
-}
-
 /* Gets the key anew; what was held stays if that fails. */
 static SdesStatus
 obtain(const uint8 *key_id, SdesPatience patience, SdesLinkFailure *failure)
 {
 	SdesDekRow row;
 	SdesFetched fetched;
-	KeyEntry *entry;
+	SdesKeyEntry *entry;
 
 	if (sdes_must_not_wait())
 		sdes_keyring_report_unprepared();
@@ -397,8 +63,8 @@ obtain(const uint8 *key_id, SdesPatience patience, SdesLinkFailure *failure)
 	}
 	if (sdes_fetch_key(&row, patience, &fetched, failure) != SDES_OK)
 		return failure->status;
-	entry = remember(&row);
-	let_go(entry);
+	entry = sdes_entry_remember(&row);
+	sdes_entry_let_go(entry);
 	entry->key.aead = fetched.aead;
 	entry->key.mac = fetched.mac;
 	entry->held = true;
@@ -432,7 +98,7 @@ explain_expiry(SdesLinkFailure *failure)
 static SdesStatus
 without_refresh(const uint8 *key_id, SdesKeyAge age, SdesLinkFailure *failure)
 {
-	KeyEntry *entry = find(key_id);
+	SdesKeyEntry *entry = sdes_entry_find(key_id);
 	bool outage = sdes_is_outage(failure->status);
 
 	if (entry == NULL)
@@ -444,7 +110,7 @@ without_refresh(const uint8 *key_id, SdesKeyAge age, SdesLinkFailure *failure)
 	}
 	if (entry->held)
 	{
-		let_go(entry);
+		sdes_entry_let_go(entry);
 		entry->expired = outage;
 	}
 	if (entry->expired && outage)
@@ -454,14 +120,14 @@ without_refresh(const uint8 *key_id, SdesKeyAge age, SdesLinkFailure *failure)
 
 /* Whether the key is there and known to be young. Under a lock it is used as it is. */
 static bool
-at_hand(KeyEntry *entry)
+at_hand(SdesKeyEntry *entry)
 {
 	return entry->held && (sdes_must_not_wait() || sdes_freshness_known(&entry->freshness));
 }
 
 /* Makes sure the entry's key is at hand and not too old. */
 static SdesStatus
-ensure(KeyEntry *entry, SdesPatience patience, SdesLinkFailure *failure)
+ensure(SdesKeyEntry *entry, SdesPatience patience, SdesLinkFailure *failure)
 {
 	SdesKeyAge age = SDES_KEY_EXPIRED;
 	uint8 key_id[SDES_KEY_ID_SIZE];
@@ -500,7 +166,7 @@ report_unknown(const uint8 *key_id)
 }
 
 static const SdesKey *
-opened(KeyEntry *entry)
+opened(SdesKeyEntry *entry)
 {
 	SdesLinkFailure failure;
 	uint8 key_id[SDES_KEY_ID_SIZE];
@@ -510,7 +176,7 @@ opened(KeyEntry *entry)
 	memcpy(key_id, entry->key_id, sizeof(key_id));
 	if (ensure(entry, SDES_PATIENT, &failure) != SDES_OK)
 		sdes_report(ERROR, failure.status, failure.detail);
-	entry = find(key_id);
+	entry = sdes_entry_find(key_id);
 	return &entry->key;
 }
 
@@ -532,11 +198,11 @@ report_revoked(const SdesDekRow *row)
 	                SDES_KEEP_OUT_OF_LOG));
 }
 
-/* After ready(), as usable(). */
-static KeyEntry *
+/* After sdes_entries_ready(), as usable(). */
+static SdesKeyEntry *
 known(const uint8 *key_id)
 {
-	KeyEntry *entry = entry_of(key_id);
+	SdesKeyEntry *entry = sdes_entry_of(key_id);
 
 	if (entry == NULL)
 		report_unknown(key_id);
@@ -545,7 +211,7 @@ known(const uint8 *key_id)
 
 /* Of a key in a state that opens nothing. */
 static void
-report_closed(const KeyEntry *entry)
+report_closed(const SdesKeyEntry *entry)
 {
 	SdesDekRow row;
 
@@ -564,9 +230,9 @@ report_closed(const KeyEntry *entry)
 static const SdesKey *
 usable(const uint8 *key_id)
 {
-	KeyEntry *entry = known(key_id);
+	SdesKeyEntry *entry = known(key_id);
 
-	if (!opens_values(entry))
+	if (!sdes_entry_opens(entry))
 		report_closed(entry);
 	return opened(entry);
 }
@@ -574,16 +240,16 @@ usable(const uint8 *key_id)
 const SdesKey *
 sdes_keyring_by_id(const uint8 *key_id)
 {
-	ready();
+	sdes_entries_ready();
 	return usable(key_id);
 }
 
 const SdesKey *
 sdes_keyring_for_renewal(const uint8 *key_id)
 {
-	KeyEntry *entry;
+	SdesKeyEntry *entry;
 
-	ready();
+	sdes_entries_ready();
 	entry = known(key_id);
 	if (entry->key.state == SDES_KEY_DESTROYED)
 		report_closed(entry);
@@ -594,12 +260,12 @@ const SdesKey *
 sdes_keyring_try(const uint8 *key_id)
 {
 	SdesLinkFailure failure;
-	KeyEntry *entry;
+	SdesKeyEntry *entry;
 	uint8 id[SDES_KEY_ID_SIZE];
 
-	ready();
-	entry = entry_of(key_id);
-	if (entry == NULL || !opens_values(entry))
+	sdes_entries_ready();
+	entry = sdes_entry_of(key_id);
+	if (entry == NULL || !sdes_entry_opens(entry))
 		return NULL;
 	if (entry->failed_at != 0 &&
 	    !TimestampDifferenceExceeds(entry->failed_at, GetCurrentTimestamp(),
@@ -611,14 +277,14 @@ sdes_keyring_try(const uint8 *key_id)
 		sdes_keyring_unreachable(id);
 		return NULL;
 	}
-	entry = find(id);
+	entry = sdes_entry_find(id);
 	return &entry->key;
 }
 
 void
 sdes_keyring_unreachable(const uint8 *key_id)
 {
-	KeyEntry *entry = find(key_id);
+	SdesKeyEntry *entry = sdes_entry_find(key_id);
 
 	if (entry != NULL)
 		entry->failed_at = GetCurrentTimestamp();
@@ -628,12 +294,12 @@ bool
 sdes_keyring_owner(const uint8 *key_id, SdesKeyOwner *owner)
 {
 	/* These never change: no news is looked for, which would cost each value. */
-	KeyEntry *entry = keys != NULL && seen == changes ? find(key_id) : NULL;
+	SdesKeyEntry *entry = sdes_entries_stale() ? NULL : sdes_entry_find(key_id);
 
 	if (entry == NULL)
 	{
-		ready();
-		entry = entry_of(key_id);
+		sdes_entries_ready();
+		entry = sdes_entry_of(key_id);
 	}
 	if (entry == NULL)
 		return false;
@@ -646,28 +312,14 @@ sdes_keyring_owner(const uint8 *key_id, SdesKeyOwner *owner)
 SdesKeyState
 sdes_keyring_state(const uint8 *key_id)
 {
-	ready();
+	sdes_entries_ready();
 	return known(key_id)->key.state;
-}
-
-/* A bucket's active key; NULL if it has none. */
-static const ActiveEntry *
-find_active(const uint8 *bucket, SdesDekPurpose purpose)
-{
-	ActiveSlot slot;
-
-	ready();
-	memset(&slot, 0, sizeof(slot));
-	memcpy(slot.bucket, bucket, SDES_UUID_SIZE);
-	slot.purpose = purpose;
-	return sdes_recent_find(&recent_actives, actives, &slot, sizeof(slot),
-	                        bucket[0] ^ purpose);
 }
 
 static bool
 has_own_active(const uint8 *bucket, SdesDekPurpose purpose)
 {
-	const ActiveEntry *active = find_active(bucket, purpose);
+	const SdesActiveEntry *active = sdes_entry_active(bucket, purpose);
 
 	return active != NULL && !active->foreign;
 }
@@ -675,7 +327,7 @@ has_own_active(const uint8 *bucket, SdesDekPurpose purpose)
 const SdesKey *
 sdes_keyring_active(const uint8 *bucket, SdesDekPurpose purpose)
 {
-	const ActiveEntry *active = find_active(bucket, purpose);
+	const SdesActiveEntry *active = sdes_entry_active(bucket, purpose);
 	uint8 key_id[SDES_KEY_ID_SIZE];
 
 	/* Nothing is sealed by a search key, and values must be found under the same one. */
@@ -684,7 +336,7 @@ sdes_keyring_active(const uint8 *bucket, SdesDekPurpose purpose)
 		if (sdes_must_not_wait())
 			sdes_keyring_report_unprepared();
 		sdes_keyring_await_own(bucket, purpose, has_own_active);
-		active = find_active(bucket, purpose);
+		active = sdes_entry_active(bucket, purpose);
 	}
 	if (active == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -705,8 +357,8 @@ bool
 sdes_keyring_can_search(void)
 {
 	const SdesBucketRow *system = sdes_keyring_find_system_bucket();
-	const ActiveEntry *active =
-	    system ? find_active(system->uuid, SDES_PURPOSE_SEARCH) : NULL;
+	const SdesActiveEntry *active =
+	    system ? sdes_entry_active(system->uuid, SDES_PURPOSE_SEARCH) : NULL;
 	uint8 key_id[SDES_KEY_ID_SIZE];
 
 	if (active == NULL)
@@ -719,13 +371,13 @@ sdes_keyring_can_search(void)
 const SdesKey *
 sdes_keyring_search_next(void)
 {
-	const ActiveEntry *found;
+	const SdesActiveEntry *found;
 	uint8 key_id[SDES_KEY_ID_SIZE];
 
-	ready();
-	if (!incoming)
+	sdes_entries_ready();
+	if (!sdes_entries_incoming())
 		return NULL;
-	found = find_active(sdes_keyring_system_bucket()->uuid, INCOMING_SEARCH);
+	found = sdes_entry_active(sdes_keyring_system_bucket()->uuid, SDES_INCOMING_SEARCH);
 	if (found == NULL)
 		return NULL;
 	/* A copy: the entry may go while the key is fetched. */
@@ -737,16 +389,16 @@ sdes_keyring_search_next(void)
 static bool
 prepare(const uint8 *bucket, SdesDekPurpose purpose, bool likely)
 {
-	const ActiveEntry *active = find_active(bucket, purpose);
+	const SdesActiveEntry *active = sdes_entry_active(bucket, purpose);
 	uint8 key_id[SDES_KEY_ID_SIZE];
 	SdesLinkFailure failure;
-	KeyEntry *entry;
+	SdesKeyEntry *entry;
 
 	if (active == NULL)
 		return false;
 	memcpy(key_id, active->key_id, SDES_KEY_ID_SIZE);
-	entry = entry_of(key_id);
-	if (entry == NULL || !opens_values(entry))
+	entry = sdes_entry_of(key_id);
+	if (entry == NULL || !sdes_entry_opens(entry))
 		return false;
 	if (!likely && sdes_keyring_try(key_id) == NULL)
 		return false;
@@ -756,7 +408,7 @@ prepare(const uint8 *bucket, SdesDekPurpose purpose, bool likely)
 		unprepared_in = GetCurrentStatementStartTimestamp();
 		return false;
 	}
-	entry = find(key_id);
+	entry = sdes_entry_find(key_id);
 	if (entry != NULL)
 		entry->needed_in = GetCurrentStatementStartTimestamp();
 	return entry != NULL;
