@@ -385,7 +385,7 @@ begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
 	           .number = sdes_audit_new_use(),
 	           .leased = Max(values, FIRST_LEASE)};
 	SdesBucketRow row;
-	bool found = sdes_store_bucket_by_uuid(bucket, &row);
+	bool found = sdes_store_known_bucket(bucket, &row);
 
 	make_room();
 	memcpy(use.bucket, bucket, SDES_UUID_SIZE);

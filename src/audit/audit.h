@@ -65,8 +65,8 @@ extern void sdes_audit_denied(const uint8 *bucket, SdesAuditOperation operation)
 /* ---- for the worker that signs ---- */
 
 /*
- * Whose latch is set when many records have come; NULL: nobody is there any more, and
- * each process writes what it leaves.
+ * Whose latch is set when many records have come, or a process is short of room for them;
+ * NULL: nobody is there any more, and each process writes what it leaves.
  */
 extern void sdes_audit_watch(Latch *latch);
 

@@ -270,7 +270,7 @@ sdes_audit_columns_key(const uint8 *bucket, bool written)
 {
 	SdesBucketRow row;
 	List *all =
-	    sdes_store_bucket_by_uuid(bucket, &row) ? find_columns(row.hash, written) : NIL;
+	    sdes_store_known_bucket(bucket, &row) ? find_columns(row.hash, written) : NIL;
 	uint32 key = hash_columns(all);
 
 	free_columns(all);

@@ -118,4 +118,7 @@ extern int sdes_audit_open(SdesJournalFile *file, SdesJournalEnd *end, SdesWrite
 /* That record is on the disk: from now on it is this server's journal. An errno. */
 extern int sdes_audit_remember(const SdesJournalFile *file);
 
+/* Whether so many records have come that they should be signed at once; says so once. */
+extern bool sdes_audit_take_sign_wanted(void);
+
 #endif

@@ -38,10 +38,10 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#define PLACE_SIZE  10240
+#define PLACE_SIZE  (64 * 1024)
 #define FOR_ENDS    ((SDES_AUDIT_USES + 1) * SDES_AUDIT_END) /* of it */
-#define ROUND_BYTES (32 * 1024) /* of fields that are written at once, about */
-#define ROUND_MAX   256         /* records */
+#define ROUND_BYTES (64 * 1024) /* of fields that are written at once, about */
+#define ROUND_MAX   1024        /* records */
 #define NAP_MS      10
 #define SIGN_AFTER  10000 /* records; else once a second */
 #define NEWS        64    /* databases of which it is known that they have some */
@@ -73,6 +73,7 @@ typedef struct Queue
 	int turn;           /* whose place comes first, after the writer's own */
 	Latch *watcher;     /* of who signs; NULL: nobody */
 	uint64 signed_next; /* where the journal was when it was woken */
+	bool sign_wanted;   /* it was woken for that */
 
 	pg_atomic_uint32 error; /* errno of the last try to write, 0 if it was good */
 	pg_atomic_uint64 uses;
@@ -228,6 +229,7 @@ sdes_audit_put(SdesJournalKind kind, SdesBytes fields)
 	/* An end always finds room. */
 	uint32 limit = kind == SDES_JOURNAL_END ? PLACE_SIZE : PLACE_SIZE - FOR_ENDS;
 	uint64 ticket = 0;
+	bool filling = false; /* half full by this record */
 
 	/* What cannot be written would keep everybody's from being written. */
 	if (fields.size > SDES_AUDIT_FIELDS_MAX || !sdes_fields_are_canonical(fields))
@@ -238,10 +240,15 @@ sdes_audit_put(SdesJournalKind kind, SdesBytes fields)
 	{
 		memcpy(place->records + place->used, &head, sizeof(head));
 		memcpy(place->records + place->used + sizeof(head), fields.data, fields.size);
+		filling = place->used <= PLACE_SIZE / 2;
 		place->used += sizeof(head) + fields.size;
+		filling &= place->used > PLACE_SIZE / 2;
 		ticket = place->next++;
 	}
 	SpinLockRelease(&place->mutex);
+	/* So that who does not wait for records need not wait for room, either. */
+	if (filling && queue->watcher != NULL)
+		SetLatch(queue->watcher);
 	return ticket;
 }
 
@@ -427,6 +434,7 @@ write_round(void)
 	if (queue->watcher != NULL && queue->end.next - queue->signed_next >= SIGN_AFTER)
 	{
 		queue->signed_next = queue->end.next;
+		queue->sign_wanted = true;
 		SetLatch(queue->watcher);
 	}
 	/* A segment that could be neither begun nor removed: where it ends is looked up anew. */
@@ -611,6 +619,16 @@ sdes_audit_watch(Latch *latch)
 		queue->watcher = latch;
 	if (locked)
 		LWLockRelease(queue->lock);
+}
+
+bool
+sdes_audit_take_sign_wanted(void)
+{
+	bool wanted = queue != NULL && queue->sign_wanted;
+
+	if (wanted)
+		queue->sign_wanted = false;
+	return wanted;
 }
 
 bool

@@ -36,10 +36,11 @@
 #define SIGNED_FILE   SDES_STATE_DIRECTORY "/audit_signed"
 #define NEW_SIGNED    SDES_STATE_DIRECTORY "/audit_signed.new"
 
-#define RETRY_MS     1000 /* doubled with each failure */
-#define MAX_DOUBLING 3
-#define HEX_MAX      (2 * SDES_PUBLIC_KEY_MAX)
-#define KEY_LINE_MAX (HEX_MAX + 80)
+#define SIGN_EVERY_MS 900  /* or when there are many new records; ticks are 1000 ms */
+#define RETRY_MS      1000 /* doubled with each failure */
+#define MAX_DOUBLING  3
+#define HEX_MAX       (2 * SDES_PUBLIC_KEY_MAX)
+#define KEY_LINE_MAX  (HEX_MAX + 80)
 
 /* A key of a journal. */
 typedef struct SigningKey
@@ -668,9 +669,16 @@ sign_new(SdesAuditJournal *journal)
 void
 sdes_audit_sign(void)
 {
+	static TimestampTz looked_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
 	SdesAuditJournal journal;
 
+	/* Who is short of room wakes us, too, and more often than there is to sign. */
 	sdes_audit_tick();
+	if (!sdes_audit_take_sign_wanted() &&
+	    !TimestampDifferenceExceeds(looked_at, now, SIGN_EVERY_MS))
+		return;
+	looked_at = now;
 	if (!sdes_audit_peek(&journal))
 		return;
 	if (memcmp(journal.id, signer.journal, sizeof(journal.id)) != 0 && !begin(&journal))

@@ -61,7 +61,11 @@ sdes_store_column_is_of(Oid relation, AttrNumber column, int32 hash)
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
-	sdes_type_oids(oids);
+	/* Most columns are of other types, which no name has to be looked up for. */
+	if (((Form_pg_attribute) GETSTRUCT(tuple))->atttypid >= FirstNormalObjectId)
+		sdes_type_oids(oids);
+	else
+		memset(oids, 0, sizeof(oids));
 	for (int type = 0; type < SDES_NTYPES && !found; type++)
 		found = is_of((Form_pg_attribute) GETSTRUCT(tuple), oids[type], hash);
 	ReleaseSysCache(tuple);

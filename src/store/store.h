@@ -164,6 +164,8 @@ extern bool sdes_store_has_column(SdesEncType type, int32 hash);
 extern bool sdes_store_bucket_by_name(const char *name, SdesBucketRow *out);
 extern bool sdes_store_bucket_by_hash(int32 hash, SdesBucketRow *out);
 extern bool sdes_store_bucket_by_uuid(const uint8 *uuid, SdesBucketRow *out);
+/* The same, from memory until the table changes: for what is asked with each statement. */
+extern bool sdes_store_known_bucket(const uint8 *uuid, SdesBucketRow *out);
 extern bool sdes_store_dek_by_id(const uint8 *key_id, SdesDekRow *out);
 
 /* The bucket of that name; an error when there is none. */
