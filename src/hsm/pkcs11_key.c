@@ -12,7 +12,9 @@
 #include <string.h>
 #include <time.h>
 
-#define SECOND_LOOK_MS 20
+/* Pauses before a key is looked for again: 20, 40 and 80 ms. */
+#define FIRST_PAUSE_MS 20
+#define LAST_PAUSE_MS  80
 
 static CK_OBJECT_CLASS class_secret = CKO_SECRET_KEY;
 static CK_OBJECT_CLASS class_private = CKO_PRIVATE_KEY;
@@ -97,20 +99,24 @@ look_for(SdesHsm *hsm, CK_SESSION_HANDLE handle, SdesPkcs11Key *key, SdesHsmFaul
 }
 
 /*
- * A key is missing after a second look. SoftHSM2 overlooks an object that another thread
- * is reading, as happens when it makes a key.
+ * A key is missing after some looks. SoftHSM2 overlooks an object that another thread or
+ * process is reading or writing, as happens when one makes a key.
  */
 SdesStatus
 sdes_pkcs11_key_find(SdesHsm *hsm, CK_SESSION_HANDLE handle, SdesPkcs11Key *key,
                      SdesHsmFault *fault)
 {
-	static const struct timespec pause = {0, SECOND_LOOK_MS * 1000000L};
 	SdesStatus status = look_for(hsm, handle, key, fault);
 
-	if (status != SDES_ERR_HSM_KEY_MISSING)
-		return status;
-	nanosleep(&pause, NULL);
-	return look_for(hsm, handle, key, fault);
+	for (long ms = FIRST_PAUSE_MS;
+	     status == SDES_ERR_HSM_KEY_MISSING && ms <= LAST_PAUSE_MS; ms *= 2)
+	{
+		struct timespec pause = {0, ms * 1000000L};
+
+		nanosleep(&pause, NULL);
+		status = look_for(hsm, handle, key, fault);
+	}
+	return status;
 }
 
 SdesStatus
