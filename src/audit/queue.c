@@ -230,6 +230,7 @@ sdes_audit_put(SdesJournalKind kind, SdesBytes fields)
 	uint32 limit = kind == SDES_JOURNAL_END ? PLACE_SIZE : PLACE_SIZE - FOR_ENDS;
 	uint64 ticket = 0;
 	bool filling = false; /* half full by this record */
+	Latch *watcher;
 
 	/* What cannot be written would keep everybody's from being written. */
 	if (fields.size > SDES_AUDIT_FIELDS_MAX || !sdes_fields_are_canonical(fields))
@@ -247,8 +248,9 @@ sdes_audit_put(SdesJournalKind kind, SdesBytes fields)
 	}
 	SpinLockRelease(&place->mutex);
 	/* So that who does not wait for records need not wait for room, either. */
-	if (filling && queue->watcher != NULL)
-		SetLatch(queue->watcher);
+	watcher = queue->watcher; /* who may leave at any moment */
+	if (filling && watcher != NULL)
+		SetLatch(watcher);
 	return ticket;
 }
 
@@ -283,12 +285,16 @@ static uint32
 gather(Place *place, Taken *taken, uint32 at, int room)
 {
 	uint32 used = 0;
+	uint32 there;
 
 	*taken = (Taken){.place = place};
 	if (place->used == 0)
 		return at;
+	/* What is there stays as it is: its process appends only, and we alone take out. */
 	SpinLockAcquire(&place->mutex);
-	while (used < place->used && taken->n < room && at < ROUND_BYTES)
+	there = place->used;
+	SpinLockRelease(&place->mutex);
+	while (used < there && taken->n < room && at < ROUND_BYTES)
 	{
 		Head head;
 		uint32 size;
@@ -301,7 +307,6 @@ gather(Place *place, Taken *taken, uint32 at, int room)
 		taken->n++;
 	}
 	taken->bytes = used;
-	SpinLockRelease(&place->mutex);
 	return at;
 }
 
@@ -420,6 +425,7 @@ write_round(void)
 {
 	static Taken taken[ROUND_MAX + 1];
 	int ntaken;
+	Latch *watcher = queue->watcher;
 	int error = 0;
 	int n;
 
@@ -431,11 +437,11 @@ write_round(void)
 		error = append(n);
 	for (int i = 0; n > 0 && error == 0 && i < ntaken; i++)
 		release(&taken[i]);
-	if (queue->watcher != NULL && queue->end.next - queue->signed_next >= SIGN_AFTER)
+	if (watcher != NULL && queue->end.next - queue->signed_next >= SIGN_AFTER)
 	{
 		queue->signed_next = queue->end.next;
 		queue->sign_wanted = true;
-		SetLatch(queue->watcher);
+		SetLatch(watcher);
 	}
 	/* A segment that could be neither begun nor removed: where it ends is looked up anew. */
 	if (error == EEXIST)

@@ -675,7 +675,8 @@ sdes_audit_sign(void)
 
 	/* Who is short of room wakes us, too, and more often than there is to sign. */
 	sdes_audit_tick();
-	if (!sdes_audit_take_sign_wanted() &&
+	/* A clock that was put back is no reason to wait for it. */
+	if (!sdes_audit_take_sign_wanted() && now >= looked_at &&
 	    !TimestampDifferenceExceeds(looked_at, now, SIGN_EVERY_MS))
 		return;
 	looked_at = now;

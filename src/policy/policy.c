@@ -351,8 +351,12 @@ look_up(const uint8 *bucket)
 }
 
 static const Answer *
-answer_to(const uint8 *bucket)
+answer_to(const uint8 *bucket_of_caller)
 {
+	uint8 bucket[SDES_UUID_SIZE];
+
+	/* It may be in what is read anew. */
+	memcpy(bucket, bucket_of_caller, SDES_UUID_SIZE);
 	ready();
 	if (last != NULL && last->question.current == GetUserId() &&
 	    last->question.authenticated == GetAuthenticatedUserId() &&

@@ -11,7 +11,7 @@
 
 #include "search/explain.h"
 
-#include "access/genam.h"
+#include "access/relation.h"
 #include "catalog/pg_am.h"
 #include "commands/explain.h"
 #if PG_VERSION_NUM >= 180000
@@ -226,10 +226,15 @@ could_be_hash(const Notes *notes, Relation index)
 static void
 note_index(Notes *notes, Oid oid)
 {
-	Relation index = index_open(oid, AccessShareLock);
-	float4 rows = index->rd_rel->reltuples;
-	BlockNumber pages = (BlockNumber) index->rd_rel->relpages;
+	/* One that an adviser imagines is in no catalog. */
+	Relation index = try_relation_open(oid, AccessShareLock);
+	float4 rows;
+	BlockNumber pages;
 
+	if (index == NULL)
+		return;
+	rows = index->rd_rel->reltuples;
+	pages = (BlockNumber) index->rd_rel->relpages;
 	if (rows > 0 && pages >= FEW_PAGES && could_be_hash(notes, index))
 	{
 		double entry = (double) pages * BLCKSZ / rows;
@@ -240,7 +245,7 @@ note_index(Notes *notes, Oid oid)
 			             "about %d, for lookups alone",
 			             RelationGetRelationName(index), entry, HASH_ENTRY));
 	}
-	index_close(index, AccessShareLock);
+	relation_close(index, AccessShareLock);
 }
 
 static void look_at(Notes *notes, const Plan *plan);

@@ -60,10 +60,10 @@ sdes_value_require(const uint8 *bucket, int privilege)
 {
 	uint8 copy[SDES_UUID_SIZE];
 
-	if (sdes_policy_privileges(bucket) & privilege)
-		return;
-	/* Of something that may move while the record is written. */
+	/* Of something that may move while grants are read or the record is written. */
 	memcpy(copy, bucket, SDES_UUID_SIZE);
+	if (sdes_policy_privileges(copy) & privilege)
+		return;
 	sdes_audit_denied(copy, operation_of(privilege));
 	sdes_policy_require(copy, privilege);
 }
