@@ -45,6 +45,7 @@ typedef struct Wrapping
 {
 	const SdesDekRow *row;
 	SdesAgentPublic home; /* its label and serial number */
+	bool due;             /* to be asked for, of the agent that is asked now */
 } Wrapping;
 
 typedef struct Wrappings
@@ -100,23 +101,36 @@ is_at(const Wrapping *wrapping, const SdesAgentPublic *token)
 
 /*
  * What was wrapped in the token. Where nothing was, or it has not said its name,
- * everything is tried: HSMs may replicate their keys.
+ * everything is tried: HSMs may replicate their keys. Its name may come to be known
+ * meanwhile, so the choice is made once.
  */
+static void
+choose(Wrappings *wrappings, int link)
+{
+	SdesAgentPublic token = sdes_agentlink_public(link);
+	bool any = false;
+
+	for (int i = 0; i < wrappings->n; i++)
+	{
+		wrappings->all[i].due = is_at(&wrappings->all[i], &token);
+		any |= wrappings->all[i].due;
+	}
+	for (int i = 0; i < wrappings->n && !any; i++)
+		wrappings->all[i].due = true;
+}
+
 static bool
 make_unwrap(int link, int attempt, SdesRequest *request, void *arg)
 {
 	Wrappings *wrappings = arg;
-	SdesAgentPublic token = sdes_agentlink_public(link);
-	int here = 0;
 
-	for (int i = 0; i < wrappings->n; i++)
-		here += is_at(&wrappings->all[i], &token);
+	if (attempt == 0)
+		choose(wrappings, link);
 	for (int i = 0; i < wrappings->n; i++)
 	{
-		if (here > 0 && !is_at(&wrappings->all[i], &token))
+		if (!wrappings->all[i].due)
 			continue;
-		if (attempt-- > 0)
-			continue;
+		wrappings->all[i].due = false;
 		wrappings->asked = wrappings->all[i].row;
 		make_request(wrappings->asked, request);
 		return true;

@@ -176,13 +176,13 @@ sdes_agent_process_stop(SdesAgentProcess *process)
 }
 
 bool
-sdes_agent_process_drain(SdesAgentProcess *process)
+sdes_agent_process_drain(SdesAgentProcess *process, bool *said_something)
 {
 	char said[256];
 	ssize_t n;
 
-	do
-		n = read(process->news, said, sizeof(said));
-	while (n > 0 || (n < 0 && errno == EINTR));
+	*said_something = false;
+	while ((n = read(process->news, said, sizeof(said))) > 0 || (n < 0 && errno == EINTR))
+		*said_something |= n > 0;
 	return n != 0;
 }

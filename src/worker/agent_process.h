@@ -40,7 +40,7 @@ extern bool sdes_agent_process_reap(SdesAgentProcess *process, int *status);
  */
 extern void sdes_agent_process_stop(SdesAgentProcess *process);
 
-/* Reads away what the agent said; returns false at end of file. */
-extern bool sdes_agent_process_drain(SdesAgentProcess *process);
+/* Reads away what the agent said, and tells if it did; returns false at end of file. */
+extern bool sdes_agent_process_drain(SdesAgentProcess *process, bool *said_something);
 
 #endif

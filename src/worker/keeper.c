@@ -349,6 +349,23 @@ converse(SdesKeeper *keeper)
 
 /* ---- what the supervisor calls ---- */
 
+/* It says that its state has changed: it may know its token now. */
+static void
+listen_to_agent(SdesKeeper *keeper)
+{
+	bool said_something;
+
+	if (!sdes_agent_process_drain(&keeper->process, &said_something))
+	{
+		/* It closed its output: it is dying, and waitpid() will soon say so. */
+		close(keeper->process.news);
+		keeper->process.news = -1;
+	}
+	else if (said_something && keeper->published.token_label[0] == '\0' &&
+	         !conversing(keeper))
+		keeper->asked_at = GetCurrentTimestamp();
+}
+
 static void
 look_after_agent(SdesKeeper *keeper)
 {
@@ -356,12 +373,8 @@ look_after_agent(SdesKeeper *keeper)
 
 	if (!runs_own_agent())
 		return;
-	if (keeper->process.news >= 0 && !sdes_agent_process_drain(&keeper->process))
-	{
-		/* It closed its output: it is dying, and waitpid() will soon say so. */
-		close(keeper->process.news);
-		keeper->process.news = -1;
-	}
+	if (keeper->process.news >= 0)
+		listen_to_agent(keeper);
 	if (sdes_agent_process_reap(&keeper->process, &status))
 		note_death(keeper, status);
 	if (keeper->process.pid == 0 && GetCurrentTimestamp() >= keeper->start_again_at)
