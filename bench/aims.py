@@ -1,7 +1,7 @@
 """What is aimed at, and what was measured of it: sdes with audit async, where nothing else is said."""
 from tables import TITLES, above_plain, number, scaled, table, times
 
-PARTS = {"load", "scan", "export", "clients", "size", "session", "growth", "rotation"}
+PARTS = {"load", "scan", "export", "clients", "size", "session", "growth", "rotation", "rotation-clients"}
 
 
 def aims(figures):
@@ -15,7 +15,10 @@ def aims(figures):
         cost(figures, "load by INSERT … SELECT, time to plain", 1.45, "load", "insert"),
         cost(figures, "load by COPY, time to plain", 1.4, "load", "copy"),
         cost(figures, "rotation, time to an UPDATE of plain text in the same steps", 1.4, "rotation", "pairs"),
+        rotation_rates(figures, 0.7),
         at_most("growth of the table by a rotation", 30, "%", grown),
+        at_most("p99 of clients with a rotation, to without", 1.1, "×",
+                figures.ratio("rotation-clients", "clients", "rotating", "alone", "p99_ms")),
         clients(figures, "select", 0.97), clients(figures, "lookup", 0.95), clients(figures, "insert", 0.90),
         peer(figures, "pgsodium", 8), peer(figures, "raw", 8), peer(figures, "pgp_s2k0", 25), peer(figures, "pgp", 800),
         at_most("a value over the plain one", 40, "bytes", over_plain(figures, "note")),
@@ -65,6 +68,14 @@ def clients(figures, statement, least):
     return line(f"{statement}, transactions to plain, {', '.join(map(str, sizes))} clients", f"≥ {least} ×",
                 (", ".join(map(number, here)) or "–") + (f" (strict: {strict})" if strict else ""),
                 bool(here) and min(here) >= least)
+
+
+def rotation_rates(figures, least):
+    """Rows a second to those of an UPDATE of the twin, which has as much to write."""
+    tables = ("parts", "longs", "keyed")
+    spent = [figures.ratio("rotation", name, "twin", "sdes", "wall_ns") for name in tables]
+    return line(f"rotation, rows/s to an UPDATE of as many bytes, {', '.join(f'`{name}`' for name in tables)}", f"≥ {least} ×",
+                "–" if None in spent else ", ".join(map(number, spent)), None not in spent and min(spent) >= least)
 
 
 def over_plain(figures, what):

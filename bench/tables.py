@@ -169,13 +169,12 @@ def rotation(figures):
 
 
 def rotation_clients(figures):
-    titles = {"alone": "alone", "computing": "beside a program that computes", "rotating": "with a rotation"}
+    def row(title, what):
+        p50, p99 = (figures.median("rotation-clients", "clients", what, m) for m in ("p50_ms", "p99_ms"))
+        ratio = figures.ratio("rotation-clients", "clients", what, "alone", "p99_ms")
+        return [title, f"{p50:.2f} ms", f"{p99:.2f} ms", times(ratio)]
 
-    def row(what):
-        p50, p99 = (figures.median("rotation-clients", what, "sdes", m) for m in ("p50_ms", "p99_ms"))
-        return [titles[what], f"{p50:.2f} ms", f"{p99:.2f} ms"]
-
-    return table(["4 clients", "p50", "p99"], [row(what) for what in figures.names("rotation-clients")])
+    return table(["4 clients", "p50", "p99", "p99 to alone"], [row("alone", "alone"), row("with a rotation", "rotating")])
 
 
 def audit(figures):

@@ -17,8 +17,8 @@ LOOK_EVERY = 0.5  # seconds
 
 
 def rows_of(bench):
-    """Of all but "pairs", a tenth together."""
-    others = max(bench.rows // 10, 1000)
+    """Of all but "pairs", half as many together."""
+    others = max(bench.rows // 2, 1000)
     return {"pairs": bench.rows, "parts": others * 60 // 100, "longs": others * 5 // 100, "keyed": others * 35 // 100}
 
 
