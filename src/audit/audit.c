@@ -211,14 +211,27 @@ sdes_audit_write_bucket(SdesWriter *w, const uint8 *uuid)
 		                   sdes_store_bucket_by_uuid(uuid, &bucket) ? bucket.name : NULL);
 }
 
-/* bucket is NULL of one that is not there any more. */
-static void
-write_used_bucket(SdesWriter *w, const uint8 *uuid, const SdesBucketRow *bucket,
-                  SdesAuditOperation operation)
+/* What is used; row is NULL of a bucket that is not there any more. */
+typedef struct Used
 {
-	write_known_bucket(w, uuid, bucket != NULL ? bucket->name : NULL);
-	if (bucket != NULL)
-		sdes_audit_write_columns(w, bucket->hash, operation == SDES_AUDIT_ENCRYPT);
+	const uint8 *uuid;
+	const SdesBucketRow *row;
+	List *columns;
+} Used;
+
+static void
+find_columns(Used *used, SdesAuditOperation operation)
+{
+	used->columns = used->row == NULL ? NIL
+	                                  : sdes_audit_columns(used->row->hash,
+	                                                       operation == SDES_AUDIT_ENCRYPT);
+}
+
+static void
+write_used(SdesWriter *w, const Used *used)
+{
+	write_known_bucket(w, used->uuid, used->row != NULL ? used->row->name : NULL);
+	sdes_audit_write_columns(w, used->columns);
 }
 
 /* ---- records ---- */
@@ -241,7 +254,7 @@ put(SdesJournalKind kind, const uint8 *fields, const SdesWriter *w)
 }
 
 static void
-put_begin(Use *use, const SdesBucketRow *bucket)
+put_begin(Use *use, const Used *used)
 {
 	uint8 fields[SDES_AUDIT_FIELDS_MAX];
 	SdesWriter w = sdes_writer(fields, sizeof(fields));
@@ -249,7 +262,7 @@ put_begin(Use *use, const SdesBucketRow *bucket)
 	sdes_write_text(&w, SDES_FIELD_OPERATION, operation_names[use->operation]);
 	sdes_write_number(&w, SDES_FIELD_USE, use->number);
 	write_database(&w);
-	write_used_bucket(&w, use->bucket, bucket, use->operation);
+	write_used(&w, used);
 	sdes_write_number(&w, SDES_FIELD_VALUES, (uint64) use->leased);
 	sdes_audit_write_client(&w);
 	use->ticket = put(SDES_JOURNAL_BEGIN, fields, &w);
@@ -375,22 +388,20 @@ make_room(void)
 }
 
 static Use *
-begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz statement,
-      uint32 columns, int64 values)
+begin(const Used *used, SdesAuditOperation operation, TimestampTz statement, uint32 columns,
+      int64 values)
 {
 	Use use = {.statement = statement,
 	           .operation = operation,
 	           .role = GetUserId(),
 	           .columns = columns,
 	           .number = sdes_audit_new_use(),
+	           .async = used->row != NULL && used->row->audit_async,
 	           .leased = Max(values, FIRST_LEASE)};
-	SdesBucketRow row;
-	bool found = sdes_store_known_bucket(bucket, &row);
 
 	make_room();
-	memcpy(use.bucket, bucket, SDES_UUID_SIZE);
-	use.async = found && row.audit_async;
-	put_begin(&use, found ? &row : NULL);
+	memcpy(use.bucket, used->uuid, SDES_UUID_SIZE);
+	put_begin(&use, used);
 	/* From here on it has an end, whatever comes of the wait. */
 	uses[nuses] = use;
 	return &uses[nuses++];
@@ -401,14 +412,20 @@ find_or_begin(const uint8 *bucket, SdesAuditOperation operation, TimestampTz sta
               int64 values)
 {
 	Use *use = find_at_hand(bucket, operation, statement);
+	Used used = {.uuid = bucket};
+	SdesBucketRow row;
 	uint32 columns;
 
 	if (use != NULL)
 		return use;
-	columns = sdes_audit_columns_key(bucket, operation == SDES_AUDIT_ENCRYPT);
+	if (sdes_store_known_bucket(bucket, &row))
+		used.row = &row;
+	find_columns(&used, operation);
+	columns = sdes_audit_hash_columns(used.columns);
 	use = find(bucket, operation, statement, columns);
 	if (use == NULL)
-		use = begin(bucket, operation, statement, columns, values);
+		use = begin(&used, operation, statement, columns, values);
+	sdes_audit_free_columns(used.columns);
 	use->execution = sdes_audit_execution();
 	return use;
 }
@@ -486,16 +503,19 @@ sdes_audit_denied(const uint8 *bucket, SdesAuditOperation operation)
 {
 	uint8 fields[SDES_AUDIT_FIELDS_MAX];
 	SdesWriter w = sdes_writer(fields, sizeof(fields));
+	Used used = {.uuid = bucket};
 	SdesBucketRow row;
 	uint64 ticket;
 
 	if (sdes_must_not_wait())
 		return; /* names are not at hand; the error is in the server log */
+	if (sdes_store_bucket_by_uuid(bucket, &row))
+		used.row = &row;
+	find_columns(&used, operation);
 	sdes_write_text(&w, SDES_FIELD_OPERATION, operation_names[operation]);
 	sdes_write_text(&w, SDES_FIELD_OUTCOME, "denied");
 	write_database(&w);
-	write_used_bucket(&w, bucket, sdes_store_bucket_by_uuid(bucket, &row) ? &row : NULL,
-	                  operation);
+	write_used(&w, &used);
 	sdes_audit_write_client(&w);
 	if (w.failed)
 		return;

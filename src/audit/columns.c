@@ -199,8 +199,8 @@ add_of_copy(List **all, const CopyStmt *copy, int32 hash)
 		add_if_of_bucket(all, relation, get_attnum(relation, strVal(lfirst(cell))), hash);
 }
 
-static List *
-find_columns(int32 hash, bool written)
+List *
+sdes_audit_columns(int32 hash, bool written)
 {
 	List *all = NIL;
 	const QueryDesc *query = current;
@@ -221,8 +221,8 @@ find_columns(int32 hash, bool written)
 	return all;
 }
 
-static void
-free_columns(List *all)
+void
+sdes_audit_free_columns(List *all)
 {
 	ListCell *cell;
 
@@ -231,8 +231,8 @@ free_columns(List *all)
 	list_free_deep(all);
 }
 
-static uint32
-hash_columns(const List *all)
+uint32
+sdes_audit_hash_columns(const List *all)
 {
 	uint32 hash = 0;
 	ListCell *cell;
@@ -255,7 +255,7 @@ sdes_audit_reads(const PlannedStmt *plan, int32 hash)
 
 	add_of_plan(&all, plan, hash, false);
 	reads = all != NIL;
-	free_columns(all);
+	sdes_audit_free_columns(all);
 	return reads;
 }
 
@@ -263,18 +263,6 @@ uint64
 sdes_audit_execution(void)
 {
 	return execution;
-}
-
-uint32
-sdes_audit_columns_key(const uint8 *bucket, bool written)
-{
-	SdesBucketRow row;
-	List *all =
-	    sdes_store_known_bucket(bucket, &row) ? find_columns(row.hash, written) : NIL;
-	uint32 key = hash_columns(all);
-
-	free_columns(all);
-	return key;
 }
 
 /* ---- their names ---- */
@@ -323,9 +311,8 @@ write_names(SdesWriter *w, SdesFieldTag tag, StringInfo names)
 }
 
 void
-sdes_audit_write_columns(SdesWriter *w, int32 hash, bool written)
+sdes_audit_write_columns(SdesWriter *w, const List *all)
 {
-	List *all = find_columns(hash, written);
 	StringInfoData relations, columns;
 	ListCell *cell;
 

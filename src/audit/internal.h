@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "journal/append.h"
+#include "nodes/pg_list.h"
 #include "storage/lwlock.h"
 
 /* Uses that a process has at a time, and bytes of the end of one in the queue, at most. */
@@ -85,12 +86,16 @@ extern const char *sdes_audit_utf8(const char *text);
 
 /*
  * The relations and columns of a bucket that the statement writes, or else reads, which is
- * being executed, where that is known; hash is that of the bucket.
+ * being executed, where that is known; hash is that of the bucket. For the functions below.
  */
-extern void sdes_audit_write_columns(SdesWriter *w, int32 hash, bool written);
+extern List *sdes_audit_columns(int32 hash, bool written);
+extern void sdes_audit_free_columns(List *columns);
 
-/* A number that stands for the same, of the bucket of that uuid. */
-extern uint32 sdes_audit_columns_key(const uint8 *bucket, bool written);
+/* Their names. */
+extern void sdes_audit_write_columns(SdesWriter *w, const List *columns);
+
+/* A number that stands for the same. */
+extern uint32 sdes_audit_hash_columns(const List *columns);
 
 /* Another number for each execution of a statement, within which these are the same. */
 extern uint64 sdes_audit_execution(void);

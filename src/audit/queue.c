@@ -38,10 +38,10 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#define PLACE_SIZE  (64 * 1024)
+#define PLACE_SIZE  (128 * 1024)
 #define FOR_ENDS    ((SDES_AUDIT_USES + 1) * SDES_AUDIT_END) /* of it */
-#define ROUND_BYTES (64 * 1024) /* of fields that are written at once, about */
-#define ROUND_MAX   1024        /* records */
+#define ROUND_BYTES (256 * 1024) /* of fields that are written at once, about */
+#define ROUND_MAX   4096         /* records */
 #define NAP_MS      10
 #define SIGN_AFTER  10000 /* records; else once a second */
 #define NEWS        64    /* databases of which it is known that they have some */
@@ -310,9 +310,9 @@ gather(Place *place, Taken *taken, uint32 at, int room)
 	return at;
 }
 
-/* All places, our own first; how many records. */
+/* All places, our own first; how many records. *full: there may be more than these. */
 static int
-gather_all(Taken *taken, int *ntaken)
+gather_all(Taken *taken, int *ntaken, bool *full)
 {
 	Place *own = place_of(MyProc);
 	uint32 at = gather(own, &taken[0], 0, ROUND_MAX);
@@ -330,6 +330,7 @@ gather_all(Taken *taken, int *ntaken)
 		*ntaken += taken[*ntaken].n > 0;
 	}
 	queue->turn = (queue->turn + 1) % queue->nplaces;
+	*full = n == ROUND_MAX || at >= ROUND_BYTES;
 	return n;
 }
 
@@ -341,6 +342,10 @@ encode(int n, const SdesJournalEnd *end, uint8 hash[SDES_DIGEST_SIZE])
 	                             ROUND_MAX * (SDES_RECORD_HEAD_SIZE + SDES_DIGEST_SIZE));
 	const uint8 *at = gathered;
 
+	StaticAssertStmt(ROUND_BYTES + SDES_AUDIT_FIELDS_MAX +
+	                         ROUND_MAX * (SDES_RECORD_HEAD_SIZE + SDES_DIGEST_SIZE) <=
+	                     SDES_JOURNAL_TORN_MAX,
+	                 "a crash tears no more than one round");
 	memcpy(hash, end->hash, SDES_DIGEST_SIZE);
 	for (int i = 0; i < n; i++)
 	{
@@ -419,9 +424,12 @@ know_file(void)
 	                          ROUND_MAX * (SDES_RECORD_HEAD_SIZE + SDES_DIGEST_SIZE));
 }
 
-/* With the lock: writes a round of what waits. An errno when that failed. */
+/*
+ * With the lock: writes what waits, as much as a round may have; *full when it may have
+ * been more. An errno when that failed.
+ */
 static int
-write_round(void)
+write_round(bool *full)
 {
 	static Taken taken[ROUND_MAX + 1];
 	int ntaken;
@@ -429,10 +437,11 @@ write_round(void)
 	int error = 0;
 	int n;
 
+	*full = false;
 	know_file();
 	if (!queue->open)
 		error = begin_journal();
-	n = error == 0 ? gather_all(taken, &ntaken) : 0;
+	n = error == 0 ? gather_all(taken, &ntaken, full) : 0;
 	if (n > 0)
 		error = append(n);
 	for (int i = 0; n > 0 && error == 0 && i < ntaken; i++)
@@ -509,6 +518,7 @@ wait_until_written(Place *place, uint64 ticket)
 	TimestampTz deadline =
 	    TimestampTzPlusMilliseconds(GetCurrentTimestamp(), sdes_audit_timeout);
 	int error = 0;
+	bool full;
 
 	while (error == 0 && !is_written(place, ticket))
 	{
@@ -516,7 +526,7 @@ wait_until_written(Place *place, uint64 ticket)
 		if (LWLockConditionalAcquire(queue->lock, LW_EXCLUSIVE))
 		{
 			if (!is_written(place, ticket))
-				error = write_round();
+				error = write_round(&full);
 			LWLockRelease(queue->lock);
 			ConditionVariableBroadcast(&queue->written);
 		}
@@ -559,14 +569,18 @@ is_pending(void)
 	return false;
 }
 
-/* With the lock: all that waits, and what comes meanwhile for a while. */
+/*
+ * With the lock: all that waited when it was called. What comes meanwhile waits for the next
+ * call, so that busy clients are not served a few records at a time.
+ */
 static int
 write_rounds(void)
 {
-	int error = write_round();
+	bool full;
+	int error = write_round(&full);
 
-	for (int i = 0; i < queue->nplaces && error == 0 && is_pending(); i++)
-		error = write_round();
+	for (int i = 0; i < queue->nplaces && error == 0 && full; i++)
+		error = write_round(&full);
 	return error;
 }
 
@@ -662,7 +676,7 @@ sdes_audit_where(char folder[SDES_JOURNAL_PATH_MAX], SdesJournalEnd *end)
 
 	if (!lock_patiently())
 		sdes_audit_report(TOO_LATE);
-	error = write_round();
+	error = write_rounds();
 	strlcpy(folder, queue->folder, SDES_JOURNAL_PATH_MAX);
 	*end = queue->end;
 	LWLockRelease(queue->lock);

@@ -15,8 +15,8 @@
 
 #define SDES_JOURNAL_PATH_MAX 1024
 #define SDES_JOURNAL_SEGMENT_MAX                                                           \
-	(16 * 1024 * 1024)                    /* bytes, after which a new one begins */
-#define SDES_JOURNAL_TORN_MAX (64 * 1024) /* bytes that a crash may have torn, at most */
+	(16 * 1024 * 1024)                     /* bytes, after which a new one begins */
+#define SDES_JOURNAL_TORN_MAX (512 * 1024) /* bytes that a crash may have torn, at most */
 
 /* What is known to be on the disk. Plain data, for shared memory. */
 typedef struct SdesJournalEnd

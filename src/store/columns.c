@@ -29,9 +29,12 @@ part_of(Oid type)
 	return get_element_type(type);
 }
 
-/* Whether a column is of that type and bucket, by way of other types too. */
-static bool
-is_of(Form_pg_attribute column, Oid type, int32 hash)
+/*
+ * What a column of a bucket is made of, by way of other types too; InvalidOid where its
+ * type modifier cannot be that of the bucket.
+ */
+static Oid
+base_in_bucket(Form_pg_attribute column, int32 hash)
 {
 	Oid base = column->atttypid;
 	int32 typmod = column->atttypmod;
@@ -39,7 +42,7 @@ is_of(Form_pg_attribute column, Oid type, int32 hash)
 
 	/* Not what initdb made; a dropped column has no type. */
 	if (column->attnum <= 0 || base < FirstNormalObjectId)
-		return false;
+		return InvalidOid;
 	for (;;)
 	{
 		base = getBaseTypeAndTypmod(base, &typmod);
@@ -48,7 +51,7 @@ is_of(Form_pg_attribute column, Oid type, int32 hash)
 			break;
 		base = part;
 	}
-	return base == type && typmod >= 0 && typmod >> SDES_HASH_SHIFT == hash;
+	return typmod >= 0 && typmod >> SDES_HASH_SHIFT == hash ? base : InvalidOid;
 }
 
 bool
@@ -57,19 +60,17 @@ sdes_store_column_is_of(Oid relation, AttrNumber column, int32 hash)
 	HeapTuple tuple =
 	    SearchSysCache2(ATTNUM, ObjectIdGetDatum(relation), Int16GetDatum(column));
 	Oid oids[SDES_NTYPES];
-	bool found = false;
+	Oid base;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;
-	/* Most columns are of other types, which no name has to be looked up for. */
-	if (((Form_pg_attribute) GETSTRUCT(tuple))->atttypid >= FirstNormalObjectId)
-		sdes_type_oids(oids);
-	else
-		memset(oids, 0, sizeof(oids));
-	for (int type = 0; type < SDES_NTYPES && !found; type++)
-		found = is_of((Form_pg_attribute) GETSTRUCT(tuple), oids[type], hash);
+	base = base_in_bucket((Form_pg_attribute) GETSTRUCT(tuple), hash);
 	ReleaseSysCache(tuple);
-	return found;
+	/* Most columns are of other types, which no name has to be looked up for. */
+	if (!OidIsValid(base))
+		return false;
+	sdes_type_oids(oids);
+	return sdes_type_by_oid(oids, base) >= 0;
 }
 
 bool
@@ -83,7 +84,8 @@ sdes_store_has_column(SdesEncType type, int32 hash)
 
 	sdes_type_oids(oids);
 	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		found = is_of((Form_pg_attribute) GETSTRUCT(tuple), oids[type], hash);
+		found = OidIsValid(oids[type]) &&
+		        oids[type] == base_in_bucket((Form_pg_attribute) GETSTRUCT(tuple), hash);
 	systable_endscan(scan);
 	table_close(attributes, AccessShareLock);
 	return found;
