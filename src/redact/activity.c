@@ -14,6 +14,7 @@
 #include "redact/activity.h"
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "parser/analyze.h"
 #include "pgstat.h"
@@ -32,23 +33,34 @@ static ProcessUtility_hook_type previous_utility = NULL;
 /* PostgreSQL counts changes of what is shown; this is as far as it was looked at. */
 static int looked_at = 0;
 
-/* The text that was made last, in as much room as PostgreSQL has for one. */
+/*
+ * The text that was made last, in as much room as PostgreSQL has for one, and a hash of what
+ * it was made of, which itself is not kept. If another text has that hash, the wrong
+ * statement is shown, without its constants as any.
+ */
 static char *made = NULL;
+static uint64 made_of = 0;
 
 /* In the aborted transaction of an error, too. */
 static const char *
 redacted(const char *text, SdesSqlKind kind)
 {
 	size_t room = Max(pgstat_track_activity_query_size, 64);
+	size_t size = strlen(text);
+	uint64 hash = hash_bytes_extended((const unsigned char *) text, (int) size, kind);
 
 	if (made == NULL)
 		made = MemoryContextAllocExtended(TopMemoryContext, room,
 		                                  MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
 	if (made == NULL)
 		return SDES_SQL_CUT;
-	if (strcmp(made, text) != 0)
-		(void) sdes_sqltext_redact(sdes_bytes(text, strlen(text)), kind, made,
+	/* As most often it is the same statement, executed again. */
+	if (hash != made_of && strcmp(made, text) != 0)
+	{
+		(void) sdes_sqltext_redact(sdes_bytes(text, size), kind, made,
 		                           pgstat_track_activity_query_size);
+		made_of = hash;
+	}
 	return made;
 }
 
