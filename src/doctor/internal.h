@@ -34,4 +34,12 @@ extern void sdes_health_add(Health *health, const char *check, bool ok, const ch
 /* audit.c: the rows about the audit. */
 extern void sdes_health_audit(Health *health);
 
+/* health_tokens.c: those about the token at health->link; and about keys that outlive it. */
+extern void sdes_health_token(Health *health);
+extern void sdes_health_cache(Health *health);
+
+/* health_keys.c: those about keys; and whether rows fit together. */
+extern void sdes_health_keys(Health *health);
+extern void sdes_health_rows(Health *health);
+
 #endif
