@@ -3,13 +3,14 @@
 # prove.pl
 #     Runs TAP tests like prove(1), and ends with a line that can be added up:
 #     "N passed, N failed". A test script that stopped before its end counts as
-#     one more failure.
+#     one more failure, and so does one that bails out, after which no other is run.
 #
 #     prove.pl [-jN] [-IDIR]... TEST...
 
 use strict;
 use warnings;
 use TAP::Harness;
+use TAP::Parser::Aggregator;
 
 my ($jobs, @lib) = (1);
 while (@ARGV && $ARGV[0] =~ /^-([jI])(.+)$/)
@@ -21,9 +22,14 @@ while (@ARGV && $ARGV[0] =~ /^-([jI])(.+)$/)
 die "usage: prove.pl [-jN] [-IDIR]... TEST...\n" if !@ARGV;
 
 my $harness = TAP::Harness->new({ jobs => $jobs, lib => \@lib, timer => 1 });
-my $result = $harness->runtests(@ARGV);
+my $result = TAP::Parser::Aggregator->new;
+$result->start;
+my $ended = eval { $harness->aggregate_tests($result, @ARGV); 1 };
+print $@ if !$ended;
+$result->stop;
+$harness->summary($result);
 
-my $failed = $result->failed;
+my $failed = $result->failed + !$ended;
 for my $name ($result->descriptions)
 {
     my ($parser) = $result->parsers($name);
