@@ -248,5 +248,32 @@ ok(wait_for(sub { (health($node)->{token}{detail} // '') =~ /$third->{label}/ &&
 read_ok('the third alone: values open', 2);
 is(scalar(agent_pids($node)), 1, 'and there is one agent');
 
+# ---- a token says its name while it is asked ----
+
+set_conf($node, 'sdes.pkcs11_token' => "$three $one");
+$node->reload;
+ok(in_service('hsm 2'), 'the first is the second');
+like(sync(), qr/$hsm->{label}\|customer_pii\|1/, 'it gets the keys');
+rule('C_Initialize delay 1000');
+my $supervisor = supervisor_pid($node);
+my %before = map { $_ => 1 } agent_pids($node);
+my $offset = -s $node->logfile;
+set_conf($node, 'sdes.pkcs11_token' => $one);
+$node->reload;
+ok(wait_for(sub { grep { !$before{$_} } agent_pids($node) }, 10), 'its agent starts anew');
+kill 'STOP', $supervisor;
+no_rule();
+ok(wait_for(sub { substr(slurp_file($node->logfile), $offset) =~ /ready: token "\Q$hsm->{label}\E"/ }, 10), 'nobody hears that it is ready');
+my $asked = proxy_calls($proxy, 'C_FindObjectsInit');
+my $asking = start_query($node, 'oms', $READ, 'shop');
+for (1 .. 1000)
+{
+    last if proxy_calls($proxy, 'C_FindObjectsInit') > $asked;
+    sleep 0.005;
+}
+kill 'CONT', $supervisor;
+finish_query($asking);
+is($asking->{out}, $read, 'it is heard between two keys that are asked for: both are');
+
 $node->stop;
 done_testing();
