@@ -16,7 +16,7 @@ def aims(figures):
         cost(figures, "load by COPY, time to plain", 1.4, "load", "copy"),
         cost(figures, "rotation, time to an UPDATE of plain text in the same steps", 1.4, "rotation", "pairs"),
         rotation_rates(figures, 0.7),
-        at_most("growth of the table by a rotation", 30, "%", grown),
+        at_most("growth of the table by a rotation, `pairs`", 30, "%", grown),
         at_most("p99 of clients with a rotation, to without", 1.1, "×",
                 figures.ratio("rotation-clients", "clients", "rotating", "alone", "p99_ms")),
         clients(figures, "select", 0.97), clients(figures, "lookup", 0.95), clients(figures, "insert", 0.90),

@@ -29,11 +29,12 @@ print $@ if !$ended;
 $result->stop;
 $harness->summary($result);
 
-my $failed = $result->failed + !$ended;
+my $failed = $result->failed;
 for my $name ($result->descriptions)
 {
     my ($parser) = $result->parsers($name);
     $failed++ if !$parser->failed && ($parser->exit || $parser->wait || $parser->parse_errors);
 }
+$failed ||= !$ended;
 printf "%d passed, %d failed\n", scalar $result->passed, $failed;
 exit($failed > 0 || !$result->all_passed ? 1 : 0);

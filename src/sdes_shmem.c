@@ -16,6 +16,7 @@ typedef struct Piece
 {
 	const char *name;
 	Size size;
+	Size zeroed;
 	void **memory;
 	SdesShmemInit init;
 } Piece;
@@ -60,7 +61,7 @@ startup(void)
 		*piece->memory = ShmemInitStruct(piece->name, piece->size, &found);
 		if (found)
 			continue;
-		memset(*piece->memory, 0, piece->size);
+		memset(*piece->memory, 0, piece->zeroed);
 		piece->init(*piece->memory, &GetNamedLWLockTranche(piece->name)->lock);
 	}
 	LWLockRelease(AddinShmemInitLock);
@@ -78,13 +79,13 @@ set_hooks(void)
 }
 
 void
-sdes_shmem_add(const char *name, Size size, void **memory, SdesShmemInit init)
+sdes_shmem_add(const char *name, Size size, Size zeroed, void **memory, SdesShmemInit init)
 {
 	if (npieces == MAX_PIECES)
 		elog(ERROR, "too many pieces of shared memory");
 	if (npieces == 0)
 		set_hooks();
-	pieces[npieces] = (Piece){name, size, memory, init};
+	pieces[npieces] = (Piece){name, size, zeroed, memory, init};
 #if PG_VERSION_NUM < 150000
 	request_piece(&pieces[npieces]);
 #endif

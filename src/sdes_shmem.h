@@ -9,14 +9,16 @@
 
 #include "storage/lwlock.h"
 
-/* Fills a piece that was just made, and is zeroed. Its lock is there by then. */
+/* Fills a piece that was just made. Its lock is there by then. */
 typedef void (*SdesShmemInit)(void *memory, LWLock *lock);
 
 /*
- * Has a piece of that size made as the server starts; *memory points to it in every
- * process from then on, and is NULL before. name, a constant, is that of the piece and of
- * its lock's tranche. From _PG_init of a preloaded library only.
+ * Has a piece of that size made as the server starts, whose first bytes are zero: so many
+ * are touched then. *memory points to it in every process from then on, and is NULL before.
+ * name, a constant, is that of the piece and of its lock's tranche. From _PG_init of a
+ * preloaded library only.
  */
-extern void sdes_shmem_add(const char *name, Size size, void **memory, SdesShmemInit init);
+extern void sdes_shmem_add(const char *name, Size size, Size zeroed, void **memory,
+                           SdesShmemInit init);
 
 #endif

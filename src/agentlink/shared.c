@@ -235,6 +235,7 @@ end_of_transaction(XactEvent event, void *arg)
 void
 sdes_shared_init(void)
 {
-	sdes_shmem_add("sdes", sizeof(SdesShared), (void **) &sdes_shared, make_shared);
+	sdes_shmem_add("sdes", sizeof(SdesShared), sizeof(SdesShared), (void **) &sdes_shared,
+	               make_shared);
 	RegisterXactCallback(end_of_transaction, NULL);
 }

@@ -54,8 +54,8 @@ make_published(void *memory, LWLock *lock)
 void
 sdes_audit_mirror_init(void)
 {
-	sdes_shmem_add("sdes_audit_mirroring", sizeof(Published), (void **) &published,
-	               make_published);
+	sdes_shmem_add("sdes_audit_mirroring", sizeof(Published), sizeof(Published),
+	               (void **) &published, make_published);
 }
 
 SdesAuditMirroring

@@ -60,7 +60,7 @@ typedef struct Place
 	uint64 next;  /* of the next one that is put here */
 	uint32 used;
 	SdesAuditClient client; /* of its process; not under the mutex */
-	uint8 records[PLACE_SIZE];
+	uint8 *records;         /* PLACE_SIZE bytes, touched as they are needed */
 } Place;
 
 typedef struct Queue
@@ -112,10 +112,18 @@ count_places(void)
 	       NUM_AUXILIARY_PROCS;
 }
 
+/* Of all but the records themselves, which come behind it. */
+static Size
+size_of_queue(void)
+{
+	return MAXALIGN(offsetof(Queue, places) + count_places() * sizeof(Place));
+}
+
 static void
 make_queue(void *memory, LWLock *lock)
 {
 	Queue *made = memory;
+	uint8 *records = (uint8 *) memory + size_of_queue();
 
 	made->lock = lock;
 	made->nplaces = count_places();
@@ -128,6 +136,7 @@ make_queue(void *memory, LWLock *lock)
 	for (int i = 0; i < made->nplaces; i++)
 	{
 		SpinLockInit(&made->places[i].mutex);
+		made->places[i].records = records + (Size) i * PLACE_SIZE;
 		made->places[i].first = made->places[i].next = 1;
 	}
 }
@@ -135,8 +144,8 @@ make_queue(void *memory, LWLock *lock)
 void
 sdes_audit_queue_init(void)
 {
-	sdes_shmem_add("sdes_audit", offsetof(Queue, places) + count_places() * sizeof(Place),
-	               (void **) &queue, make_queue);
+	sdes_shmem_add("sdes_audit", size_of_queue() + (Size) count_places() * PLACE_SIZE,
+	               size_of_queue(), (void **) &queue, make_queue);
 }
 
 static Place *
@@ -317,19 +326,21 @@ gather_all(Taken *taken, int *ntaken, bool *full)
 	Place *own = place_of(MyProc);
 	uint32 at = gather(own, &taken[0], 0, ROUND_MAX);
 	int n = taken[0].n;
+	int first = queue->turn;
 
 	*ntaken = 1;
 	for (int i = 0; i < queue->nplaces && n < ROUND_MAX && at < ROUND_BYTES; i++)
 	{
-		Place *place = &queue->places[(queue->turn + i) % queue->nplaces];
+		Place *place = &queue->places[(first + i) % queue->nplaces];
 
+		/* It may have more than this round has room for: then the next begins with it. */
+		queue->turn = (first + i) % queue->nplaces;
 		if (place == own)
 			continue;
 		at = gather(place, &taken[*ntaken], at, ROUND_MAX - n);
 		n += taken[*ntaken].n;
 		*ntaken += taken[*ntaken].n > 0;
 	}
-	queue->turn = (queue->turn + 1) % queue->nplaces;
 	*full = n == ROUND_MAX || at >= ROUND_BYTES;
 	return n;
 }
@@ -570,17 +581,25 @@ is_pending(void)
 }
 
 /*
- * With the lock: all that waited when it was called. What comes meanwhile waits for the next
- * call, so that busy clients are not served a few records at a time.
+ * With the lock: all that waited when it was called, until every place has had its turn. What
+ * comes meanwhile waits for the next call: busy clients are not served a few records at a
+ * time, and who waits for the lock gets it.
  */
 static int
 write_rounds(void)
 {
-	bool full;
-	int error = write_round(&full);
+	bool full = true;
+	int error = 0;
+	int passed = 0;
 
-	for (int i = 0; i < queue->nplaces && error == 0 && full; i++)
+	for (int i = 0; i < queue->nplaces && error == 0 && full && passed < queue->nplaces;
+	     i++)
+	{
+		int turn = queue->turn;
+
 		error = write_round(&full);
+		passed += (queue->turn - turn + queue->nplaces) % queue->nplaces;
+	}
 	return error;
 }
 

@@ -93,8 +93,8 @@ make_published(void *memory, LWLock *lock)
 void
 sdes_audit_signer_init(void)
 {
-	sdes_shmem_add("sdes_audit_signing", sizeof(Published), (void **) &published,
-	               make_published);
+	sdes_shmem_add("sdes_audit_signing", sizeof(Published), sizeof(Published),
+	               (void **) &published, make_published);
 }
 
 SdesAuditSigning

@@ -102,7 +102,8 @@ make_usage(void *memory, LWLock *lock)
 void
 sdes_usage_init(void)
 {
-	sdes_shmem_add("sdes usage", sizeof(Usage), (void **) &usage, make_usage);
+	sdes_shmem_add("sdes usage", sizeof(Usage), sizeof(Usage), (void **) &usage,
+	               make_usage);
 }
 
 /* ---- slots ---- */

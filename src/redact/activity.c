@@ -40,6 +40,7 @@ static int looked_at = 0;
  */
 static char *made = NULL;
 static uint64 made_of = 0;
+static uint64 seed = 0; /* nobody can look for such a text */
 
 /* In the aborted transaction of an error, too. */
 static const char *
@@ -47,13 +48,16 @@ redacted(const char *text, SdesSqlKind kind)
 {
 	size_t room = Max(pgstat_track_activity_query_size, 64);
 	size_t size = strlen(text);
-	uint64 hash = hash_bytes_extended((const unsigned char *) text, (int) size, kind);
+	uint64 hash;
 
 	if (made == NULL)
 		made = MemoryContextAllocExtended(TopMemoryContext, room,
 		                                  MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
 	if (made == NULL)
 		return SDES_SQL_CUT;
+	if (seed == 0 && !pg_strong_random(&seed, sizeof(seed)))
+		return SDES_SQL_CUT;
+	hash = hash_bytes_extended((const unsigned char *) text, (int) size, seed + kind);
 	/* As most often it is the same statement, executed again. */
 	if (hash != made_of && strcmp(made, text) != 0)
 	{

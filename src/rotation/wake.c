@@ -215,7 +215,8 @@ sdes_rotation_reported(Oid database)
 void
 sdes_rotation_init(void)
 {
-	sdes_shmem_add("sdes rotation", sizeof(WakeShared), (void **) &shared, make_shared);
+	sdes_shmem_add("sdes rotation", sizeof(WakeShared), sizeof(WakeShared),
+	               (void **) &shared, make_shared);
 	RegisterXactCallback(end_of_transaction, NULL);
 	sdes_keyring_set_maker(sdes_rotation_wish);
 }

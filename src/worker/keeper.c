@@ -200,6 +200,7 @@ ask(SdesKeeper *keeper, const SdesRequest *request)
 
 	sdes_agentlink_socket(keeper->link, path);
 	keeper->asked = request->op;
+	keeper->heard &= request->op != SDES_OP_STATUS;
 	keeper->asked_at = GetCurrentTimestamp();
 	keeper->want = sdes_client_begin(
 	    keeper->client, path, runs_own_agent() ? keeper->config.secret : NULL, request);
@@ -238,7 +239,8 @@ ask_next(SdesKeeper *keeper)
 		memcpy(request.kek_id, keeper->orphan.kek_id, SDES_KEK_ID_SIZE);
 		ask(keeper, &request);
 	}
-	else if (GetCurrentTimestamp() >= keeper->asked_at)
+	else if (GetCurrentTimestamp() >= keeper->asked_at ||
+	         (keeper->heard && keeper->published.token_label[0] == '\0'))
 	{
 		keeper->probed = !keeper->probed && make_probe(keeper, &request);
 		ask(keeper, &request);
@@ -361,9 +363,7 @@ listen_to_agent(SdesKeeper *keeper)
 		close(keeper->process.news);
 		keeper->process.news = -1;
 	}
-	else if (said_something && keeper->published.token_label[0] == '\0' &&
-	         !conversing(keeper))
-		keeper->asked_at = GetCurrentTimestamp();
+	keeper->heard |= said_something;
 }
 
 static void

@@ -32,6 +32,7 @@ typedef struct SdesKeeper
 	SdesClientWant want;
 	SdesAgentOp asked;
 	TimestampTz asked_at; /* or when to ask next */
+	bool heard;           /* the agent's state has changed since it was asked how it is */
 	bool probed;          /* the last question was about a key, not how it is */
 
 	bool has_orphan;
