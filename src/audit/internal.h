@@ -53,6 +53,8 @@ extern void sdes_audit_note_news(void);
  */
 extern uint64 sdes_audit_put(SdesJournalKind kind, SdesBytes fields);
 
+/* ---- waiting.c ---- */
+
 /*
  * Waits until the record is on the disk, and all before it; writes them if nobody else
  * does. 0, or why that failed; the record stays to be written.
@@ -70,6 +72,9 @@ extern void sdes_audit_wait_for_room(void);
 
 /* Why a wait has failed, in words. */
 extern const char *sdes_audit_explain(int error);
+
+/* Whether so many records have come that they should be signed at once; says so once. */
+extern bool sdes_audit_take_sign_wanted(void);
 
 /* ---- audit.c: what records have in common ---- */
 
@@ -122,8 +127,5 @@ extern int sdes_audit_open(SdesJournalFile *file, SdesJournalEnd *end, SdesWrite
 
 /* That record is on the disk: from now on it is this server's journal. An errno. */
 extern int sdes_audit_remember(const SdesJournalFile *file);
-
-/* Whether so many records have come that they should be signed at once; says so once. */
-extern bool sdes_audit_take_sign_wanted(void);
 
 #endif
