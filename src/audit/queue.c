@@ -40,7 +40,7 @@ count_places(void)
 	       NUM_AUXILIARY_PROCS;
 }
 
-/* Of all but the records themselves, which come behind it. */
+/* Of all but the records themselves, which come behind it, encoded and in their places. */
 static Size
 size_of_queue(void)
 {
@@ -51,9 +51,10 @@ static void
 make_queue(void *memory, LWLock *lock)
 {
 	SdesQueue *made = memory;
-	uint8 *records = (uint8 *) memory + size_of_queue();
+	uint8 *records = (uint8 *) memory + size_of_queue() + SDES_QUEUE_ENCODED_MAX;
 
 	made->lock = lock;
+	made->encoded = (uint8 *) memory + size_of_queue();
 	made->nplaces = count_places();
 	pg_atomic_init_u32(&made->error, 0);
 	/* Greater than all before, also after a crash that the postmaster survived. */
@@ -73,7 +74,8 @@ void
 sdes_audit_queue_init(void)
 {
 	sdes_shmem_add("sdes_audit",
-	               size_of_queue() + (Size) count_places() * SDES_AUDIT_PLACE_SIZE,
+	               size_of_queue() + SDES_QUEUE_ENCODED_MAX +
+	                   (Size) count_places() * SDES_AUDIT_PLACE_SIZE,
 	               size_of_queue(), (void **) &sdes_queue, make_queue);
 }
 

@@ -19,6 +19,13 @@
 
 #define SDES_AUDIT_PLACE_SIZE (128 * 1024)
 
+/* What is written at once: records, and bytes of them in places, about. */
+#define SDES_QUEUE_ROUND_RECORDS 4096
+#define SDES_QUEUE_ROUND_BYTES   (256 * 1024)
+#define SDES_QUEUE_ENCODED_MAX                                                             \
+	(SDES_QUEUE_ROUND_BYTES + SDES_AUDIT_FIELDS_MAX +                                      \
+	 SDES_QUEUE_ROUND_RECORDS * (SDES_RECORD_HEAD_SIZE + SDES_DIGEST_SIZE))
+
 #define SDES_AUDIT_NEWS 64 /* databases of which it is known that they have some */
 
 /* A record in a place; its fields follow. */
@@ -46,6 +53,7 @@ typedef struct SdesQueue
 	SdesJournalEnd end;
 	SdesJournalHeader header;
 	char folder[SDES_JOURNAL_PATH_MAX];
+	uint8 *encoded;     /* SDES_QUEUE_ENCODED_MAX bytes, for who writes */
 	int turn;           /* whose place comes first, after the writer's own */
 	Latch *watcher;     /* of who signs; NULL: nobody */
 	uint64 signed_next; /* where the journal was when it was woken */

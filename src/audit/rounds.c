@@ -12,14 +12,8 @@
 
 #include "sdes_errors.h"
 #include "storage/fd.h"
-#include "utils/memutils.h"
 
-#define ROUND_BYTES (256 * 1024) /* of fields that are written at once, about */
-#define ROUND_MAX   4096         /* records */
-#define SIGN_AFTER  10000        /* records; else once a second */
-#define ENCODED_MAX                                                                        \
-	(ROUND_BYTES + SDES_AUDIT_FIELDS_MAX +                                                 \
-	 ROUND_MAX * (SDES_RECORD_HEAD_SIZE + SDES_DIGEST_SIZE))
+#define SIGN_AFTER 10000 /* records; else once a second */
 
 /* What one round takes from one place. */
 typedef struct Taken
@@ -29,91 +23,106 @@ typedef struct Taken
 	uint32 bytes;
 } Taken;
 
+/* A round: what it takes, and of how many places. */
+typedef struct Round
+{
+	Taken taken[SDES_QUEUE_ROUND_RECORDS + 1];
+	int places;
+	int n; /* records */
+	uint32 bytes;
+} Round;
+
 /* Of this process, from the first time that it writes on. */
 static SdesJournalFile file;
-static uint8 *gathered = NULL;
-static uint8 *encoded = NULL;
+static bool reserved = false;
 
-/* Copies what a place holds, as far as there is room; where the copy ends. */
-static uint32
-gather(SdesQueuePlace *place, Taken *taken, uint32 at, int room)
+static bool
+is_full(const Round *round)
 {
-	uint32 used = 0;
+	return round->n >= SDES_QUEUE_ROUND_RECORDS || round->bytes >= SDES_QUEUE_ROUND_BYTES;
+}
+
+/* Takes what a place holds, as far as there is room. */
+static void
+take(SdesQueuePlace *place, Round *round)
+{
+	Taken taken = {.place = place};
 	uint32 there;
 
-	*taken = (Taken){.place = place};
 	if (place->used == 0)
-		return at;
+		return;
 	/* What is there stays as it is: its process appends only, and we alone take out. */
 	SpinLockAcquire(&place->mutex);
 	there = place->used;
 	SpinLockRelease(&place->mutex);
-	while (used < there && taken->n < room && at < ROUND_BYTES)
+	while (taken.bytes < there && !is_full(round))
 	{
 		SdesQueueHead head;
 		uint32 size;
 
-		memcpy(&head, place->records + used, sizeof(head));
+		memcpy(&head, place->records + taken.bytes, sizeof(head));
 		size = sizeof(head) + head.size;
-		memcpy(gathered + at, place->records + used, size);
-		used += size;
-		at += size;
-		taken->n++;
+		taken.bytes += size;
+		taken.n++;
+		round->bytes += size;
+		round->n++;
 	}
-	taken->bytes = used;
-	return at;
+	if (taken.n > 0)
+		round->taken[round->places++] = taken;
 }
 
-/* All places, our own first; how many records. *full: there may be more than these. */
-static int
-gather_all(Taken *taken, int *ntaken, bool *full)
+/* From all places, our own first. */
+static void
+take_all(Round *round)
 {
 	SdesQueuePlace *own = sdes_queue_place(MyProc);
-	uint32 at = gather(own, &taken[0], 0, ROUND_MAX);
-	int n = taken[0].n;
 	int first = sdes_queue->turn;
 
-	*ntaken = 1;
-	for (int i = 0; i < sdes_queue->nplaces && n < ROUND_MAX && at < ROUND_BYTES; i++)
+	take(own, round);
+	for (int i = 0; i < sdes_queue->nplaces && !is_full(round); i++)
 	{
 		SdesQueuePlace *place = &sdes_queue->places[(first + i) % sdes_queue->nplaces];
 
 		/* It may have more than this round has room for: then the next begins with it. */
 		sdes_queue->turn = (first + i) % sdes_queue->nplaces;
-		if (place == own)
-			continue;
-		at = gather(place, &taken[*ntaken], at, ROUND_MAX - n);
-		n += taken[*ntaken].n;
-		*ntaken += taken[*ntaken].n > 0;
+		if (place != own)
+			take(place, round);
 	}
-	*full = n == ROUND_MAX || at >= ROUND_BYTES;
-	return n;
 }
 
-static SdesBytes
-encode(int n, const SdesJournalEnd *end, uint8 hash[SDES_DIGEST_SIZE])
+static void
+encode_place(const Taken *taken, SdesWriter *w, uint64 *next, uint8 hash[SDES_DIGEST_SIZE])
 {
-	SdesWriter w = sdes_writer(encoded, ENCODED_MAX);
-	const uint8 *at = gathered;
+	const uint8 *at = taken->place->records;
 
-	StaticAssertStmt(ENCODED_MAX <= SDES_JOURNAL_TORN_MAX,
-	                 "a crash tears no more than one round");
-	memcpy(hash, end->hash, SDES_DIGEST_SIZE);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < taken->n; i++)
 	{
 		SdesQueueHead head;
 
 		memcpy(&head, at, sizeof(head));
-		sdes_check(sdes_journal_write_record(
-		    &w, (SdesJournalKind) head.kind, end->next + i, head.time,
-		    sdes_bytes(at + sizeof(head), head.size), hash));
+		sdes_check(
+		    sdes_journal_write_record(w, (SdesJournalKind) head.kind, (*next)++, head.time,
+		                              sdes_bytes(at + sizeof(head), head.size), hash));
 		at += sizeof(head) + head.size;
 	}
-	return sdes_bytes(encoded, (size_t) (w.at - encoded));
+}
+
+static SdesBytes
+encode(const Round *round, uint8 hash[SDES_DIGEST_SIZE])
+{
+	SdesWriter w = sdes_writer(sdes_queue->encoded, SDES_QUEUE_ENCODED_MAX);
+	uint64 next = sdes_queue->end.next;
+
+	StaticAssertStmt(SDES_QUEUE_ENCODED_MAX <= SDES_JOURNAL_TORN_MAX,
+	                 "a crash tears no more than one round");
+	memcpy(hash, sdes_queue->end.hash, SDES_DIGEST_SIZE);
+	for (int i = 0; i < round->places; i++)
+		encode_place(&round->taken[i], &w, &next, hash);
+	return sdes_bytes(sdes_queue->encoded, (size_t) (w.at - sdes_queue->encoded));
 }
 
 static int
-append(int n)
+append(const Round *round)
 {
 	uint8 hash[SDES_DIGEST_SIZE];
 	int error;
@@ -124,27 +133,33 @@ append(int n)
 
 		/* Before there is a segment there is nothing that they could follow. */
 		if (sdes_queue->end.segment != 0)
-			records = encode(n, &sdes_queue->end, hash);
+			records = encode(round, hash);
 
-		error = sdes_journal_append(&file, &sdes_queue->end, records,
-		                            sdes_queue->end.next + n, hash, sdes_queue_now());
+		error =
+		    sdes_journal_append(&file, &sdes_queue->end, records,
+		                        sdes_queue->end.next + round->n, hash, sdes_queue_now());
 	} while (error == EAGAIN);
 	return error;
 }
 
-/* The journal begins with a record of its own, which says so. */
+/* The journal begins with a record of its own, which says so: a round for itself. */
 static int
-begin_journal(void)
+begin_journal(Round *round)
 {
+	uint8 record[sizeof(SdesQueueHead) + SDES_AUDIT_FIELDS_MAX];
+	SdesQueuePlace place = {.records = record};
 	SdesQueueHead head = {.time = sdes_queue_now(), .kind = SDES_JOURNAL_STARTED};
-	SdesWriter w = sdes_writer(gathered + sizeof(head), SDES_AUDIT_FIELDS_MAX);
+	SdesWriter w = sdes_writer(record + sizeof(head), SDES_AUDIT_FIELDS_MAX);
 	int error = sdes_audit_open(&file, &sdes_queue->end, &w);
 
 	if (error != 0)
 		return error;
 	head.size = (uint16) (SDES_AUDIT_FIELDS_MAX - w.left);
-	memcpy(gathered, &head, sizeof(head));
-	error = append(1);
+	memcpy(record, &head, sizeof(head));
+	round->taken[0] = (Taken){.place = &place, .n = 1};
+	round->places = round->n = 1;
+	error = append(round);
+	round->places = round->n = 0;
 	if (error == 0)
 		error = sdes_audit_remember(&file);
 	if (error == 0)
@@ -166,32 +181,30 @@ know_file(void)
 		file.header = sdes_queue->header;
 		strlcpy(file.folder, sdes_queue->folder, sizeof(file.folder));
 	}
-	if (encoded != NULL)
-		return;
-	ReserveExternalFD();
-	gathered = MemoryContextAlloc(TopMemoryContext, ROUND_BYTES + sizeof(SdesQueueHead) +
-	                                                    SDES_AUDIT_FIELDS_MAX);
-	encoded = MemoryContextAlloc(TopMemoryContext, ENCODED_MAX);
+	if (!reserved)
+		ReserveExternalFD();
+	reserved = true;
 }
 
 int
 sdes_queue_write_round(bool *full)
 {
-	static Taken taken[ROUND_MAX + 1];
-	int ntaken;
+	static Round round;
 	Latch *watcher = sdes_queue->watcher;
 	int error = 0;
-	int n;
 
-	*full = false;
+	round.places = round.n = 0;
+	round.bytes = 0;
 	know_file();
 	if (!sdes_queue->open)
-		error = begin_journal();
-	n = error == 0 ? gather_all(taken, &ntaken, full) : 0;
-	if (n > 0)
-		error = append(n);
-	for (int i = 0; n > 0 && error == 0 && i < ntaken; i++)
-		sdes_queue_drop(taken[i].place, taken[i].n, taken[i].bytes);
+		error = begin_journal(&round);
+	if (error == 0)
+		take_all(&round);
+	if (round.n > 0)
+		error = append(&round);
+	for (int i = 0; error == 0 && i < round.places; i++)
+		sdes_queue_drop(round.taken[i].place, round.taken[i].n, round.taken[i].bytes);
+	*full = is_full(&round);
 	if (watcher != NULL && sdes_queue->end.next - sdes_queue->signed_next >= SIGN_AFTER)
 	{
 		sdes_queue->signed_next = sdes_queue->end.next;

@@ -96,6 +96,23 @@ for my $row (@rows)
     cmp_ok($contexts_after - $contexts, '<=', $SLACK * 1024, "$name: memory contexts stayed at $contexts bytes");
 }
 
+# ---- records of the audit ----
+
+# A session that writes many at once, for nobody else does, keeps no memory for it.
+{
+    $node->safe_psql('shop', "SELECT sdes.set_audit('customer_pii', 'async')");
+    my $own = q{SELECT 'own ' || substring(pg_read_file('/proc/self/status') from 'RssAnon:\s+(\d+) kB');};
+    my $many = "SELECT e FROM t WHERE id = 1;\n" x 700;
+    sleep(1);
+    my $writer = worker_pid($node, 'sdes audit');
+    kill 'STOP', $writer;
+    my $sizes = eval { $node->safe_psql('shop', ("SELECT e FROM t WHERE id = 1;\n" x 20) . "$own\n$many$own\n") } // $@;
+    kill 'CONT', $writer;
+    my ($before, $after) = $sizes =~ /^own (\d+)$/mg;
+    ok(defined $after, 'a session writes its records itself') or diag $sizes;
+    cmp_ok($after - $before, '<=', $SLACK, "records of 700 statements: private memory stayed at $before kB");
+}
+
 # ---- the agent ----
 
 # Tests that an agent's private memory stays flat while something goes on.
