@@ -35,6 +35,16 @@ sdes_job_append(SdesJobList *list, SdesJob *job)
 	list->count++;
 }
 
+void
+sdes_job_prepend(SdesJobList *list, SdesJob *job)
+{
+	job->next = list->first;
+	list->first = job;
+	if (list->last == NULL)
+		list->last = job;
+	list->count++;
+}
+
 SdesJob *
 sdes_job_shift(SdesJobList *list)
 {

@@ -26,6 +26,7 @@ typedef struct SdesJob
 	struct SdesJob *next;
 	uint64_t client;   /* who waits for it; 0 when nobody does any more */
 	int64_t queued_at; /* sdes_agent_now() */
+	bool again;        /* its key was missing: the module was started anew for it */
 	SdesRequest request;
 	uint8_t *values; /* what request.values points to */
 	SdesSecret dek;  /* what request.dek points to */

@@ -79,6 +79,7 @@ sdes_job_deadline(const SdesJob *job)
 }
 
 extern void sdes_job_append(SdesJobList *list, SdesJob *job);
+extern void sdes_job_prepend(SdesJobList *list, SdesJob *job);
 extern SdesJob *sdes_job_shift(SdesJobList *list);
 /* Under the lock: puts a job with its reply where the main thread finds it. */
 extern void sdes_job_done(SdesJob *job);

@@ -314,10 +314,10 @@ try_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesOpsMemory
 }
 
 /* NSS, for one, gives every token a serial number of zeros. */
-static bool
-has_serial(const SdesHsmTokenInfo *token)
+bool
+sdes_ops_knows_token(const SdesOps *ops)
 {
-	return token->serial[strspn(token->serial, "0")] != '\0';
+	return !ops->mute && ops->token->serial[strspn(ops->token->serial, "0")] != '\0';
 }
 
 /* A missing key may mean that the token is another one: says which was looked at. */
@@ -334,7 +334,7 @@ look_at_token(SdesOps *ops, SdesReply *reply, SdesHsmFault *fault)
 	reply->status = SDES_ERR_HSM_KEY_MISSING;
 	snprintf(fault->detail + used, sizeof(fault->detail) - used,
 	         " (token \"%s\", serial \"%s\")", ops->token->label, ops->token->serial);
-	return ops->mute || !has_serial(ops->token) ? SDES_OPS_MISSING : SDES_OPS_NEUTRAL;
+	return SDES_OPS_MISSING;
 }
 
 SdesOpsOutcome

@@ -18,7 +18,7 @@ typedef enum SdesOpsOutcome
 {
 	SDES_OPS_SERVED,  /* and a key in the token was used */
 	SDES_OPS_NEUTRAL, /* refused for the sake of key, blob or value; or no key was used */
-	SDES_OPS_MISSING, /* the key is not there, or the token is another one: who knows */
+	SDES_OPS_MISSING, /* the key is not there, as far as the module knows */
 	SDES_OPS_FAILED,  /* for other reasons, and again on a new session */
 	SDES_OPS_LOST     /* and the token does not answer at all, or is another one */
 } SdesOpsOutcome;
@@ -36,6 +36,9 @@ extern SdesOpsOutcome sdes_ops_run(SdesOps *ops, const SdesRequest *request,
  * That the key is not there is no failure.
  */
 extern SdesStatus sdes_ops_probe(SdesOps *ops, const uint8_t *kek, SdesHsmFault *fault);
+
+/* Whether the token says who it is, so that another one would be noticed. */
+extern bool sdes_ops_knows_token(const SdesOps *ops);
 
 /* The KEK that a served request has used. */
 extern const uint8_t *sdes_ops_kek(const SdesRequest *request, const SdesReply *reply);

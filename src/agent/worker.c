@@ -11,7 +11,16 @@
 
 #include <string.h>
 
-#define DOUBT_INTERVAL_MS 3000 /* so that service is back within 5 s */
+/* How often the module is started anew for a key that is missing, at most. */
+#define OTHER_TOKEN_MS 3000  /* the token may be another one: service is back within 5 s */
+#define STALE_LIST_MS  60000 /* it is the same: the module may not know all its keys */
+
+typedef struct Worker
+{
+	pthread_t thread;
+	int number;
+	SdesOps ops;
+} Worker;
 
 /* Under the lock: the oldest job that somebody waits for, NULL when there is none. */
 static SdesJob *
@@ -52,18 +61,27 @@ restart_module(void)
 	pthread_cond_signal(&sdes_pool.manager);
 }
 
+/* Whether the module is being started anew for a missing key, and nothing has failed. */
+static bool
+doubting(void)
+{
+	return sdes_pool.restart && sdes_pool.status == SDES_ERR_HSM_STARTING;
+}
+
 /*
- * Under the lock: a key is missing, and nothing but a start of the module can
- * tell whether the token is still the same. Now and then that is worth it; who
- * waits meanwhile is served after it.
+ * Under the lock: a key is missing. Nothing but a start of the module can tell whether the
+ * token is still the same, if it has no name; and modules keep lists of the keys, which may
+ * lack what another process has made. Now and then that is worth a start; who waits
+ * meanwhile is served after it.
  */
 static void
-doubt_token(void)
+doubt_token(const SdesOps *ops)
 {
 	int64_t now = sdes_agent_now();
+	int64_t interval = sdes_ops_knows_token(ops) ? STALE_LIST_MS : OTHER_TOKEN_MS;
 
 	if (sdes_pool.restart ||
-	    (sdes_pool.doubted_at != 0 && now - sdes_pool.doubted_at < DOUBT_INTERVAL_MS))
+	    (sdes_pool.doubted_at != 0 && now - sdes_pool.doubted_at < interval))
 		return;
 	sdes_pool.doubted_at = now;
 	sdes_pool.lost = true;
@@ -85,7 +103,7 @@ open_breaker(const SdesReply *reply)
 
 /* Under the lock: the breaker learns what came of a job. True when that closed it. */
 static bool
-judge(const SdesJob *job, SdesOpsOutcome outcome)
+judge(const Worker *worker, const SdesJob *job, SdesOpsOutcome outcome)
 {
 	switch (outcome)
 	{
@@ -98,7 +116,7 @@ judge(const SdesJob *job, SdesOpsOutcome outcome)
 			sdes_pool_state(SDES_AGENT_READY, SDES_OK, NULL);
 			return true;
 		case SDES_OPS_MISSING:
-			doubt_token();
+			doubt_token(&worker->ops);
 			/* fall through */
 		case SDES_OPS_NEUTRAL:
 			sdes_breaker_undecided(&sdes_pool.breaker);
@@ -131,13 +149,6 @@ finish_job(int worker, SdesJob *job)
 	while (sdes_pool.done.count > SDES_JOBS_DONE_MAX)
 		pthread_cond_wait(&sdes_pool.room, &sdes_pool.lock);
 }
-
-typedef struct Worker
-{
-	pthread_t thread;
-	int number;
-	SdesOps ops;
-} Worker;
 
 /*
  * Between the values of a batch the module is left for a moment, which shows
@@ -178,6 +189,18 @@ undo_if_abandoned(Worker *worker, SdesJob *job)
 	pthread_mutex_lock(&sdes_pool.lock);
 }
 
+/* Under the lock: a job whose key is missing is the first one after the module's start. */
+static void
+ask_again(int worker, SdesJob *job)
+{
+	sdes_pool.running[worker] = NULL;
+	sdes_pool.worker_inside[worker] = 0;
+	sdes_ops_memory_free(&job->memory);
+	job->again = true;
+	sdes_job_prepend(&sdes_pool.queue, job);
+	sdes_pool_wake();
+}
+
 /* Under the lock, which is let go meanwhile: works off one job. */
 static void
 work_off(Worker *worker, SdesJob *job)
@@ -188,7 +211,12 @@ work_off(Worker *worker, SdesJob *job)
 	pthread_mutex_unlock(&sdes_pool.lock);
 	outcome = sdes_ops_run(&worker->ops, &job->request, &job->reply, &job->memory);
 	pthread_mutex_lock(&sdes_pool.lock);
-	closed = judge(job, outcome);
+	closed = judge(worker, job, outcome);
+	if (outcome == SDES_OPS_MISSING && doubting() && !job->again)
+	{
+		ask_again(worker->number, job);
+		return;
+	}
 	undo_if_abandoned(worker, job);
 	finish_job(worker->number, job);
 	if (!closed)

@@ -15,6 +15,7 @@
  *			C_Decrypt less			one byte less than there was to return
  *			C_Decrypt torn			the last byte is not written
  *			C_Decrypt wrong			the first byte is not what it should be
+ *			C_FindObjects stale		nothing, until C_Initialize is called again
  *			C_GetTokenInfo set 0x10000		these flags are on
  *			C_GetAttributeValue flip 0x162	this boolean attribute is inverted
  *			C_GetMechanismInfo deny 0x1087	no function knows this mechanism
@@ -101,9 +102,6 @@ WRAP(C_SetAttributeValue,
      (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_PTR t, CK_ULONG n),
      (s, o, t, n))
 WRAP(C_FindObjectsInit, (CK_SESSION_HANDLE s, CK_ATTRIBUTE_PTR t, CK_ULONG n), (s, t, n))
-WRAP(C_FindObjects,
-     (CK_SESSION_HANDLE s, CK_OBJECT_HANDLE_PTR o, CK_ULONG max, CK_ULONG_PTR n),
-     (s, o, max, n))
 WRAP(C_FindObjectsFinal, (CK_SESSION_HANDLE s), (s))
 
 WRAP_MECHANISM(C_GenerateKey,
@@ -185,6 +183,21 @@ proxy_C_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type,
 	return rv;
 }
 
+static CK_RV
+proxy_C_FindObjects(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE_PTR o, CK_ULONG max,
+                    CK_ULONG_PTR n)
+{
+	CK_RV rv;
+	Rule rule;
+
+	if (!intervene("C_FindObjects", &rule, &rv))
+		rv = real->C_FindObjects(s, o, max, n);
+	if (rv == CKR_OK && strcmp(rule.action, "stale") == 0 && !initialized_since())
+		*n = 0;
+	record("C_FindObjects", rv, "");
+	return rv;
+}
+
 /*
  * The argument is written down, and passed on only to a module that wants one.
  * NSS's has a pointer more than the standard's, see sdes_pkcs11_initialize().
@@ -203,6 +216,7 @@ proxy_C_Initialize(void *arguments)
 
 	if (getenv("SDES_PROXY_INIT_ARGS") == NULL)
 		args.standard.pReserved = NULL;
+	note_initialize();
 	if (!intervene("C_Initialize", &rule, &rv))
 		rv = real->C_Initialize(&args);
 	record("C_Initialize", rv, reserved != NULL ? reserved : "");
