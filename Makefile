@@ -149,11 +149,15 @@ MICRO_OBJECTS := $(filter $(addprefix $(BUILD)/obj/src/,crypto/% provider/% enve
 $(MICRO): $(MICRO_OBJECTS)
 	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) $^ $(LDFLAGS) -o $@ -lcrypto $(PROVIDER_LIBS) -lpthread
 
+# Functions of the server that copy where sdes encrypts.
+$(BUILD)/bench_copies.so: $(BUILD)/obj/bench/copies.o
+	$(if $(V),,@echo "$(CC) -o $@";) $(CC) $(CFLAGS) $(NO_LTO) -shared $^ $(LDFLAGS) -o $@
+
 .PHONY: bench-micro
 bench-micro: $(MICRO)
 	@bench/micro $(MICRO) $(if $(CSV),--csv)
 
--include $(OBJS:.o=.d) $(AGENT_OBJECTS:.o=.d) $(AUDITOR_OBJECTS:.o=.d) $(MICRO_OBJECTS:.o=.d)
+-include $(OBJS:.o=.d) $(AGENT_OBJECTS:.o=.d) $(AUDITOR_OBJECTS:.o=.d) $(MICRO_OBJECTS:.o=.d) $(BUILD)/obj/bench/copies.d
 
 all: $(AGENT) $(AUDITOR)
 

@@ -44,9 +44,11 @@ def at_most(what, most, unit, value):
 
 
 def cost(figures, what, most, *measured):
-    """Of the time; the processor's stands beside it."""
+    """Of the time; the processor's stands beside it, and the floor's."""
     time, processor = (figures.ratio(*measured, "sdes", "plain", metric) for metric in ("wall_ns", "cpu_ns"))
+    floor = figures.ratio(*measured, "copy", "plain", "wall_ns")
     beside = f" (processor: {times(processor)})" if processor else ""
+    beside += f", copied: {times(floor)}" if floor else ""
     return line(what, f"≤ {most} ×", times(time) + beside, time is not None and time <= most)
 
 

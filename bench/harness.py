@@ -152,6 +152,8 @@ class Bench:
             CREATE EXTENSION sdes; CREATE ROLE app LOGIN; GRANT CREATE ON SCHEMA public TO app;
             GRANT pg_read_server_files TO app;
             GRANT EXECUTE ON FUNCTION pg_read_file(text) TO app""")
+        for function in ("copy_in(text, integer) RETURNS bytea", "copy_out(bytea) RETURNS text"):
+            self.admin.run(f"CREATE FUNCTION {function} LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS '{self.path('copies')}'")
         wanted = [k for k in KINDS if not self.names or k.name in self.names or k.name == "plain"]
         self.kinds = [k for k in wanted if self.available(k)]
         for kind in self.kinds:

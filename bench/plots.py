@@ -12,7 +12,7 @@ set grid ytics linecolor '#dddddd' linetype 1
 set key top left reverse Left
 """
 LINE = "with linespoints pointtype 7 pointsize 0.6"
-COLORS = {"plain": "#888888", "sdes": "#0b6fb8", "strict": "#c2571a", "cached": "#5aa9dd", "hsm": "#7a4fa3",
+COLORS = {"plain": "#888888", "copy": "#bbbbbb", "sdes": "#0b6fb8", "strict": "#c2571a", "cached": "#5aa9dd", "hsm": "#7a4fa3",
           "raw": "#2f8f4e", "pgp_s2k0": "#7fb38c", "pgp": "#b9b33c", "pgsodium": "#a33c5c"}
 TITLES = {k.name: k.title for k in KINDS}
 
