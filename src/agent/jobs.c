@@ -36,11 +36,15 @@ sdes_job_append(SdesJobList *list, SdesJob *job)
 }
 
 void
-sdes_job_prepend(SdesJobList *list, SdesJob *job)
+sdes_job_put_back(SdesJobList *list, SdesJob *job)
 {
-	job->next = list->first;
-	list->first = job;
-	if (list->last == NULL)
+	SdesJob **at = &list->first;
+
+	while (*at != NULL && (*at)->queued_at <= job->queued_at)
+		at = &(*at)->next;
+	job->next = *at;
+	*at = job;
+	if (job->next == NULL)
 		list->last = job;
 	list->count++;
 }

@@ -11,6 +11,7 @@
 #define SDES_AGENT_JOBS_INTERNAL_H
 
 #include "agent/breaker.h"
+#include "agent/doubt.h"
 #include "agent/jobs.h"
 #include "agent/startup.h"
 
@@ -51,13 +52,13 @@ typedef struct SdesPool
 	bool hopeless; /* nothing has helped: only a new process may */
 
 	SdesBreaker breaker;
+	SdesDoubt doubt;   /* whether a key that is missing is */
 	bool lost;         /* it has opened since the token did not answer at all */
 	bool has_good_kek; /* one that was used last, to prove a token by */
 	uint8_t good_kek[SDES_KEK_ID_SIZE];
 
 	SdesAgentState state;
 	int64_t state_since;
-	int64_t doubted_at;   /* when the module was last started to see about a missing key */
 	bool told_ready;      /* the log has its line */
 	int64_t outage_since; /* 0: none that was told */
 	bool stalled;         /* all workers hang: requests fail at once */
@@ -79,7 +80,8 @@ sdes_job_deadline(const SdesJob *job)
 }
 
 extern void sdes_job_append(SdesJobList *list, SdesJob *job);
-extern void sdes_job_prepend(SdesJobList *list, SdesJob *job);
+/* Where it belongs by the time when it was queued at first. */
+extern void sdes_job_put_back(SdesJobList *list, SdesJob *job);
 extern SdesJob *sdes_job_shift(SdesJobList *list);
 /* Under the lock: puts a job with its reply where the main thread finds it. */
 extern void sdes_job_done(SdesJob *job);

@@ -121,6 +121,8 @@ publish(const SdesStartup *startup, SdesStatus status, const SdesHsmFault *fault
 	sdes_pool.logins = startup->logins;
 	memcpy(sdes_pool.pin_identity, startup->pin_identity, sizeof(sdes_pool.pin_identity));
 	sdes_pool.manager_inside = 0;
+	if (sdes_pool.state == SDES_AGENT_STARTING && sdes_pool.doubt.at != 0)
+		sdes_doubt_started(&sdes_pool.doubt, sdes_agent_now());
 	sdes_pool.stop = false;
 	sdes_pool.restart = false;
 	if (status == SDES_OK)
@@ -199,6 +201,8 @@ static void
 serve(SdesStartup *startup, Outage *outage)
 {
 	char detail[SDES_HSM_DETAIL_MAX + 1];
+	SdesOps ops = sdes_worker_ops(startup);
+	bool known = sdes_ops_knows_token(&ops);
 	int64_t since;
 	bool steady;
 
@@ -210,8 +214,10 @@ serve(SdesStartup *startup, Outage *outage)
 	steady = sdes_pool.breaker.steady;
 	strcpy(detail, sdes_pool.fault.detail);
 	pthread_mutex_unlock(&sdes_pool.lock);
-	if (outage->status != SDES_ERR_HSM_STARTING) /* see doubt_token() */
+	if (outage->status != SDES_ERR_HSM_STARTING)
 		tell_unavailable(since, outage->status, detail);
+	else if (known) /* else that is every few seconds */
+		sdes_agent_log("a key is missing: the module is started anew to look for it");
 	close_module(startup);
 	/* A module that has served is taken again at once. */
 	outage->wait_ms = steady || outage->status == SDES_ERR_HSM_STARTING

@@ -297,6 +297,13 @@ uses_kek(const SdesRequest *request)
 }
 
 /* One try. The session is closed unless that goes well. */
+bool
+sdes_ops_wants_key(const SdesRequest *request)
+{
+	return uses_kek(request) && request->op != SDES_OP_KEK_CREATE &&
+	       request->op != SDES_OP_KEK_CHECK;
+}
+
 static void
 try_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesOpsMemory *memory,
        SdesHsmFault *fault)

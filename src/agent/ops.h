@@ -40,7 +40,10 @@ extern SdesStatus sdes_ops_probe(SdesOps *ops, const uint8_t *kek, SdesHsmFault 
 /* Whether the token says who it is, so that another one would be noticed. */
 extern bool sdes_ops_knows_token(const SdesOps *ops);
 
-/* The KEK that a served request has used. */
+/* Whether a request is made for the sake of what the key it names can do. */
+extern bool sdes_ops_wants_key(const SdesRequest *request);
+
+/* The KEK that a request names, or that a served one has made. */
 extern const uint8_t *sdes_ops_kek(const SdesRequest *request, const SdesReply *reply);
 
 extern void sdes_ops_memory_free(SdesOpsMemory *memory);

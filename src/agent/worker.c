@@ -11,9 +11,8 @@
 
 #include <string.h>
 
-/* How often the module is started anew for a key that is missing, at most. */
-#define OTHER_TOKEN_MS 3000  /* the token may be another one: service is back within 5 s */
-#define STALE_LIST_MS  60000 /* it is the same: the module may not know all its keys */
+/* Inside the module for so long, a worker is not to be waited for. */
+#define BUSY_MS 500
 
 typedef struct Worker
 {
@@ -68,22 +67,39 @@ doubting(void)
 	return sdes_pool.restart && sdes_pool.status == SDES_ERR_HSM_STARTING;
 }
 
+/* Whether everybody would wait long for another worker, before the module can be started. */
+static bool
+others_are_busy(const Worker *worker, int64_t now)
+{
+	for (int i = 0; i < SDES_WORKERS; i++)
+	{
+		const SdesJob *job = sdes_pool.running[i];
+
+		if (i != worker->number && job != NULL &&
+		    (job->request.op == SDES_OP_KEK_CREATE ||
+		     now - sdes_pool.worker_inside[i] >= BUSY_MS))
+			return true;
+	}
+	return sdes_pool.stalled;
+}
+
 /*
- * Under the lock: a key is missing. Nothing but a start of the module can tell whether the
- * token is still the same, if it has no name; and modules keep lists of the keys, which may
- * lack what another process has made. Now and then that is worth a start; who waits
- * meanwhile is served after it.
+ * Under the lock: a job's key is missing, which may be worth a start of the module
+ * (doubt.h); who waits meanwhile is served after it. A token that says who it is was
+ * looked at: then only for who wants to use the key, and only where that is soon done.
  */
 static void
-doubt_token(const SdesOps *ops)
+doubt_token(const Worker *worker, const SdesJob *job)
 {
+	bool known = sdes_ops_knows_token(&worker->ops);
 	int64_t now = sdes_agent_now();
-	int64_t interval = sdes_ops_knows_token(ops) ? STALE_LIST_MS : OTHER_TOKEN_MS;
 
-	if (sdes_pool.restart ||
-	    (sdes_pool.doubted_at != 0 && now - sdes_pool.doubted_at < interval))
+	if (sdes_pool.restart || job->again || job->client == 0 ||
+	    (known && (!sdes_ops_wants_key(&job->request) || others_are_busy(worker, now))) ||
+	    !sdes_doubt_due(&sdes_pool.doubt, sdes_ops_kek(&job->request, &job->reply), known,
+	                    now))
 		return;
-	sdes_pool.doubted_at = now;
+	sdes_doubt_started(&sdes_pool.doubt, now);
 	sdes_pool.lost = true;
 	sdes_pool_state(SDES_AGENT_STARTING, SDES_ERR_HSM_STARTING, NULL);
 	restart_module();
@@ -116,7 +132,10 @@ judge(const Worker *worker, const SdesJob *job, SdesOpsOutcome outcome)
 			sdes_pool_state(SDES_AGENT_READY, SDES_OK, NULL);
 			return true;
 		case SDES_OPS_MISSING:
-			doubt_token(&worker->ops);
+			if (job->again)
+				sdes_doubt_in_vain(&sdes_pool.doubt,
+				                   sdes_ops_kek(&job->request, &job->reply));
+			doubt_token(worker, job);
 			/* fall through */
 		case SDES_OPS_NEUTRAL:
 			sdes_breaker_undecided(&sdes_pool.breaker);
@@ -189,7 +208,15 @@ undo_if_abandoned(Worker *worker, SdesJob *job)
 	pthread_mutex_lock(&sdes_pool.lock);
 }
 
-/* Under the lock: a job whose key is missing is the first one after the module's start. */
+/* Under the lock: whether the module's start that is under way is a job's second chance. */
+static bool
+may_ask_again(const SdesJob *job, SdesOpsOutcome outcome)
+{
+	return outcome == SDES_OPS_MISSING && doubting() && !job->again &&
+	       sdes_ops_wants_key(&job->request);
+}
+
+/* Under the lock: back into the queue. */
 static void
 ask_again(int worker, SdesJob *job)
 {
@@ -197,7 +224,7 @@ ask_again(int worker, SdesJob *job)
 	sdes_pool.worker_inside[worker] = 0;
 	sdes_ops_memory_free(&job->memory);
 	job->again = true;
-	sdes_job_prepend(&sdes_pool.queue, job);
+	sdes_job_put_back(&sdes_pool.queue, job);
 	sdes_pool_wake();
 }
 
@@ -212,7 +239,7 @@ work_off(Worker *worker, SdesJob *job)
 	outcome = sdes_ops_run(&worker->ops, &job->request, &job->reply, &job->memory);
 	pthread_mutex_lock(&sdes_pool.lock);
 	closed = judge(worker, job, outcome);
-	if (outcome == SDES_OPS_MISSING && doubting() && !job->again)
+	if (may_ask_again(job, outcome))
 	{
 		ask_again(worker->number, job);
 		return;
