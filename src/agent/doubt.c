@@ -7,7 +7,7 @@
 #include <string.h>
 
 static bool
-is_known(const SdesDoubt *doubt, const uint8_t *kek)
+is_remembered(const SdesDoubt *doubt, const uint8_t *kek)
 {
 	for (int i = 0; i < doubt->nmissing; i++)
 		if (memcmp(doubt->missing[i], kek, SDES_KEK_ID_SIZE) == 0)
@@ -20,7 +20,7 @@ sdes_doubt_due(const SdesDoubt *doubt, const uint8_t *kek, bool token_known, int
 {
 	int64_t interval = token_known ? SDES_DOUBT_LIST_MS : SDES_DOUBT_TOKEN_MS;
 
-	if (token_known && is_known(doubt, kek))
+	if (token_known && is_remembered(doubt, kek))
 		return false;
 	return doubt->at == 0 || now - doubt->at >= interval;
 }
@@ -34,7 +34,7 @@ sdes_doubt_started(SdesDoubt *doubt, int64_t now)
 void
 sdes_doubt_in_vain(SdesDoubt *doubt, const uint8_t *kek)
 {
-	if (is_known(doubt, kek))
+	if (is_remembered(doubt, kek))
 		return;
 	memcpy(doubt->missing[doubt->next], kek, SDES_KEK_ID_SIZE);
 	doubt->next = (doubt->next + 1) % SDES_DOUBT_KEYS;

@@ -51,8 +51,9 @@ typedef struct SdesPool
 	bool pin_retry;
 	bool hopeless; /* nothing has helped: only a new process may */
 
+	SdesDoubt doubt; /* whether a key that is missing is */
+
 	SdesBreaker breaker;
-	SdesDoubt doubt;   /* whether a key that is missing is */
 	bool lost;         /* it has opened since the token did not answer at all */
 	bool has_good_kek; /* one that was used last, to prove a token by */
 	uint8_t good_kek[SDES_KEK_ID_SIZE];

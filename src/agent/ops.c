@@ -296,7 +296,6 @@ uses_kek(const SdesRequest *request)
 	}
 }
 
-/* One try. The session is closed unless that goes well. */
 bool
 sdes_ops_wants_key(const SdesRequest *request)
 {
@@ -304,6 +303,7 @@ sdes_ops_wants_key(const SdesRequest *request)
 	       request->op != SDES_OP_KEK_CHECK;
 }
 
+/* One try. The session is closed unless that goes well. */
 static void
 try_op(SdesOps *ops, const SdesRequest *request, SdesReply *reply, SdesOpsMemory *memory,
        SdesHsmFault *fault)

@@ -26,7 +26,7 @@ typedef struct Taken
 /* A round: what it takes, and of how many places. */
 typedef struct Round
 {
-	Taken taken[SDES_QUEUE_ROUND_RECORDS + 1];
+	Taken taken[SDES_QUEUE_ROUND_RECORDS];
 	int places;
 	int n; /* records */
 	uint32 bytes;

@@ -556,6 +556,8 @@ test_stale_list(void)
 	check(fixture_calls(l.f, "C_Login") == logins + 1, "by a module that was started anew");
 	check(agent_wait(l.f, 0) == -1 && !fixture_logged(l.f, "unavailable"),
 	      "in the same process, and nothing was out of service");
+	check(fixture_logged(l.f, "a key is missing") == !fixture_is_nss(),
+	      "with a line in the log, where that is not done every few seconds");
 	for (int i = 0; i < 3; i++)
 		check_status(ask(l.f, &other, 5000), SDES_ERR_HSM_KEY_MISSING,
 		             "another one is missing");
